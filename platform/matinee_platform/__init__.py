@@ -1,0 +1,1 @@
+"""The experimentation platform: assignment, log, learning, analysis, command line."""

@@ -1,0 +1,1 @@
+"""Contextual-bandit policies for recommendation slates, with exact propensities."""

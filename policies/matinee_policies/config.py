@@ -1,0 +1,85 @@
+"""Typed configuration that round-trips through JSON.
+
+A policy, a candidate source and a scenario each declare a frozen dataclass that derives from
+`Config`. Values are checked in `__post_init__` with the helpers below; unknown keys are refused.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+from matinee_policies.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Base of every config type; fields are JSON scalars, lists of them or other configs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Build from JSON values.
+
+        Args:
+            values: field names to values; missing fields keep their defaults.
+
+        Raises:
+            ConfigError: on an unknown key, or a value that breaks a rule.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(
+                f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(known)}"
+            )
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"{cls.__name__}: {error}") from None
+
+
+def check_range(
+    name: str,
+    value: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> None:
+    """Refuse a number outside its range, or one that is no finite number.
+
+    Args:
+        name: the setting, as the user wrote it.
+        value: what the user gave.
+        low: least allowed value; `low_open` excludes it.
+        high: largest allowed value; `high_open` excludes it.
+        low_open: whether `low` itself is refused.
+        high_open: whether `high` itself is refused.
+
+    Raises:
+        ConfigError: with the value and the rule.
+
+    Example:
+        >>> check_range("epsilon", 0.1, low=0, high=1)
+        >>> check_range("alpha", -1.0, low=0)
+        Traceback (most recent call last):
+        matinee_policies.errors.ConfigError: alpha must be >= 0, got -1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, got {value!r}")
+    if value < low or (low_open and value == low):
+        raise ConfigError(f"{name} must be {'>' if low_open else '>='} {low:g}, got {value!r}")
+    if value > high or (high_open and value == high):
+        raise ConfigError(f"{name} must be {'<' if high_open else '<='} {high:g}, got {value!r}")
+
+
+def check_whole(name: str, value: int, *, low: int, high: int | None = None) -> None:
+    """Refuse anything but a whole number within `[low, high]`; arguments as `check_range`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be a whole number, got {value!r}")
+    check_range(name, value, low=low, high=math.inf if high is None else high)
