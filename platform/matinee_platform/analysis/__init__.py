@@ -1,0 +1,1 @@
+"""Analysis of an experiment by unit: what each arm did, and how sure one may be."""
