@@ -1,1 +1,87 @@
-"""Contextual-bandit policies for recommendation slates, with exact propensities."""
+"""Contextual-bandit policies for recommendation slates, with exact propensities.
+
+Importing this package loads numpy and numba only. A policy takes a batch of decisions as plain
+arrays and gives slates with the probability of each choice:
+
+    >>> import numpy as np
+    >>> from matinee_policies import PAD, ContextBatch, LinUCB, LinUCBConfig, OutcomeBatch
+    >>> rng = np.random.default_rng(0)
+    >>> embeddings = rng.normal(size=(50, 8)).astype(np.float32)
+    >>> embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    >>> contexts = ContextBatch(
+    ...     candidates=np.array([[4, 8, 15, 16, 23], [42, 7, 3, PAD, PAD]], dtype=np.int32),
+    ...     features=rng.random((2, 5, 3), dtype=np.float32),
+    ...     scores=rng.random((2, 5), dtype=np.float32),
+    ...     embeddings=embeddings,
+    ... )
+    >>> policy = LinUCB(LinUCBConfig(alpha=0.5, diversity=0.1), dimension=3)
+    >>> slates = policy.decide(contexts, slots=3, keys=np.array([11, 12], dtype=np.uint64))
+    >>> slates.items.shape
+    (2, 3)
+    >>> bool((policy.propensities(contexts, slates.positions) == slates.propensities).all())
+    True
+
+Once the window of a reward component has closed, the policy learns from it:
+
+    >>> shown = np.take_along_axis(contexts.features, slates.positions[:, :, None], axis=1)
+    >>> policy.learn(
+    ...     OutcomeBatch(
+    ...         component="engagement",
+    ...         first=True,
+    ...         features=shown,
+    ...         rewards=np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
+    ...         shown=slates.items != PAD,
+    ...         propensities=slates.propensities,
+    ...         shards=np.array([5, 60], dtype=np.uint8),
+    ...     )
+    ... )
+    >>> policy.theta.shape
+    (3,)
+"""
+
+from matinee_policies.config import Config
+from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+from matinee_policies.errors import (
+    ConfigError,
+    ContextError,
+    DataError,
+    MatineeError,
+    SnapshotError,
+)
+from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.policy import Policy
+from matinee_policies.records import PAD, SHARDS, ContextBatch, OutcomeBatch, SlateBatch
+from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
+from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.softmax import Softmax, SoftmaxConfig
+from matinee_policies.uniform import Uniform, UniformConfig
+
+__all__ = [
+    "PAD",
+    "POLICY_KINDS",
+    "SHARDS",
+    "Config",
+    "ConfigError",
+    "ContextBatch",
+    "ContextError",
+    "DataError",
+    "EpsilonGreedy",
+    "EpsilonGreedyConfig",
+    "LinUCB",
+    "LinUCBConfig",
+    "MatineeError",
+    "OutcomeBatch",
+    "Policy",
+    "ScoreOrder",
+    "ScoreOrderConfig",
+    "SlateBatch",
+    "Snapshot",
+    "SnapshotError",
+    "Softmax",
+    "SoftmaxConfig",
+    "Uniform",
+    "UniformConfig",
+    "build_policy",
+    "restore_policy",
+]

@@ -1,0 +1,70 @@
+"""LinUCB: the upper confidence bound of the reward that a ridge regression predicts.
+
+    u(x) = x' theta + alpha sqrt(x' A^-1 x)
+
+Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article
+recommendation", eqs. 4-5; Chu et al. 2011, "Contextual bandits with linear payoff functions",
+algorithm 1, where all candidates share theta.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from matinee_policies.config import Config, check_range
+from matinee_policies.linear_policy import LinearPolicy, counter_of
+from matinee_policies.rules import upper_bound_rule
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.value_policy import config_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinUCBConfig(Config):
+    """Parameters of `LinUCB`."""
+
+    alpha: float = 0.5
+    """Widths to add to the prediction, at least 0."""
+
+    floor: float = 0.03
+    """Weight of the uniform law at every slot, in [0, 1]; at 0 the slate is fixed by the state."""
+
+    l2: float = 1.0
+    """Weight of the prior that all coefficients are 0, in observations, above 0."""
+
+    diversity: float = 0.0
+    """Price of redundancy in units of the reward, at least 0."""
+
+    def __post_init__(self) -> None:
+        check_range("alpha", self.alpha, low=0)
+        check_range("floor", self.floor, low=0, high=1)
+        check_range("l2", self.l2, low=0, low_open=True)
+        check_range("diversity", self.diversity, low=0)
+
+
+class LinUCB(LinearPolicy[LinUCBConfig]):
+    """Best upper bound first, under a floor; one theta for all candidates.
+
+    Args:
+        config: parameters; defaults if `None`.
+        dimension: of the features, at least 1.
+    """
+
+    name = "lin_ucb"
+
+    def __init__(self, config: LinUCBConfig | None = None, *, dimension: int) -> None:
+        config = config or LinUCBConfig()
+        super().__init__(
+            config,
+            dimension=dimension,
+            rule=upper_bound_rule(floor=config.floor),
+            diversity=config.diversity,
+            alpha=config.alpha,
+            l2=config.l2,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """See `Policy.from_snapshot`."""
+        config = config_of(snapshot, LinUCBConfig, kind=cls.name)
+        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
+        policy._restore(snapshot)
+        return policy

@@ -1,0 +1,70 @@
+"""Policies by the name of their kind, for configs and for snapshots on disk."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+from matinee_policies.errors import ConfigError, SnapshotError
+from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.policy import Policy
+from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.softmax import Softmax, SoftmaxConfig
+from matinee_policies.uniform import Uniform, UniformConfig
+
+_Config = Mapping[str, Any]
+
+_BUILDERS: dict[str, Callable[[_Config, int], Policy]] = {
+    Uniform.name: lambda config, _: Uniform(UniformConfig.from_json(config)),
+    ScoreOrder.name: lambda config, _: ScoreOrder(ScoreOrderConfig.from_json(config)),
+    Softmax.name: lambda config, _: Softmax(SoftmaxConfig.from_json(config)),
+    EpsilonGreedy.name: lambda config, dimension: EpsilonGreedy(
+        EpsilonGreedyConfig.from_json(config), dimension=dimension
+    ),
+    LinUCB.name: lambda config, dimension: LinUCB(
+        LinUCBConfig.from_json(config), dimension=dimension
+    ),
+}
+
+_RESTORERS: dict[str, Callable[[Snapshot], Policy]] = {
+    policy.name: policy.from_snapshot
+    for policy in (Uniform, ScoreOrder, Softmax, EpsilonGreedy, LinUCB)
+}
+
+POLICY_KINDS = tuple(_BUILDERS)
+"""Every kind that `build_policy` knows."""
+
+
+def build_policy(kind: str, config: _Config, *, dimension: int) -> Policy:
+    """A new policy that has learned nothing.
+
+    Args:
+        kind: one of `POLICY_KINDS`.
+        config: settings of that kind; missing ones take their defaults.
+        dimension: of the features; policies that read none ignore it.
+
+    Raises:
+        ConfigError: on an unknown kind or setting, or a value out of range.
+
+    Example:
+        >>> build_policy("score_order", {"epsilon": 0.1}, dimension=11).config
+        ScoreOrderConfig(epsilon=0.1, diversity=0.0)
+    """
+    if kind not in _BUILDERS:
+        raise ConfigError(f"policy must be one of {', '.join(POLICY_KINDS)}, got {kind!r}")
+    return _BUILDERS[kind](config, dimension)
+
+
+def restore_policy(snapshot: Snapshot) -> Policy:
+    """The policy that gave a snapshot.
+
+    Args:
+        snapshot: of any kind in `POLICY_KINDS`.
+
+    Raises:
+        SnapshotError: on an unknown kind or version, or an incomplete state.
+    """
+    if snapshot.kind not in _RESTORERS:
+        kinds = ", ".join(POLICY_KINDS)
+        raise SnapshotError(f"snapshot must be of kind {kinds}, got {snapshot.kind!r}")
+    return _RESTORERS[snapshot.kind](snapshot)

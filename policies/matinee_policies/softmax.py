@@ -1,0 +1,84 @@
+"""Slates drawn in proportion to the exponential of the candidate source's scores.
+
+Restricted to the best few, this is the logging policy that gives off-policy evaluation overlap.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from matinee_policies.arrays import BoolArray, FloatArray
+from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.errors import ContextError
+from matinee_policies.records import PAD, ContextBatch
+from matinee_policies.rules import softmax_rule
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.value_policy import ValuePolicy, config_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoftmaxConfig(Config):
+    """Parameters of `Softmax`."""
+
+    temperature: float = 0.1
+    """Difference in score that makes an item e times as likely, above 0."""
+
+    top: int | None = None
+    """Only so many best scores may be shown (ties: first candidates); `None` means all."""
+
+    floor: float = 0.0
+    """Weight of the uniform law over what may be shown, at every slot, in [0, 1]."""
+
+    diversity: float = 0.0
+    """Price of redundancy in units of the score, at least 0."""
+
+    def __post_init__(self) -> None:
+        check_range("temperature", self.temperature, low=0, low_open=True)
+        check_range("floor", self.floor, low=0, high=1)
+        check_range("diversity", self.diversity, low=0)
+        if self.top is not None:
+            check_whole("top", self.top, low=1)
+
+
+class Softmax(ValuePolicy[SoftmaxConfig]):
+    """Sequential softmax over scores; Plackett-Luce where there is neither diversity nor floor.
+
+    Candidates below the `top` have propensity 0: slates that hold them are never shown.
+    """
+
+    name = "softmax"
+
+    def __init__(self, config: SoftmaxConfig | None = None) -> None:
+        config = config or SoftmaxConfig()
+        super().__init__(
+            config,
+            rule=softmax_rule(config.temperature, floor=config.floor),
+            diversity=config.diversity,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """See `Policy.from_snapshot`."""
+        return cls(config_of(snapshot, SoftmaxConfig, kind=cls.name))
+
+    def values(self, contexts: ContextBatch) -> FloatArray:
+        """The scores of the candidate source."""
+        return contexts.scores.astype(np.float64)
+
+    def eligible(self, contexts: ContextBatch, *, slots: int) -> BoolArray | None:
+        """The `top` candidates by score.
+
+        Raises:
+            ContextError: if a slate has more slots than `top`.
+        """
+        top = self.config.top
+        if top is None or top >= contexts.candidates.shape[1]:
+            return None
+        if slots > top:
+            raise ContextError(f"slots must be <= top = {top} of softmax, got {slots}")
+        scores = np.where(contexts.candidates == PAD, -np.inf, contexts.scores)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        chosen = np.zeros(contexts.candidates.shape, dtype=np.bool_)
+        np.put_along_axis(chosen, best, values=True, axis=1)
+        return chosen
