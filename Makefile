@@ -1,0 +1,80 @@
+# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`.
+# `make` alone lists what there is. Settings: VENV (folder of the environment), PYTHON.
+
+VENV ?= .venv
+ifndef PYTHON
+PYTHON := $(shell for name in python3 python3.11 python3.12 python3.13; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+endif
+UV := $(shell command -v uv 2>/dev/null)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-compile
+WORKERS ?= 2
+
+# One BLAS thread: results do not depend on the number of cores, and workers do not fight for them.
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench kernels lock
+
+help:
+	@echo 'make demo    compare five reranking policies on simulated users (about 4 minutes)'
+	@echo 'make test    run the tests'
+	@echo 'make lint    check style, types and layers'
+	@echo 'make bench   measure speed against limits of this machine'
+	@echo 'make lock    renew requirements.lock (needs uv)'
+	@echo
+	@echo 'Real data: MATINEE_DATA=FOLDER make demo, with the CSV files of a MovieLens release.'
+
+demo: $(STAMP)
+	@$(BIN)/matinee simulate --config examples/demo.yaml --out runs/demo --overwrite
+
+test: $(STAMP) kernels
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+lint: $(STAMP)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: $(STAMP)
+	@$(BIN)/python benchmarks/simulate.py --quick
+
+# Compiles every kernel of a run once, so that parallel test workers find them on disk.
+kernels: $(STAMP)
+	@folder=$$(mktemp -d) && \
+	{ $(BIN)/matinee simulate --config examples/demo.yaml --set users=60 --set days=3 \
+		--out "$$folder/run" --workers 1 --quiet >"$$folder/log" 2>&1 || \
+	echo 'The kernels could not be compiled beforehand; the tests will say why.'; }; \
+	rm -rf "$$folder"
+
+lock:
+	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -o requirements.lock
+
+# The project itself goes in last and without dependencies: all come from the lock, hash by hash.
+$(STAMP): requirements.lock pyproject.toml
+ifeq ($(PYTHON),)
+	@echo 'matinee needs Python 3.11 or newer, and none was found. Name one: make PYTHON=/path/to/python3' >&2; exit 1
+endif
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	{ echo 'matinee needs Python 3.11 or newer; $(PYTHON) is not. Name one: make PYTHON=/path/to/python3' >&2; exit 1; }
+ifeq ($(UV),)
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
+	{ echo '$(PYTHON) comes without venv. On Debian or Ubuntu: apt install python3-venv. Or install uv.' >&2; exit 1; }
+	@echo 'Installing pinned requirements into $(VENV) (a minute or so)'
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+else
+	@echo 'Installing pinned requirements into $(VENV)'
+	@uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+	@uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+endif
+	@touch $(STAMP)
