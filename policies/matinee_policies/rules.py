@@ -120,8 +120,9 @@ def fill_law(
     if code == SOFTMAX:
         total = 0.0
         for k in range(law.shape[0]):
-            law[k] = math.exp((utility[k] - utility[best]) / parameter)
-            total += law[k]
+            if utility[k] > _CLOSED:
+                law[k] = math.exp((utility[k] - utility[best]) / parameter)
+                total += law[k]
         scale /= total
     elif code == INVERSE_GAP:
         others = 0.0

@@ -286,7 +286,8 @@ def _walk(
                     utility[k] = open_values[k] - diversity * redundancy[k]
                 fill_law(utility, remaining, code, parameter, uniform_weight, law)
             if keys.shape[0] > 0:
-                positions[b, slot] = _invert(law, uniform(keys[b], np.uint64(slot), np.uint64(0)))
+                draw = uniform(keys[b], np.uint64(slot), np.uint64(0))
+                positions[b, slot] = draw_position(law, draw)
             chosen = positions[b, slot]
             if chosen == PAD:
                 items[b, slot] = PAD
@@ -304,8 +305,16 @@ def _walk(
 
 
 @kernel
-def _invert(law: FloatArray, draw: float) -> int:
-    """First candidate at which the running sum of `law` exceeds `draw`; `PAD` if `law` is 0."""
+def draw_position(law: FloatArray, draw: float) -> int:
+    """First candidate at which the running sum of a law exceeds a uniform number.
+
+    Args:
+        law: probabilities that sum to about 1, or all 0, `float64 [K]`.
+        draw: in [0, 1).
+
+    Returns:
+        A position of probability above 0; `PAD` if there is none.
+    """
     total = 0.0
     last = PAD
     for k in range(law.shape[0]):

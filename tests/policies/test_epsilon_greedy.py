@@ -50,6 +50,7 @@ def test_without_exploration_it_orders_by_predicted_reward() -> None:
     slates = policy.decide(contexts, slots=8, keys=example_keys(30))
     predicted = contexts.features.astype(float) @ learned_theta(4)
     np.testing.assert_array_equal(slates.positions, np.argsort(-predicted, axis=1))
+    np.testing.assert_allclose(policy.theta, learned_theta(4), rtol=1e-12)
 
 
 def test_the_floor_is_part_of_the_budget() -> None:

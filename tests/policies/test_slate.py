@@ -14,6 +14,7 @@ from matinee_policies.rules import (
 )
 from matinee_policies.slate import (
     SlateProblem,
+    draw_position,
     next_law,
     sample_slate_reference,
     sample_slates,
@@ -92,6 +93,20 @@ def test_items_are_drawn_by_inversion_in_the_order_of_the_candidates() -> None:
     slates = sample_slates(problem, slots=1, keys=keys)
     draws = [uniform(key, np.uint64(0), np.uint64(0)) for key in keys]
     assert slates.positions[:, 0].tolist() == [int(draw * 5) for draw in draws]
+
+
+def test_rounding_at_the_edges_never_draws_what_is_impossible() -> None:
+    nearly_one = 1.0 - 2.0**-53
+    for law, draw, expected in (
+        ([0.0, 0.4, 0.6], 0.0, 1),
+        ([0.0, 0.4, 0.6], 0.4, 2),
+        ([0.4, 0.0, 0.6], 0.4, 2),
+        ([0.3, 0.7 - 1e-13, 0.0], nearly_one, 1),
+        ([1.0, 0.0], nearly_one, 0),
+        ([0.0, 0.0], 0.5, PAD),
+        ([], 0.5, PAD),
+    ):
+        assert draw_position(np.array(law), draw) == expected
 
 
 def test_certain_laws_never_draw_another_candidate() -> None:

@@ -74,10 +74,11 @@ def test_only_the_top_is_shown_and_the_rest_has_propensity_zero() -> None:
 
 
 def test_equal_scores_at_the_edge_of_the_top_favour_the_first() -> None:
-    contexts = example_contexts(3, decisions=1, candidates=5, dimension=1)
+    contexts = example_contexts(3, decisions=1, candidates=40, dimension=1)
     contexts.scores[:] = 0.5
-    slates = Softmax(SoftmaxConfig(top=2)).decide(contexts, slots=2, keys=example_keys(1))
-    assert sorted(slates.positions[0].tolist()) == [0, 1]
+    contexts.scores[0, [3, 30]] = [0.4, 0.6]
+    slates = Softmax(SoftmaxConfig(top=20)).decide(contexts, slots=20, keys=example_keys(1))
+    assert sorted(slates.positions[0].tolist()) == [0, 1, 2, *range(4, 20), 30]
 
 
 def test_more_slots_than_the_top_are_refused() -> None:
