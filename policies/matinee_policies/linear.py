@@ -219,7 +219,8 @@ def _add_rows(
             if not shown[n, slot]:
                 continue
             added += 1
-            x[:] = features[n, slot]
+            for i in range(d):
+                x[i] = features[n, slot, i]
             if first:
                 for i in range(d):
                     for j in range(d):
@@ -246,16 +247,17 @@ def _fill_values(
         for k in range(K):
             for i in range(d):
                 X[i, k] = features[b, k, i]
-        values[b] = 0.0
+            values[b, k] = 0.0
+            variance[k] = 0.0
         for i in range(d):
             for k in range(K):
                 values[b, k] += theta[i] * X[i, k]
         if alpha == 0.0:
             continue
-        variance[:] = 0.0
         for i in range(d):
             # The form is symmetric: the half above the diagonal counts twice.
-            row[:] = 0.0
+            for k in range(K):
+                row[k] = 0.0
             for j in range(i + 1, d):
                 for k in range(K):
                     row[k] += inverse[i, j] * X[j, k]

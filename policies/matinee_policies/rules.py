@@ -112,7 +112,8 @@ def fill_law(
         law: receives probabilities that sum to 1, `float64 [K]`.
     """
     best = _best(utility)
-    law[:] = 0.0
+    for k in range(law.shape[0]):
+        law[k] = 0.0
     if remaining == 1:
         law[best] = 1.0
         return

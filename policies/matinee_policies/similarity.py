@@ -46,7 +46,8 @@ def raise_redundancy(
         scratch: overwritten, `float64 [K]`.
         redundancy: running maximum, at least 0, `float64 [K]`; updated in place.
     """
-    scratch[:] = 0.0
+    for k in range(block.shape[1]):
+        scratch[k] = 0.0
     for j in range(block.shape[0]):
         weight = np.float64(block[j, last])
         for k in range(block.shape[1]):

@@ -263,6 +263,7 @@ def _walk(
     laws: FloatArray,
 ) -> None:
     """Fill slates slot by slot: drawn where there are keys, else following `positions`."""
+    # Loops rather than slices: numba compiles an assignment to a slice ten times as long.
     K = values.shape[1]
     L = positions.shape[1]
     open_values = np.empty(K)
@@ -276,11 +277,12 @@ def _walk(
         for k in range(K):
             open_values[k] = values[b, k] if available[b, k] else _CLOSED
             remaining += available[b, k]
-        redundancy[:] = 0.0
+            redundancy[k] = 0.0
         if diversity > 0.0 and L > 1:
             gather_vectors(candidates[b], embeddings, block)
         for slot in range(L):
-            law[:] = 0.0
+            for k in range(K):
+                law[k] = 0.0
             if remaining > 0:
                 for k in range(K):
                     utility[k] = open_values[k] - diversity * redundancy[k]
@@ -301,7 +303,8 @@ def _walk(
             if diversity > 0.0 and slot + 1 < L:
                 raise_redundancy(block, chosen, scratch, redundancy)
         if laws.shape[0] > 0:
-            laws[b] = law
+            for k in range(K):
+                laws[b, k] = law[k]
 
 
 @kernel
