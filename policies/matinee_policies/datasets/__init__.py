@@ -1,0 +1,1 @@
+"""Where catalogues and ratings come from: files, or a drawn world without any file."""
