@@ -104,6 +104,10 @@ class Catalogue:
         """The same items with other similarity vectors, `float32 [M, m]`."""
         return replace(self, embeddings=embeddings)
 
+    def with_people(self, people: TagTable) -> "Catalogue":
+        """The same items with other people."""
+        return replace(self, people=people)
+
     def genre_vectors(self) -> Float32Array:
         """Genres as vectors of length one, zero for an item without genre, `float32 [M, G]`."""
         return unit_rows(self.genres.astype(np.float64)).astype(np.float32)
