@@ -1,0 +1,201 @@
+"""The truth about simulated users, for reference arms, diagnostics and tests only.
+
+No policy under test may hold an `Oracle`: what it says cannot be observed by any platform.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
+from matinee_policies.compiled import kernel
+from matinee_policies.errors import ContextError
+from matinee_simulator.fatigue import count_impressions
+from matinee_simulator.page import PageWeights
+from matinee_simulator.response import click_probability, redundancy
+from matinee_simulator.satiation import remaining_share, satiation_with
+from matinee_simulator.satisfaction import expected_satisfaction
+from matinee_simulator.truth import ItemTruth, relevance_of
+from matinee_simulator.user_state import UserState
+
+_RELEVANCE = 0
+_CLICK = 1
+_SATISFACTION = 2
+
+
+class Oracle:
+    """A view of the latent state of a simulation, always at its present moment.
+
+    Args:
+        truth: of the items.
+        users: latent state, read only.
+        weights: of the model.
+        today: the simulation's day.
+    """
+
+    def __init__(
+        self, truth: ItemTruth, users: UserState, weights: PageWeights, today: Callable[[], int]
+    ) -> None:
+        self._truth = truth
+        self._users = users
+        self._weights = weights
+        self._today = today
+
+    def click_probability(self, units: IndexArray, items: IndexArray) -> FloatArray:
+        """Probability that each item is clicked if examined, at the top of a slate.
+
+        Satiation and earlier impressions are those of now; redundancy within a slate is not
+        counted. With `click_redundancy` 0, ranking by this maximises a page's expected clicks
+        (rearrangement inequality).
+
+        Args:
+            units: indices of users, `int32 [n]`.
+            items: item rows, -1 for none, `int32 [n, K]`.
+
+        Returns:
+            `float64 [n, K]`, 0 for none.
+        """
+        return self._of_items(_CLICK, units, items)
+
+    def expected_satisfaction(self, units: IndexArray, items: IndexArray) -> FloatArray:
+        """E[y] of each item if clicked now, in z units; arguments as `click_probability`."""
+        return self._of_items(_SATISFACTION, units, items)
+
+    def relevance(self, units: IndexArray, items: IndexArray) -> FloatArray:
+        """Relevance x of each item, in sd; arguments as `click_probability`."""
+        return self._of_items(_RELEVANCE, units, items)
+
+    def expected_clicks(self, units: IndexArray, slates: IndexArray) -> FloatArray:
+        """Expected clicks of a whole slate shown now, redundancy included.
+
+        Args:
+            units: indices of users, `int32 [n]`.
+            slates: item rows in the order shown, -1 for empty slots, `int32 [n, L]`.
+
+        Returns:
+            sum over ranks of gamma^(k-1) P(click | examined), `float64 [n]`.
+        """
+        self._check(units, slates)
+        out = np.empty(units.size)
+        _fill_expected_clicks(
+            self._truth, self._users, self._weights, units, slates, self._today(), out
+        )
+        return out
+
+    def goodwill(self) -> FloatArray:
+        """S of every user, `float64 [n_users]`."""
+        return self._users.goodwill.copy()
+
+    def churned(self) -> BoolArray:
+        """Who never comes back, `bool [n_users]`."""
+        return self._users.churned.copy()
+
+    def session_satisfaction(self) -> FloatArray:
+        """Sum of y over the clicks of each user's last session, `float64 [n_users]`."""
+        return self._users.satisfaction.copy()
+
+    def examined(self, units: IndexArray) -> IndexArray:
+        """Ranks examined on each user's last page, `int32 [n]`."""
+        return self._users.depth[units]
+
+    def satiation(self, units: IndexArray) -> FloatArray:
+        """Satiation h with each topic now, in clicks, `float64 [n, G]`."""
+        days = self._today() - self._users.satiation_day[units]
+        half_life = self._weights.satiation.half_life
+        share = np.exp2(-days / half_life)
+        return np.asarray(share[:, None] * self._users.satiation[units])
+
+    def _of_items(self, what: int, units: IndexArray, items: IndexArray) -> FloatArray:
+        self._check(units, items)
+        out = np.zeros(items.shape)
+        _fill_item_truth(
+            self._truth, self._users, self._weights, what, units, items, self._today(), out
+        )
+        return out
+
+    def _check(self, units: IndexArray, items: IndexArray) -> None:
+        if units.ndim != 1 or items.ndim != 2 or items.shape[0] != units.size:
+            raise ContextError(
+                f"units and items must be [n] and [n, K], got {units.shape} and {items.shape}"
+            )
+        _check_rows("units", units, 0, self._users.numbers.size)
+        _check_rows("items", items, -1, self._truth.quality.size)
+
+
+@kernel
+def _fill_item_truth(
+    truth: ItemTruth,
+    users: UserState,
+    weights: PageWeights,
+    what: int,
+    units: IndexArray,
+    items: IndexArray,
+    day: int,
+    out: FloatArray,
+) -> None:
+    for row in range(units.shape[0]):
+        unit = units[row]
+        share = remaining_share(weights.satiation, day - users.satiation_day[unit])
+        for place in range(items.shape[1]):
+            item = items[row, place]
+            if item < 0:
+                continue
+            relevance = relevance_of(truth, users.taste[unit], item)
+            satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
+            if what == _RELEVANCE:
+                out[row, place] = relevance
+            elif what == _SATISFACTION:
+                out[row, place] = expected_satisfaction(
+                    weights.satisfaction, relevance, truth.appeal[item], satiation
+                )
+            else:
+                shown = count_impressions(
+                    users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
+                )
+                out[row, place] = click_probability(
+                    weights.response, relevance, truth.appeal[item], satiation, 0.0, shown
+                )
+
+
+@kernel
+def _fill_expected_clicks(
+    truth: ItemTruth,
+    users: UserState,
+    weights: PageWeights,
+    units: IndexArray,
+    slates: IndexArray,
+    day: int,
+    out: FloatArray,
+) -> None:
+    for row in range(units.shape[0]):
+        unit = units[row]
+        share = remaining_share(weights.satiation, day - users.satiation_day[unit])
+        total, examined = 0.0, 1.0
+        for rank in range(slates.shape[1]):
+            item = slates[row, rank]
+            if item >= 0:
+                total += examined * click_probability(
+                    weights.response,
+                    relevance_of(truth, users.taste[unit], item),
+                    truth.appeal[item],
+                    share * satiation_with(users.satiation[unit], truth.topics[item]),
+                    redundancy(truth.similarity, slates[row], rank),
+                    count_impressions(
+                        users.shown_item[unit],
+                        users.shown_day[unit],
+                        item,
+                        day,
+                        weights.fatigue_days,
+                    ),
+                )
+            examined *= weights.response.persistence
+        out[row] = total
+
+
+def _check_rows(name: str, rows: AnyArray, low: int, n: int) -> None:
+    if rows.dtype != np.int32:
+        raise ContextError(f"{name} must be int32, got {rows.dtype}")
+    if rows.size and not (int(rows.min()) >= low and int(rows.max()) < n):
+        raise ContextError(
+            f"{name} must be within {low} and {n - 1}, got {int(rows.min())} to {int(rows.max())}"
+        )

@@ -1,0 +1,152 @@
+"""Which items of a page are examined, and which of those are clicked.
+
+A position-based click model: the user looks at the first D ranks of the slate, P(D >= k) =
+gamma^(k-1), and clicks each of them independently with its attractiveness
+
+    sigmoid(a0 + a1 x + a2 c - a3 <h, g> - a4 red - a6 min(cap, impressions))
+
+with relevance x, appeal c, satiation h with topics g, redundancy within the slate and earlier
+impressions that were not clicked. Position bias after Craswell et al. 2008, "An experimental
+comparison of click position-bias models".
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray
+from matinee_policies.compiled import kernel
+from matinee_simulator.logistic import logistic
+from matinee_simulator.parameters import Parameters
+
+
+class ResponseWeights(NamedTuple):
+    """The parameters of examination and attractiveness, as kernels take them."""
+
+    persistence: float
+    base: float
+    relevance: float
+    appeal: float
+    satiation: float
+    redundancy: float
+    fatigue: float
+    fatigue_cap: int
+
+
+def response_weights(parameters: Parameters) -> ResponseWeights:
+    """The part of `parameters` that speaks of examination and clicks."""
+    return ResponseWeights(
+        persistence=float(parameters.examination_persistence),
+        base=float(parameters.click_base),
+        relevance=float(parameters.click_relevance),
+        appeal=float(parameters.click_appeal),
+        satiation=float(parameters.click_satiation),
+        redundancy=float(parameters.click_redundancy),
+        fatigue=float(parameters.click_fatigue),
+        fatigue_cap=parameters.fatigue_cap,
+    )
+
+
+@kernel
+def click_probability(
+    weights: ResponseWeights,
+    relevance: float,
+    appeal: float,
+    satiation: float,
+    redundancy: float,
+    impressions: int,
+) -> float:
+    """Probability that an examined item is clicked, in [0, 1].
+
+    Args:
+        weights: of the response.
+        relevance: x, in sd.
+        appeal: c, in sd.
+        satiation: <h, g> of the item's topics, in clicks, >= 0.
+        redundancy: mean similarity to the items above, in [0, 1].
+        impressions: earlier impressions that were not clicked.
+    """
+    counted = impressions if impressions < weights.fatigue_cap else weights.fatigue_cap
+    return logistic(
+        weights.base
+        + weights.relevance * relevance
+        + weights.appeal * appeal
+        - weights.satiation * satiation
+        - weights.redundancy * redundancy
+        - weights.fatigue * counted
+    )
+
+
+@kernel
+def examined_ranks(draw: float, persistence: float, slots: int) -> int:
+    """Number of ranks examined from the top, D of at most `slots`: P(D >= k) = persistence^(k-1).
+
+    Args:
+        draw: uniform in [0, 1).
+        persistence: gamma.
+        slots: slots of the page.
+    """
+    depth = 0
+    reach = 1.0
+    while depth < slots and draw < reach:
+        depth += 1
+        reach *= persistence
+    return depth
+
+
+@kernel
+def redundancy(similarity: Float32Array, slate: IndexArray, rank: int) -> float:
+    """Mean over the items above `rank` of the positive part of their similarity to its item.
+
+    Args:
+        similarity: unit vectors, `float32 [M, m]`.
+        slate: item rows, `int32 [L]`, -1 for empty slots, which do not count.
+        rank: a filled slot, from 0.
+
+    Returns:
+        In [0, 1]; 0 where nothing stands above.
+    """
+    item = slate[rank]
+    total = 0.0
+    above = 0
+    for j in range(rank):
+        other = slate[j]
+        if other >= 0:
+            product = np.float32(0.0)
+            for f in range(similarity.shape[1]):
+                product += similarity[item, f] * similarity[other, f]
+            total += max(0.0, float(product))
+            above += 1
+    return total / above if above else 0.0
+
+
+def click_probability_reference(
+    weights: ResponseWeights,
+    relevance: AnyArray | float,
+    appeal: AnyArray | float,
+    satiation: AnyArray | float,
+    redundancy: AnyArray | float,
+    impressions: AnyArray | float,
+) -> FloatArray:
+    """Plain twin of `click_probability`, over arrays."""
+    logit = weights.base + weights.relevance * relevance + weights.appeal * appeal
+    logit = logit - weights.satiation * satiation - weights.redundancy * redundancy
+    logit = logit - weights.fatigue * np.minimum(impressions, weights.fatigue_cap)
+    return np.asarray(1.0 / (1.0 + np.exp(-logit)))
+
+
+def examined_ranks_reference(draw: float, persistence: float, slots: int) -> int:
+    """Plain twin of `examined_ranks`: the inverse of the geometric survival function."""
+    if persistence == 1.0 or draw == 0.0:
+        return slots
+    return min(slots, math.ceil(math.log(draw) / math.log(persistence)))
+
+
+def redundancy_reference(similarity: Float32Array, slate: IndexArray, rank: int) -> float:
+    """Plain twin of `redundancy`."""
+    above = [item for item in slate[:rank] if item >= 0]
+    if not above:
+        return 0.0
+    products = similarity[above].astype(np.float64) @ similarity[slate[rank]].astype(np.float64)
+    return float(np.maximum(products, 0.0).mean())

@@ -1,0 +1,162 @@
+"""Simulated users of one arm, with their own clock: days, pages, and what may be observed of them.
+
+    world = World.from_interactions(...)
+    simulation = Simulation(world, users, seed=1, parameters=Parameters())
+    for day in range(days):
+        units = simulation.begin_day(day)
+        for page in range(parameters.max_pages):
+            feedback = simulation.step_page(units, slates, page)
+            units = units[~feedback.left]
+        simulation.end_day()
+
+The latent state is private; `oracle()` shows it to reference arms and tests. Two simulations with
+the same world, seed and users give the same users the same luck, whatever they are shown.
+"""
+
+import numpy as np
+
+from matinee_policies.arrays import IndexArray, Int64Array
+from matinee_policies.errors import ContextError
+from matinee_simulator.daily import close_day, open_day
+from matinee_simulator.draws import streams
+from matinee_simulator.feedback import PageFeedback
+from matinee_simulator.oracle import Oracle
+from matinee_simulator.page import empty_page, page_weights, serve_pages
+from matinee_simulator.page_check import PageCheck
+from matinee_simulator.parameters import Parameters
+from matinee_simulator.population import Population
+from matinee_simulator.retention import retention_weights
+from matinee_simulator.truth import item_truth
+from matinee_simulator.user_state import fresh_state
+from matinee_simulator.world import World
+
+LAST_DAY = 32_767
+"""Largest day: days of impressions are kept as int16."""
+
+
+class Simulation:
+    """`n` users of a world.
+
+    Results depend on the world, the seed, the parameters and each user's own slates; not on which
+    other users are simulated, nor on how pages are batched.
+
+    Args:
+        world: the truth.
+        users: user numbers, distinct and >= 0, `int64 [n]`; all else is given by index into it.
+        seed: of the run.
+        parameters: of the users.
+        start_day: first day that will be simulated.
+
+    Raises:
+        ContextError: users are not distinct numbers >= 0, or `start_day` is out of range.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        users: Int64Array,
+        *,
+        seed: int,
+        parameters: Parameters,
+        start_day: int = 0,
+    ) -> None:
+        if not 0 <= start_day <= LAST_DAY:
+            raise ContextError(f"start_day must be within 0 and {LAST_DAY}, got {start_day}")
+        population = Population.draw(world, users, seed=seed, parameters=parameters)
+        if np.unique(users).size != users.size:
+            raise ContextError("users must be distinct, got one twice")
+        self._truth = item_truth(world)
+        self._users = fresh_state(
+            population,
+            topics=world.n_topics,
+            capacity=parameters.fatigue_capacity,
+            start_day=start_day,
+        )
+        self._weights = page_weights(parameters)
+        self._retention = retention_weights(parameters)
+        self._keys = streams(seed)
+        self._check = PageCheck(users.size, world.n_items)
+        self._day = start_day
+        self._open = False
+
+    def __len__(self) -> int:
+        return int(self._users.numbers.size)
+
+    @property
+    def day(self) -> int:
+        """The day that is going on, or the next one to begin."""
+        return self._day
+
+    def begin_day(self, day: int) -> IndexArray:
+        """Begin a day.
+
+        Args:
+            day: the first day, then the day after the one that ended last.
+
+        Returns:
+            Indices of the users who visit today, ascending, `int32 [a]`.
+
+        Raises:
+            ContextError: another day is due, or a day is still going on.
+        """
+        if self._open:
+            raise ContextError(f"day {self._day} must end before a day begins, got day {day}")
+        if day != self._day or day > LAST_DAY:
+            raise ContextError(f"day must be {self._day} and at most {LAST_DAY}, got {day}")
+        visits = np.empty(len(self), dtype=np.bool_)
+        open_day(self._users, self._retention, self._keys.visit, day, visits)
+        self._open = True
+        return np.flatnonzero(visits).astype(np.int32)
+
+    def step_page(self, units: IndexArray, items: IndexArray, page: int) -> PageFeedback:
+        """Show one page to some of the users who are browsing.
+
+        Users may be split over several calls for the same page, in any order.
+
+        Args:
+            units: distinct indices of users who visit today and have not left, `int32 [n]`.
+            items: item rows of the world in the order shown, distinct within a row, -1 for an
+                empty slot, `int32 [n, L]`.
+            page: page within the session, from 0.
+
+        Returns:
+            What may be observed. After `max_pages` pages everyone leaves.
+
+        Raises:
+            ContextError: the arrays break a rule; nothing has changed then.
+        """
+        if not self._open:
+            raise ContextError(f"day {self._day} must begin before a page is shown")
+        units, items = np.ascontiguousarray(units), np.ascontiguousarray(items)
+        self._check.check(
+            units, items, page, browsing=self._users.browsing, pages=self._users.pages
+        )
+        out = empty_page(units.size, items.shape[1])
+        serve_pages(
+            self._truth,
+            self._users,
+            self._weights,
+            self._keys,
+            units,
+            items,
+            self._day,
+            page,
+            out,
+        )
+        return PageFeedback(*out)
+
+    def end_day(self) -> None:
+        """End the day and every session of it.
+
+        Raises:
+            ContextError: no day is going on.
+        """
+        if not self._open:
+            raise ContextError(f"day {self._day} must begin before it ends")
+        close_day(self._users, self._retention, self._keys.churn, self._day)
+        self._open = False
+        self._day += 1
+
+    def oracle(self) -> Oracle:
+        """The truth about these users, for reference arms and tests only."""
+        return Oracle(self._truth, self._users, self._weights, lambda: self._day)
