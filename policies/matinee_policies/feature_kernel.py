@@ -64,7 +64,8 @@ def fill_features(
             row = features[b, k]
             if item == PAD:
                 padding = True
-                row[:] = _ZERO
+                for column in range(row.size):
+                    row[column] = _ZERO
                 continue
             score = scores[b, k]
             if padding or item < 0 or item >= n_items or not (_ZERO <= score <= _ONE):

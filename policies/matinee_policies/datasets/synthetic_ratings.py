@@ -77,7 +77,7 @@ def draw_opinions(
     popularity = _standardise(np.log(item_counts))
     own = _standardise(quality + 1.5 * random.normal(size=n_items))
     loadings = random.normal(size=(genres.shape[1], FACTORS))
-    content = _standardise(genres @ loadings)
+    content = _standardise(np.einsum("mg,gf->mf", genres.astype(np.float64), loadings))
     mixed = np.sqrt(_CONTENT_SHARE) * content + np.sqrt(1.0 - _CONTENT_SHARE) * random.normal(
         size=(n_items, FACTORS)
     )
