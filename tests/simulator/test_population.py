@@ -75,6 +75,11 @@ def test_arrivals_are_uniform_and_new_users_a_share(population: Population) -> N
     assert chisquare(arrivals).pvalue > 1e-4
     assert abs(population.is_new.mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / N)
     assert np.array_equal(population.history_length == 0, population.is_new)
+    # Who is new says nothing about when they come or what they like.
+    told = np.stack([population.is_new, population.arrival_day, population.taste[:, 0]]).astype(
+        float
+    )
+    assert np.abs(np.corrcoef(told)[np.triu_indices(3, 1)]).max() < 4 / np.sqrt(N)
 
 
 def test_history_lengths_follow_the_real_counts(world: World) -> None:

@@ -193,6 +193,21 @@ def test_days_equal_their_plain_twins(simulate: Build, random_slates: Draw) -> N
         assert np.array_equal(users.churned, churned)
 
 
+def test_a_session_starts_from_nothing(simulate: Build, random_slates: Draw) -> None:
+    simulation = simulate(200, click_base=1.0, return_base=50.0, churn_base=-50.0)
+    oracle, slates = simulation.oracle(), random_slates(200)
+    simulation.step_page(simulation.begin_day(0), slates, 0)
+    simulation.end_day()
+    assert np.mean(oracle.session_satisfaction() != 0) > 0.5
+    units = simulation.begin_day(1)
+    assert units.size == 200
+    assert not oracle.session_satisfaction().any()
+    before = oracle.goodwill()
+    simulation.end_day()
+    # A session without a page is one without a click.
+    np.testing.assert_allclose(oracle.goodwill(), 0.7 * before + 0.3 * -0.5, rtol=1e-12)
+
+
 def test_only_feedback_can_be_observed(simulate: Build) -> None:
     public = {name for name in dir(Simulation) if not name.startswith("_")}
     assert public == {"begin_day", "step_page", "end_day", "day", "oracle"}
