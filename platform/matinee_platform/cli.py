@@ -1,0 +1,168 @@
+"""The command line: `matinee simulate`, `matinee show`, `matinee verify`.
+
+Tables go to people, `--json` to machines, progress to standard error. Exit status: 0 done,
+1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from matinee_policies.errors import MatineeError
+
+app = typer.Typer(
+    name="matinee",
+    help="Bandit experiments for recommendation slates: who watches more, who comes back?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends in one line, never in a traceback."""
+    try:
+        app()
+    except MatineeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"matinee {version('matinee')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Bandit experiments for recommendation slates: who watches more, who comes back?"""
+
+
+@app.command()
+def simulate(
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="Experiment settings in YAML.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="New folder for the log and the results.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting, e.g. users=2000 or arms.lin_ucb.policy.alpha=0.3; repeatable.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Folder with MovieLens files; default MATINEE_DATA, else a synthetic catalogue.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", help="Processes; default one per core. Results are the same."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an older run in DIR.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
+) -> None:
+    """Run an experiment against simulated users and compare its arms.
+
+    Example: matinee simulate --config examples/demo.yaml --out runs/demo --set users=2000
+    """
+    # Imported here, so that --help and usage errors answer at once.
+    from matinee_platform.offline.run import run_experiment
+    from matinee_platform.report.progress import ProgressLine
+    from matinee_platform.settings import load_settings
+
+    changes = list(overrides or [])
+    if data is not None:
+        changes.append(f"data={json.dumps(str(data))}")
+    settings = load_settings(config, changes)
+    line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
+    with line:
+        results = run_experiment(
+            settings,
+            out,
+            workers=workers if workers is not None else os.cpu_count() or 1,
+            overwrite=overwrite,
+            announce=line.announce,
+            report=line.report,
+        )
+    _print_results(results, out, as_json=as_json)
+
+
+@app.command()
+def show(run: RunFolder, as_json: AsJson = False) -> None:
+    """Print the results of a finished run again."""
+    from matinee_platform.offline.results import read_results
+
+    _print_results(read_results(run), run, as_json=as_json)
+
+
+@app.command()
+def verify(run: RunFolder, as_json: AsJson = False) -> None:
+    """Re-score every logged slot from the snapshots on disk: each ratio must be exactly 1."""
+    from matinee_platform.offline.results import read_results
+    from matinee_platform.serving_model import load_serving_model
+    from matinee_platform.verify import check_arm
+
+    arms = list(read_results(run)["arms"])
+    model = load_serving_model(run / "model")
+    checks = [check_arm(run, arm, model) for arm in arms]
+    if as_json:
+        print(json.dumps([{**asdict(check), "passed": check.passed} for check in checks], indent=2))
+    else:
+        for check in checks:
+            word = "ok" if check.passed else "FAILED"
+            print(
+                f"{check.arm}: {word}: {check.slots:,} slots re-scored by {check.snapshots} "
+                f"snapshots, {check.unequal:,} with a ratio other than 1 "
+                f"({check.neighbour_unequal:,} under the neighbouring snapshot); "
+                f"{check.features_compared:,} feature blocks compared, "
+                f"{check.features_unequal:,} unequal"
+            )
+    if not all(check.passed for check in checks):
+        raise typer.Exit(1)
+
+
+def _print_results(results: dict[str, Any], run: Path, *, as_json: bool) -> None:
+    from matinee_platform.report.table import print_summary
+
+    if as_json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_summary(results, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Hold decisions until their windows close, then let the policy learn each component once."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee_platform.engine import Decisions
+from matinee_platform.join import event_values
+from matinee_platform.settings import RewardSettings
+from matinee_policies.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    UInt8Array,
+    UInt64Array,
+)
+from matinee_policies.policy import Policy
+from matinee_policies.records import PAD, OutcomeBatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """Logged pages that wait for their windows; the same fields as `OutcomeBatch`."""
+
+    ids: UInt64Array
+    features: Float32Array
+    shown: BoolArray
+    propensities: FloatArray
+    shards: UInt8Array
+    engagement: FloatArray
+
+
+class ArmLearner:
+    """Learner of one arm; it works at day barriers, where all snapshots change.
+
+    Engagement matures at the barrier of its own day. A return visit matures when its window has
+    closed: then no return is an explicit zero. Pages are held for the length of that window, about
+    `L (4 d + 17)` bytes each, and for one day only when return visits carry no weight.
+
+    Args:
+        policy: the arm's policy.
+        rewards: components, weights and windows.
+    """
+
+    def __init__(self, policy: Policy, rewards: RewardSettings) -> None:
+        self._policy = policy
+        self._rewards = rewards
+        self._today: list[_Pages] = []
+        self._waiting: deque[tuple[int, _Pages]] = deque()
+        self._returned: dict[int, list[UInt64Array]] = {}
+
+    def observe_page(
+        self, decisions: Decisions, engagement: FloatArray, shards: UInt8Array
+    ) -> None:
+        """Take in pages of the current day.
+
+        Args:
+            decisions: as decided, in the order of the log.
+            engagement: weighted engagement of each slot, `float64 [n, L]`.
+            shards: shard of each unit, `uint8 [n]`.
+        """
+        if self._policy.learns:
+            self._today.append(
+                _Pages(
+                    ids=decisions.ids,
+                    features=decisions.shown,
+                    shown=decisions.slates.positions != PAD,
+                    propensities=decisions.slates.propensities,
+                    shards=shards,
+                    engagement=engagement,
+                )
+            )
+
+    def observe_returns(self, session_day: int, decision_ids: UInt64Array) -> None:
+        """Take in return visits, by the day and the decisions of the session before."""
+        if self._policy.learns and self._rewards.return_visit.weight > 0.0:
+            self._returned.setdefault(session_day, []).append(decision_ids)
+
+    def close_day(self, day: int) -> bool:
+        """Learn what matures at the end of `day`.
+
+        Returns:
+            Whether the policy learned anything, so that a new snapshot is due.
+        """
+        learned = False
+        if self._today:
+            pages = _concatenate(self._today)
+            self._today = []
+            self._policy.learn(_outcomes("engagement", pages, pages.engagement, first=True))
+            learned = True
+            if self._rewards.return_visit.weight > 0.0:
+                self._waiting.append((day, pages))
+        while self._waiting and self._waiting[0][0] + self._rewards.return_visit.window_days <= day:
+            self._learn_returns(*self._waiting.popleft())
+            learned = True
+        return learned
+
+    def _learn_returns(self, session_day: int, pages: _Pages) -> None:
+        events = self._returned.pop(session_day, [])
+        ids = np.concatenate(events) if events else np.empty(0, dtype=np.uint64)
+        returned = event_values(pages.ids, ids, np.ones(ids.size))
+        rewards = np.repeat(
+            self._rewards.return_visit.weight * returned[:, None], pages.shown.shape[1], axis=1
+        )
+        self._policy.learn(_outcomes("return_visit", pages, rewards, first=False))
+
+
+def _outcomes(component: str, pages: _Pages, rewards: FloatArray, *, first: bool) -> OutcomeBatch:
+    return OutcomeBatch(
+        component=component,
+        first=first,
+        features=pages.features,
+        rewards=rewards,
+        shown=pages.shown,
+        propensities=pages.propensities,
+        shards=pages.shards,
+    )
+
+
+def _concatenate(parts: list[_Pages]) -> _Pages:
+    return _Pages(
+        ids=np.concatenate([part.ids for part in parts]),
+        features=np.concatenate([part.features for part in parts]),
+        shown=np.concatenate([part.shown for part in parts]),
+        propensities=np.concatenate([part.propensities for part in parts]),
+        shards=np.concatenate([part.shards for part in parts]),
+        engagement=np.concatenate([part.engagement for part in parts]),
+    )

@@ -1,0 +1,1 @@
+"""Offline runs: the platform's engine against simulated users."""

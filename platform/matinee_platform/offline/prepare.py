@@ -1,0 +1,167 @@
+"""Set up an offline run: world, what the platform knows before it, and who is in which arm.
+
+It is written to the run folder, from which each arm's process reads it back:
+
+    RUN/model/     the platform's side: catalogue, item features, candidate models
+    RUN/world/     the simulator's side: the truth, and the users' past ratings
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from matinee_platform.assignment import assign, buckets
+from matinee_platform.pseudonyms import pseudonyms
+from matinee_platform.serving_model import ServingModel, fit_serving_model
+from matinee_platform.settings import ExperimentSettings
+from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Array, UInt64Array
+from matinee_policies.datasets.locate import open_dataset
+from matinee_policies.errors import ConfigError
+from matinee_simulator.history import initial_interactions
+from matinee_simulator.parameters import Parameters
+from matinee_simulator.population import Population
+from matinee_simulator.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class PastRatings:
+    """What the simulated users rated before the run, oldest first within a user.
+
+    Attributes:
+        users: simulated user number, `int32 [n]`, rising.
+        items: catalogue row, `int32 [n]`.
+        ratings: stars, `float32 [n]`.
+        times: unix seconds, `int64 [n]`.
+    """
+
+    users: IndexArray
+    items: IndexArray
+    ratings: Float32Array
+    times: Int64Array
+
+    def of(self, users: Int64Array) -> "PastRatings":
+        """Ratings of rising user numbers, renumbered by their place among `users`."""
+        place = np.searchsorted(users, self.users)
+        inside = (place < users.size) & (users[np.minimum(place, users.size - 1)] == self.users)
+        return PastRatings(
+            place[inside].astype(np.int32),
+            self.items[inside],
+            self.ratings[inside],
+            self.times[inside],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write to an npz file."""
+        np.savez(path, users=self.users, items=self.items, ratings=self.ratings, times=self.times)
+
+    @classmethod
+    def load(cls, path: Path) -> "PastRatings":
+        """Read back what `save` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["users"], arrays["items"], arrays["ratings"], arrays["times"])
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who takes part: one entry per simulated user.
+
+    Attributes:
+        pseudonyms: `uint64 [n]`.
+        buckets: assignment bucket in ten-thousandths, `int16 [n]`.
+        arms: index of the arm, `int16 [n]`.
+    """
+
+    pseudonyms: UInt64Array
+    buckets: AnyArray
+    arms: AnyArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the arms of a run share.
+
+    Attributes:
+        data: one plain line that says which data the run uses.
+        world: the simulator's truth.
+        past: the users' ratings before the run.
+        model: what the platform knows.
+    """
+
+    data: str
+    world: World
+    past: PastRatings
+    model: ServingModel
+
+    def save(self, run: Path) -> None:
+        """Write `model/` and `world/` under the run's folder."""
+        self.model.save(run / "model")
+        (run / "world").mkdir(parents=True, exist_ok=True)
+        self.world.save(run / "world" / "world.npz")
+        self.past.save(run / "world" / "past_ratings.npz")
+
+
+def world_parameters(settings: ExperimentSettings) -> Parameters:
+    """Parameters of the simulated users; raises ConfigError on a bad one."""
+    parameters = Parameters.from_json(settings.world)
+    if parameters.max_pages * settings.slots > 4_096:
+        raise ConfigError(
+            f"max_pages * slots must be <= 4096, got {parameters.max_pages * settings.slots}"
+        )
+    return parameters
+
+
+def data_folder(settings: ExperimentSettings) -> Path | None:
+    """Folder of real data: the setting, else `MATINEE_DATA`, else none."""
+    named = settings.data or os.environ.get("MATINEE_DATA")
+    return Path(named) if named else None
+
+
+def prepare(settings: ExperimentSettings) -> Prepared:
+    """Build everything that the arms of a run share; nothing is written.
+
+    Raises:
+        MatineeError: on bad data, or settings that do not fit the data.
+    """
+    parameters = world_parameters(settings)
+    dataset = open_dataset(data_folder(settings))
+    world = World.from_interactions(dataset.catalogue, dataset.interactions, seed=settings.seed)
+    catalogue = dataset.catalogue.subset(world.item_rows)
+    _check_catalogue(settings, len(catalogue))
+    everyone = np.arange(settings.users, dtype=np.int64)
+    population = Population.draw(world, everyone, seed=settings.seed, parameters=parameters)
+    past = PastRatings(*initial_interactions(world, population, seed=settings.seed))
+    model = fit_serving_model(
+        catalogue,
+        dataset.interactions.subset_items(world.item_rows),
+        sources=settings.sources,
+        seed=settings.seed,
+    )
+    return Prepared(dataset.description, world, past, model)
+
+
+def draw_roster(settings: ExperimentSettings) -> Roster:
+    """Assign every simulated user to an arm by the hash of the experiment's salt and the user."""
+    salt = f"{settings.name}-{settings.seed}"
+    units = [f"user-{number}" for number in range(settings.users)]
+    return Roster(
+        pseudonyms=pseudonyms(units, secret=pseudonym_secret(settings)),
+        buckets=buckets(units, salt),
+        arms=assign(units, salt=salt, weights=[arm.weight for arm in settings.arms]),
+    )
+
+
+def pseudonym_secret(settings: ExperimentSettings) -> bytes:
+    """Key of the pseudonyms; fixed by the seed, since simulated users have nothing to hide."""
+    text = f"{settings.name}\x1f{settings.seed}"
+    return hashlib.blake2b(text.encode(), digest_size=32, person=b"matinee-units").digest()
+
+
+def _check_catalogue(settings: ExperimentSettings, items: int) -> None:
+    if items < settings.candidates:
+        raise ConfigError(
+            f"candidates must be at most the {items} items of the catalogue with enough ratings, "
+            f"got {settings.candidates}"
+        )

@@ -1,0 +1,89 @@
+"""From the log of a finished run to its numbers: results.json, summary.txt, retention plot."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matinee_platform.analysis.retention import retention_curve
+from matinee_platform.analysis.retention_plot import save_retention_plot
+from matinee_platform.analysis.scorecard import scorecard
+from matinee_platform.analysis.slate_metrics import read_slate_metrics
+from matinee_platform.analysis.unit_table import read_unit_table
+from matinee_platform.offline.prepare import PastRatings
+from matinee_platform.report.table import summary_text
+from matinee_platform.serving_model import load_serving_model
+from matinee_platform.settings import ExperimentSettings
+from matinee_policies.arrays import FloatArray
+from matinee_policies.errors import DataError
+
+RESULTS = "results.json"
+PLOT = "retention.png"
+SUMMARY = "summary.txt"
+
+
+def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
+    """The scorecard of a run, from its log alone, with the retention curve of each arm.
+
+    Args:
+        settings: of the experiment.
+        run: its folder; `retention.png` and `retention.svg` are written there.
+    """
+    embeddings = load_serving_model(run / "model").items.embeddings
+    past = PastRatings.load(run / "world" / "past_ratings.npz")
+    popularity = np.bincount(past.items, minlength=embeddings.shape[0])
+    tables = {arm.name: read_unit_table(run, arm.name, days=settings.days) for arm in settings.arms}
+    card = scorecard(
+        tables,
+        slates={
+            arm.name: read_slate_metrics(
+                run,
+                arm.name,
+                embeddings=embeddings,
+                popularity=popularity.astype(np.int64),
+                past_users=np.unique(past.users).size,
+            )
+            for arm in settings.arms
+        },
+        weights={arm.name: arm.weight for arm in settings.arms},
+        control=settings.control,
+        paired=settings.design == "paired",
+    )
+    curves = {name: retention_curve(table) for name, table in tables.items()}
+    for arm in settings.arms:
+        card["arms"][arm.name]["reference"] = arm.reference
+        card["arms"][arm.name]["retention_curve"] = _curve(curves[arm.name].rate)
+    title = f"{settings.name}: who comes back, by day since first visit"
+    plots = [run / PLOT, run / "retention.svg"]
+    save_retention_plot(curves, plots, title=title, control=settings.control)
+    return card
+
+
+def write_results(results: dict[str, Any], run: Path) -> None:
+    """Write `summary.txt`, then `results.json`, whose presence says that the run is complete."""
+    (run / SUMMARY).write_text(summary_text(results), encoding="utf-8")
+    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+    (run / RESULTS).write_text(text, encoding="utf-8")
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """The content of `results.json`.
+
+    Raises:
+        DataError: if the folder holds no finished run.
+    """
+    path = run / RESULTS
+    if not path.is_file():
+        raise DataError(path, rule="must exist; the folder holds no finished run")
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(path, rule=f"must be JSON ({error})") from None
+    if not isinstance(results, dict) or "arms" not in results:
+        raise DataError(path, rule="must hold the results of a run, with its arms")
+    return results
+
+
+def _curve(rates: FloatArray) -> list[float | None]:
+    return [None if np.isnan(rate) else float(rate) for rate in rates]

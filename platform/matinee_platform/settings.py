@@ -1,0 +1,279 @@
+"""The settings of an experiment: what a YAML file may say, checked before anything runs."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from matinee_policies.errors import ConfigError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_WEIGHT_TOLERANCE = 1e-9
+
+CLICK_ORACLE = "click_oracle"
+"""Policy kind of the reference arm that ranks by the simulator's true click probability."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0, strict=False)]
+Number = Annotated[float, Field(strict=False)]
+
+
+class EngagementSettings(_Settings):
+    """What happens on the page at once; its window closes at the day barrier."""
+
+    weight: Share = 1.0
+    """Value of one slot with full engagement, in value units."""
+    click: Annotated[float, Field(ge=-1.0, le=1.0, strict=False)] = 0.0
+    """Share of the weight earned by the click itself; below 0, a click that is soon abandoned
+    costs, which is what tells a clickbait from a film."""
+    watch: Share = 1.0
+    """Share of the weight earned by the watched fraction of a clicked item."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.click + self.watch > 1.0:
+            raise ValueError(
+                f"click + watch must be at most 1 so that no slot earns more than the weight, "
+                f"got {self.click + self.watch:g}"
+            )
+        return self
+
+
+class ReturnVisitSettings(_Settings):
+    """Whether the unit comes back, credited to every page of the session before."""
+
+    weight: Share = 0.0
+    """Value of a return visit for each slot of the page, in value units; 0 logs it unlearned."""
+    window_days: Annotated[int, Field(ge=1, le=28)] = 7
+    """Days after the session within which a visit counts."""
+
+
+class RewardSettings(_Settings):
+    """Reward components; the value of a slot is their weighted sum."""
+
+    engagement: EngagementSettings = EngagementSettings()
+    return_visit: ReturnVisitSettings = ReturnVisitSettings()
+
+
+class ArmSettings(_Settings):
+    """One arm: a policy over one candidate source, with its share of the units."""
+
+    name: str
+    weight: Share
+    candidates: str = "mf"
+    """Name of a candidate source."""
+    policy: dict[str, Any]
+    """`kind` and the settings of that policy."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        return _checked_name("arm name", name)
+
+    @field_validator("policy")
+    @classmethod
+    def _has_kind(cls, policy: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(policy.get("kind"), str):
+            raise ValueError(f"policy must name its kind, got {policy!r}")
+        return policy
+
+    @property
+    def reference(self) -> bool:
+        """Whether the arm knows the simulator's truth; no real service could run it."""
+        return bool(self.policy["kind"] == CLICK_ORACLE)
+
+
+class SourceSettings(_Settings):
+    """A candidate source: the kind of its model and that model's settings."""
+
+    kind: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+def _default_sources() -> dict[str, SourceSettings]:
+    return {
+        "mf": SourceSettings(kind="biased_als"),
+        "popularity": SourceSettings(kind="popularity"),
+    }
+
+
+class ExperimentSettings(_Settings):
+    """An offline experiment.
+
+    Example:
+        >>> settings = parse_settings({
+        ...     "name": "tiny",
+        ...     "arms": [
+        ...         {"name": "mf_order", "weight": 0.5, "policy": {"kind": "score_order"}},
+        ...         {"name": "uniform", "weight": 0.5, "policy": {"kind": "uniform"}},
+        ...     ],
+        ... })
+        >>> settings.control
+        'mf_order'
+    """
+
+    name: str = "experiment"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    users: Annotated[int, Field(ge=1, le=100_000_000)] = 20_000
+    days: Annotated[int, Field(ge=1, le=3_650)] = 35
+    slots: Annotated[int, Field(ge=1, le=100)] = 10
+    candidates: Annotated[int, Field(ge=1, le=1_000)] = 100
+    rest: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Impressions after which an item that was shown and not watched is a candidate again."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
+    """Decisions per call of the policy; results do not depend on it."""
+    design: Literal["ab", "paired"] = "ab"
+    """`ab` splits the users over the arms; `paired` shows every user to every arm, each in its own
+    copy of the world with the same random draws (only a simulation can do that)."""
+    control: str = ""
+    """Arm to compare with; the first arm if not given."""
+    data: str | None = None
+    """Folder of real data; None takes `MATINEE_DATA`, else the synthetic catalogue."""
+    sources: dict[str, SourceSettings] = Field(default_factory=_default_sources)
+    world: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the simulated users, by name."""
+    reward: RewardSettings = RewardSettings()
+    arms: Annotated[list[ArmSettings], Field(min_length=1, max_length=100)]
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        return _checked_name("experiment name", name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_arm_is_control(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("control"):
+            arms = values.get("arms")
+            if isinstance(arms, list) and arms and isinstance(arms[0], dict):
+                return {**values, "control": arms[0].get("name", "")}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"arm names must be distinct, got {doubled[0]!r} more than once")
+        if self.control not in names:
+            raise ValueError(f"control must be one of {', '.join(names)}, got {self.control!r}")
+        total = sum(arm.weight for arm in self.arms)
+        if abs(total - 1.0) > _WEIGHT_TOLERANCE:
+            raise ValueError(f"weights of the arms must sum to 1, got {total:.12g}")
+        for arm in self.arms:
+            if arm.candidates not in self.sources:
+                raise ValueError(
+                    f"candidates of arm {arm.name!r} must be one of "
+                    f"{', '.join(sorted(self.sources))}, got {arm.candidates!r}"
+                )
+        if self.candidates < self.slots:
+            raise ValueError(
+                f"candidates must be at least slots = {self.slots}, got {self.candidates}"
+            )
+        return self
+
+    def arm(self, name: str) -> ArmSettings:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> ExperimentSettings:
+    """Read an experiment from a YAML file.
+
+    Args:
+        path: the file.
+        overrides: `key=value` texts with dotted keys; list entries go by index or by their name,
+            values are YAML, e.g. `"arms.lin_ucb.policy.alpha=0.5"`.
+
+    Raises:
+        ConfigError: naming the setting, the value and the rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be UTF-8 text, byte {error.start} is not") from None
+    values = _parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold a mapping of settings, got {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override)
+    return parse_settings(values, origin=str(path))
+
+
+def parse_settings(values: dict[str, Any], *, origin: str = "settings") -> ExperimentSettings:
+    """Check settings given as plain values; raises ConfigError as `load_settings`."""
+    try:
+        return ExperimentSettings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaints(error, origin))) from None
+
+
+def _complaints(error: ValidationError, origin: str) -> list[str]:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        got = "" if "got " in message or item["type"] == "missing" else f", got {item['input']!r}"
+        lines.append(f"{origin}: {where + ': ' if where else ''}{message}{got}")
+    return lines
+
+
+def _checked_name(what: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{what} must be 1-40 lower-case letters, digits and _, a letter first, got {name!r}"
+        )
+    return name
+
+
+def _parse_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise ConfigError(f"{origin}{where}: {problem}") from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes key=value, got {override!r}")
+    *parents, last = key.split(".")
+    place: Any = values
+    for part in parents:
+        place = _step(place, part, key)
+    value = _parse_yaml(text, f"--set {key}")
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+    else:
+        place[last] = value
+
+
+def _step(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, key)]
+    child = place.setdefault(part, {})
+    if not isinstance(child, dict | list):
+        raise ConfigError(f"--set {key}: {part!r} is a plain value and has nothing below it")
+    return child
+
+
+def _index(entries: list[Any], part: str, key: str) -> int:
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(entries):
+        return int(part)
+    known = ", ".join(str(name) for name in names if name)
+    raise ConfigError(f"--set {key}: there is no entry {part!r}; there are {known}")

@@ -1,0 +1,211 @@
+"""What the platform remembers of each unit, folded from the unit's own events.
+
+Struct of arrays over the units of one arm. The feature state is as the unit's last events left it;
+the factor vector is refreshed at day barriers only, so that a day's candidates do not depend on
+the order in which units are served.
+"""
+
+import numpy as np
+
+from matinee_policies.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IndexArray,
+    Int64Array,
+    UInt64Array,
+)
+from matinee_policies.candidates.factor_model import FactorModel
+from matinee_policies.candidates.fold_in import FoldInStatistics
+from matinee_policies.candidates.seen import empty_seen, mark_seen
+from matinee_policies.compiled import kernel
+from matinee_policies.errors import ContextError
+from matinee_policies.features import ItemFeatures, UnitStateBatch
+
+HISTORY_HALF_LIFE = 7.0
+"""Days after which a watched genre counts half."""
+
+EXPOSURE_HALF_LIFE = 3.0
+"""Days after which a shown genre counts half."""
+
+NEVER = -1
+"""Stands for "no visit yet" and "nothing watched yet"."""
+
+
+class UnitStates:
+    """State of `n_units` units under one candidate model.
+
+    Memory per unit: `2 G` float32 of genres, the seen set (`M / 8` bytes), the factor vector and
+    the fold-in statistics (about `4 f^2` bytes).
+
+    Args:
+        n_units: number of units.
+        items: per-item features of the catalogue.
+        model: candidate model whose factor vectors are folded in.
+        rest: how many of the impressions of a unit, the latest ones, rest: their items are no
+            candidates until others have been shown.
+    """
+
+    def __init__(
+        self, n_units: int, *, items: ItemFeatures, model: FactorModel, rest: int = 0
+    ) -> None:
+        n_items, n_genres = items.genres.shape
+        self._genres = items.genres
+        self._fold_in = FoldInStatistics(model, n_units)
+        self._changed: BoolArray = np.ones(n_units, dtype=np.bool_)
+        self.genre_history: Float32Array = np.zeros((n_units, n_genres), dtype=np.float32)
+        self.genre_exposure: Float32Array = np.zeros((n_units, n_genres), dtype=np.float32)
+        self.last_watched: IndexArray = np.full(n_units, NEVER, dtype=np.int32)
+        self.sessions: IndexArray = np.zeros(n_units, dtype=np.int32)
+        self.last_visit: IndexArray = np.full(n_units, NEVER, dtype=np.int32)
+        self.days_since: Float32Array = np.full(n_units, NEVER, dtype=np.float32)
+        self.seen: UInt64Array = empty_seen(n_units, n_items)
+        self._resting: IndexArray = np.full((n_units, rest), NEVER, dtype=np.int32)
+        self._shown: Int64Array = np.zeros(n_units, dtype=np.int64)
+        self.vectors: Float32Array = np.tile(model.prior, (n_units, 1))
+
+    def __len__(self) -> int:
+        return int(self.sessions.size)
+
+    def load_history(
+        self, units: IndexArray, items: IndexArray, ratings: Float32Array, age_days: FloatArray
+    ) -> None:
+        """Fold in what was known before the run.
+
+        Args:
+            units: unit of each past rating, `int32 [n]`, oldest first within a unit.
+            items: rated catalogue rows, `int32 [n]`.
+            ratings: stars, `float32 [n]`.
+            age_days: days between the rating and the start of the run, `float64 [n]`, >= 0.
+        """
+        self._check_units(units)
+        decay = np.exp2(-age_days / HISTORY_HALF_LIFE).astype(np.float32)
+        _add_watched(units, items, decay, self._genres, self.genre_history, self.last_watched)
+        mark_seen(self.seen, units, items)
+        self.observe_ratings(units, items, ratings)
+
+    def hidden(self, units: IndexArray) -> UInt64Array:
+        """Items that are no candidates for `units` now: watched or resting, a copied bitset."""
+        hidden = self.seen[units]
+        if self._resting.shape[1]:
+            _mark_resting(hidden, self._resting[units])
+        return hidden
+
+    def open_sessions(self, units: IndexArray, day: int) -> None:
+        """Age the state of units that visit on `day`."""
+        self._check_units(units)
+        last = self.last_visit[units]
+        days = np.where(last == NEVER, NEVER, day - last).astype(np.float32)
+        self.days_since[units] = days
+        elapsed = np.maximum(days, 0.0).astype(np.float64)
+        history = np.exp2(-elapsed / HISTORY_HALF_LIFE).astype(np.float32)
+        exposure = np.exp2(-elapsed / EXPOSURE_HALF_LIFE).astype(np.float32)
+        self.genre_history[units] *= history[:, None]
+        self.genre_exposure[units] *= exposure[:, None]
+
+    def as_seen(self, units: IndexArray) -> UnitStateBatch:
+        """The state that features of `units` are computed from, copied."""
+        return UnitStateBatch(
+            genre_history=self.genre_history[units],
+            genre_exposure=self.genre_exposure[units],
+            last_watched=self.last_watched[units],
+            activity=self.sessions[units].astype(np.float32),
+            days_since_visit=self.days_since[units],
+        )
+
+    def observe_page(self, units: IndexArray, slates: IndexArray, clicks: BoolArray) -> None:
+        """Fold in one page per unit.
+
+        Args:
+            units: distinct units, `int32 [n]`.
+            slates: catalogue rows shown, `int32 [n, L]`, -1 for empty slots.
+            clicks: which were clicked, `bool [n, L]`.
+        """
+        self._check_units(units)
+        _add_shown(units, slates, self._genres, self.genre_exposure, self._resting, self._shown)
+        rows, slots = np.nonzero(clicks)
+        clicked_units, clicked_items = units[rows], slates[rows, slots]
+        weight = np.ones(rows.size, dtype=np.float32)
+        _add_watched(
+            clicked_units,
+            clicked_items,
+            weight,
+            self._genres,
+            self.genre_history,
+            self.last_watched,
+        )
+        mark_seen(self.seen, clicked_units, clicked_items)
+
+    def observe_ratings(self, units: IndexArray, items: IndexArray, stars: Float32Array) -> None:
+        """Fold ratings, or plays expressed in stars, into the units' taste statistics."""
+        self._fold_in.add(units, items, stars)
+        self._changed[units] = True
+
+    def close_sessions(self, units: IndexArray, day: int) -> None:
+        """Count the sessions of units that visited on `day`."""
+        self.sessions[units] += 1
+        self.last_visit[units] = day
+
+    def _check_units(self, units: IndexArray) -> None:
+        """Refuse units that are not here: the kernels below do not look."""
+        if units.size and not (units.min() >= 0 and units.max() < len(self)):
+            raise ContextError(
+                f"units must be within 0 and {len(self) - 1}, got {units.min()} to {units.max()}"
+            )
+
+    def refresh_vectors(self) -> None:
+        """Solve anew the vector of every unit with observations since the last refresh."""
+        units = np.flatnonzero(self._changed).astype(np.int32)
+        self.vectors[units] = self._fold_in.solve(units)
+        self._changed[units] = False
+
+
+def age_in_days(times: Int64Array, start: int) -> FloatArray:
+    """Days from unix seconds `times` to `start`, at least 0."""
+    return np.maximum(0.0, (start - times) / 86_400.0)
+
+
+@kernel
+def _add_watched(
+    units: IndexArray,
+    items: IndexArray,
+    weights: Float32Array,
+    genres: Float32Array,
+    genre_history: Float32Array,
+    last_watched: IndexArray,
+) -> None:
+    for event in range(units.shape[0]):
+        unit, item = units[event], items[event]
+        for g in range(genres.shape[1]):
+            genre_history[unit, g] += weights[event] * genres[item, g]
+        last_watched[unit] = item
+
+
+@kernel
+def _add_shown(
+    units: IndexArray,
+    slates: IndexArray,
+    genres: Float32Array,
+    genre_exposure: Float32Array,
+    resting: IndexArray,
+    shown: Int64Array,
+) -> None:
+    places = resting.shape[1]
+    for row in range(units.shape[0]):
+        for slot in range(slates.shape[1]):
+            item = slates[row, slot]
+            if item >= 0:
+                for g in range(genres.shape[1]):
+                    genre_exposure[units[row], g] += genres[item, g]
+                if places > 0:
+                    resting[units[row], shown[units[row]] % places] = item
+                shown[units[row]] += 1
+
+
+@kernel
+def _mark_resting(hidden: UInt64Array, resting: IndexArray) -> None:
+    for row in range(resting.shape[0]):
+        for place in range(resting.shape[1]):
+            item = resting[row, place]
+            if item >= 0:
+                hidden[row, item >> 6] |= np.uint64(1) << np.uint64(item & 63)

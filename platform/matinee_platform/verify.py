@@ -1,0 +1,162 @@
+"""Re-score a logged run from its files: catalogue, snapshots and log, and nothing else.
+
+Invariant: the propensity of every logged slot, computed anew from the snapshot that chose it, is
+the logged one, bit for bit. The neighbouring snapshot must differ somewhere, or the check would
+pass for a policy that never learned.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from matinee_platform.decision_log import read_parts
+from matinee_platform.engine import build_contexts
+from matinee_platform.log_schema import matrix, unpack_state
+from matinee_platform.serving_model import ServingModel
+from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
+from matinee_policies.errors import DataError
+from matinee_policies.policy import Policy
+from matinee_policies.records import PAD, ContextBatch
+from matinee_policies.registry import restore_policy
+from matinee_policies.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class ArmCheck:
+    """What re-scoring one arm found.
+
+    Attributes:
+        arm: name.
+        slots: logged slots re-scored.
+        unequal: slots whose ratio of propensities is not exactly 1.
+        neighbour_unequal: slots that differ under the next snapshot, or the one before the last.
+        snapshots: versions used.
+        features_compared: decisions whose full features were logged.
+        features_unequal: of these, decisions whose recomputed features differ in any bit.
+    """
+
+    arm: str
+    slots: int = 0
+    unequal: int = 0
+    neighbour_unequal: int = 0
+    snapshots: int = 0
+    features_compared: int = 0
+    features_unequal: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether every ratio is 1, and a neighbouring snapshot, if there is one, differs."""
+        told_apart = self.snapshots < 2 or self.neighbour_unequal > 0
+        return self.unequal == 0 and self.features_unequal == 0 and told_apart
+
+
+class _Snapshots:
+    """Policies of one arm, restored from disk by version as needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._policies: dict[int, Policy] = {}
+        self.last = max((int(path.stem) for path in folder.glob("*.npz")), default=-1)
+
+    def policy(self, version: int) -> Policy:
+        if version not in self._policies:
+            if len(self._policies) > 4:
+                self._policies.clear()
+            snapshot = Snapshot.load(self._folder / f"{version:05d}.npz")
+            self._policies[version] = restore_policy(snapshot)
+        return self._policies[version]
+
+
+def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
+    """Re-score the whole log of one arm.
+
+    Args:
+        run: folder of the run.
+        arm: name of the arm.
+        model: as loaded from the run's folder.
+
+    Raises:
+        DataError: if the log cannot be read or names candidates it does not hold.
+    """
+    check = ArmCheck(arm)
+    snapshots = _Snapshots(run / "snapshots" / arm)
+    versions: set[int] = set()
+    sample = _feature_sample(run, arm)
+    for table in read_parts(run, "decisions", arm):
+        contexts = _contexts(table, model)
+        slates, logged = matrix(table["slate"]), matrix(table["propensities"])
+        positions = _positions(contexts.candidates, slates, run / "decisions" / arm)
+        version_of_row = table["snapshot"].to_numpy()
+        for version in np.unique(version_of_row):
+            rows = np.flatnonzero(version_of_row == version)
+            part = _rows(contexts, rows)
+            neighbour = version + 1 if version < snapshots.last else version - 1
+            check.slots += int((positions[rows] != PAD).sum())
+            check.unequal += _unequal(snapshots, version, part, positions[rows], logged[rows])
+            if neighbour >= 0:
+                check.neighbour_unequal += _unequal(
+                    snapshots, neighbour, part, positions[rows], logged[rows]
+                )
+            versions.add(int(version))
+        _compare_features(check, table["decision_id"].to_numpy(), contexts, sample)
+    check.snapshots = len(versions)
+    return check
+
+
+def _unequal(
+    snapshots: _Snapshots,
+    version: int,
+    contexts: ContextBatch,
+    positions: IndexArray,
+    logged: FloatArray,
+) -> int:
+    again = snapshots.policy(version).propensities(contexts, positions)
+    return int((again != logged).sum())
+
+
+def _contexts(table: pa.Table, model: ServingModel) -> ContextBatch:
+    state = unpack_state(matrix(table["unit_state"]), table["last_watched"].to_numpy())
+    return build_contexts(model.items, state, matrix(table["candidates"]), matrix(table["scores"]))
+
+
+def _rows(contexts: ContextBatch, rows: AnyArray) -> ContextBatch:
+    return ContextBatch(
+        contexts.candidates[rows],
+        contexts.features[rows],
+        contexts.scores[rows],
+        contexts.embeddings,
+    )
+
+
+def _positions(candidates: IndexArray, slates: IndexArray, log: Path) -> IndexArray:
+    """Where each shown item stands among the candidates."""
+    match = slates[:, :, None] == candidates[:, None, :]
+    found = match.any(axis=2)
+    if not (found | (slates == PAD)).all():
+        row, slot = np.argwhere(~found & (slates != PAD))[0]
+        raise DataError(
+            log, rule="every item shown must be among the candidates", value=int(slates[row, slot])
+        )
+    return np.where(slates == PAD, PAD, match.argmax(axis=2)).astype(np.int32)
+
+
+def _feature_sample(run: Path, arm: str) -> dict[int, AnyArray]:
+    return {
+        int(decision): features
+        for table in read_parts(run, "features", arm)
+        for decision, features in zip(
+            table["decision_id"].to_numpy(), matrix(table["features"]), strict=True
+        )
+    }
+
+
+def _compare_features(
+    check: ArmCheck, ids: AnyArray, contexts: ContextBatch, sample: dict[int, AnyArray]
+) -> None:
+    for row, decision in enumerate(ids.tolist()):
+        if decision in sample:
+            check.features_compared += 1
+            recomputed = contexts.features[row].reshape(-1)
+            check.features_unequal += recomputed.tobytes() != sample[decision].tobytes()

@@ -1,0 +1,147 @@
+"""What a run logs is what it did: re-scored from disk, seen by no policy, complete."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from matinee_platform.decision_log import read_parts
+from matinee_platform.log_schema import matrix
+
+
+def _verify(run: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "matinee_platform.cli", "verify", str(run), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_logged_slot_rescores_to_ratio_one_in_a_fresh_process(tiny_run: Path) -> None:
+    done = _verify(tiny_run)
+    assert done.returncode == 0, done.stderr
+    checks = {check["arm"]: check for check in json.loads(done.stdout)}
+    assert set(checks) == {"popularity", "mf_order", "mf_explored", "epsilon_greedy", "lin_ucb"}
+    for check in checks.values():
+        assert check["slots"] > 500
+        assert check["unequal"] == 0
+        assert check["features_unequal"] == 0
+    assert sum(check["features_compared"] for check in checks.values()) > 0
+    for learner in ("epsilon_greedy", "lin_ucb"):
+        assert checks[learner]["snapshots"] > 5
+        assert checks[learner]["neighbour_unequal"] > 0
+
+
+def test_verify_finds_one_changed_propensity(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    part = sorted((run / "decisions" / "lin_ucb").glob("*.parquet"))[-1]
+    table = pq.read_table(part)
+    propensities = matrix(table["propensities"]).copy()
+    propensities[0, 0] = np.nextafter(propensities[0, 0], 0.0)
+    column = pa.FixedSizeListArray.from_arrays(
+        pa.array(propensities.reshape(-1)), propensities.shape[1]
+    )
+    place = table.column_names.index("propensities")
+    pq.write_table(table.set_column(place, "propensities", column), part)
+    done = _verify(run)
+    assert done.returncode == 1
+    checks = {check["arm"]: check for check in json.loads(done.stdout)}
+    assert checks["lin_ucb"]["unequal"] == 1
+
+
+def test_verify_refuses_a_damaged_snapshot(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    snapshot = run / "snapshots" / "lin_ucb" / "00003.npz"
+    content = bytearray(snapshot.read_bytes())
+    content[len(content) // 2] ^= 1
+    snapshot.write_bytes(content)
+    done = _verify(run)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "00003.npz" in done.stderr
+
+
+def test_logged_propensities_are_probabilities_of_distinct_items(tiny_run: Path) -> None:
+    for arm in ("mf_explored", "lin_ucb"):
+        for table in read_parts(tiny_run, "decisions", arm):
+            propensities, slate = matrix(table["propensities"]), matrix(table["slate"])
+            assert ((propensities > 0) & (propensities <= 1)).all()
+            assert (np.diff(np.sort(slate, axis=1)) > 0).all()
+
+
+def test_no_session_shows_an_item_twice_and_no_unit_sees_a_watched_item_again(
+    tiny_run: Path,
+) -> None:
+    watched: dict[int, set[int]] = {}
+    clicks: dict[int, list[int]] = {}
+    for table in read_parts(tiny_run, "rewards", "mf_explored"):
+        for event in table.to_pylist():
+            if event["component"] == "click":
+                clicks.setdefault(event["decision_id"], []).append(event["slot"])
+    session: dict[tuple[int, int], set[int]] = {}
+    pages = 0
+    for table in read_parts(tiny_run, "decisions", "mf_explored"):
+        for row in table.select(["decision_id", "unit", "day", "slate"]).to_pylist():
+            items = set(row["slate"])
+            assert not items & session.setdefault((row["unit"], row["day"]), set())
+            assert not items & watched.setdefault(row["unit"], set())
+            session[row["unit"], row["day"]] |= items
+            watched[row["unit"]] |= {
+                row["slate"][slot] for slot in clicks.get(row["decision_id"], [])
+            }
+            pages += 1
+    assert pages > 100
+    assert sum(map(len, watched.values())) > 50
+
+
+def test_rewards_belong_to_logged_decisions_and_their_windows(tiny_run: Path) -> None:
+    for arm in ("mf_order", "lin_ucb"):
+        days: dict[int, int] = {}
+        visits: dict[int, set[int]] = {}
+        unit: dict[int, int] = {}
+        for table in read_parts(tiny_run, "decisions", arm, ["decision_id", "unit", "day"]):
+            for row in table.to_pylist():
+                days[row["decision_id"]] = row["day"]
+                unit[row["decision_id"]] = row["unit"]
+                visits.setdefault(row["unit"], set()).add(row["day"])
+        returned = set()
+        for table in read_parts(tiny_run, "rewards", arm):
+            for event in table.to_pylist():
+                decision = event["decision_id"]
+                if event["component"] in ("click", "watch"):
+                    assert event["day"] == days[decision]
+                    assert 0.0 <= event["value"] <= 1.0
+                elif event["component"] == "return_visit":
+                    returned.add((decision, event["day"]))
+        expected = set()
+        for decision, day in days.items():
+            later = [visit for visit in visits[unit[decision]] if visit > day]
+            if later and min(later) - day <= 3:
+                expected.add((decision, min(later)))
+        assert returned == expected
+        assert expected
+
+
+def test_raw_user_ids_are_nowhere_in_a_run(tiny_run: Path) -> None:
+    for path in tiny_run.rglob("*"):
+        if path.is_file():
+            assert b"user-1" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("name", ["settings.json", "versions.json", "results.json"])
+def test_run_folder_says_what_it_is(tiny_run: Path, name: str) -> None:
+    assert json.loads((tiny_run / name).read_text(encoding="utf-8"))
+
+
+def test_run_folder_has_a_summary_and_a_plot(tiny_run: Path) -> None:
+    assert "lin_ucb" in (tiny_run / "summary.txt").read_text(encoding="utf-8")
+    assert (tiny_run / "retention.png").read_bytes().startswith(b"\x89PNG")

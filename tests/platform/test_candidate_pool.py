@@ -1,0 +1,49 @@
+import numpy as np
+
+from matinee_platform.candidate_pool import CandidatePool, take_reference
+from matinee_policies.records import PAD
+
+
+def _pool(seed: int, visits: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    items = np.argsort(rng.random((visits, 3 * depth)), axis=1)[:, :depth].astype(np.int32)
+    items[0, depth // 2 :] = PAD
+    scores = -np.sort(-rng.random((visits, depth))).astype(np.float32)
+    return items, scores
+
+
+def test_pages_show_each_item_once_and_best_first() -> None:
+    items, scores = _pool(1, visits=5, depth=20)
+    pool = CandidatePool(items, scores)
+    shown: list[set[int]] = [set() for _ in range(5)]
+    is_shown = items == PAD
+    rng = np.random.default_rng(2)
+    for _ in range(4):
+        visits = np.array([0, 2, 3], dtype=np.int32)
+        page = pool.take(visits, 8)
+        assert page.items.tolist() == take_reference(visits, items, is_shown, 8).tolist()
+        positions = np.array([rng.permutation(8)[:3] for _ in visits], dtype=np.int32)
+        positions[page.items[np.arange(3)[:, None], positions] == PAD] = PAD
+        pool.mark_shown(visits, page, positions)
+        for row, visit in enumerate(visits):
+            for position in positions[row][positions[row] != PAD]:
+                item = int(page.items[row, position])
+                assert item not in shown[visit]
+                shown[visit].add(item)
+                is_shown[visit, items[visit] == item] = True
+    assert not shown[1]
+    assert not shown[4]
+
+
+def test_scores_stay_beside_their_items() -> None:
+    items, scores = _pool(3, visits=4, depth=12)
+    page = CandidatePool(items, scores).take(np.array([1, 3], dtype=np.int32), 12)
+    np.testing.assert_array_equal(page.items, items[[1, 3]])
+    np.testing.assert_array_equal(page.scores, scores[[1, 3]])
+
+
+def test_an_exhausted_pool_pads_on_the_right() -> None:
+    items, scores = _pool(4, visits=2, depth=6)
+    page = CandidatePool(items, scores).take(np.array([0], dtype=np.int32), 6)
+    assert page.items[0, 3:].tolist() == [PAD] * 3
+    assert page.scores[0, 3:].tolist() == [0.0] * 3

@@ -1,0 +1,101 @@
+"""Each component of each page is learned once, when its window has closed."""
+
+import numpy as np
+
+from matinee_platform.engine import Decisions
+from matinee_platform.learner import ArmLearner
+from matinee_platform.settings import ReturnVisitSettings, RewardSettings
+from matinee_policies.records import PAD, ContextBatch, OutcomeBatch, SlateBatch
+from matinee_policies.uniform import Uniform, UniformConfig
+
+L, K, D = 2, 3, 4
+
+
+class Recorder(Uniform):
+    """A policy that keeps what it was given to learn."""
+
+    learns = True
+
+    def __init__(self) -> None:
+        super().__init__(UniformConfig())
+        self.lessons: list[OutcomeBatch] = []
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        self.lessons.append(outcomes)
+
+
+def _decisions(ids: list[int], padded: bool = False) -> Decisions:
+    n = len(ids)
+    positions = np.tile(np.array([0, PAD if padded else 1], dtype=np.int32), (n, 1))
+    contexts = ContextBatch(
+        candidates=np.tile(np.arange(K, dtype=np.int32), (n, 1)),
+        features=np.zeros((n, K, D), dtype=np.float32),
+        scores=np.zeros((n, K), dtype=np.float32),
+        embeddings=np.zeros((K, 1), dtype=np.float32),
+    )
+    shown = np.full((n, L, D), ids[0], dtype=np.float32)
+    slates = SlateBatch(positions, positions.copy(), np.full((n, L), 0.5))
+    return Decisions(np.array(ids, dtype=np.uint64), contexts, slates, 0, shown)
+
+
+def _learner(weight: float, window: int = 2) -> tuple[ArmLearner, Recorder]:
+    policy = Recorder()
+    rewards = RewardSettings(return_visit=ReturnVisitSettings(weight=weight, window_days=window))
+    return ArmLearner(policy, rewards), policy
+
+
+SHARDS = np.array([1, 2], dtype=np.uint8)
+
+
+def test_engagement_is_learned_at_its_own_barrier_in_log_order() -> None:
+    learner, policy = _learner(weight=0.0)
+    learner.observe_page(_decisions([1, 2]), np.array([[0.1, 0.2], [0.3, 0.4]]), SHARDS)
+    learner.observe_page(_decisions([3]), np.array([[0.5, 0.6]]), SHARDS[:1])
+    assert not policy.lessons
+    assert learner.close_day(0)
+    (lesson,) = policy.lessons
+    assert (lesson.component, lesson.first) == ("engagement", True)
+    assert lesson.rewards.tolist() == [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]
+    assert lesson.shards.tolist() == [1, 2, 1]
+    assert lesson.features[:, 0, 0].tolist() == [1, 1, 3]
+    assert not learner.close_day(1)
+
+
+def test_returns_are_learned_once_when_the_window_closes_and_absence_is_zero() -> None:
+    learner, policy = _learner(weight=0.5, window=2)
+    learner.observe_page(_decisions([1, 2]), np.zeros((2, L)), SHARDS)
+    learner.close_day(0)
+    learner.observe_returns(0, np.array([2], dtype=np.uint64))
+    assert not learner.close_day(1)
+    assert learner.close_day(2)
+    assert [lesson.component for lesson in policy.lessons] == ["engagement", "return_visit"]
+    lesson = policy.lessons[-1]
+    assert not lesson.first
+    assert lesson.rewards.tolist() == [[0.0, 0.0], [0.5, 0.5]]
+    for day in range(3, 9):
+        assert not learner.close_day(day)
+
+
+def test_returns_of_other_days_do_not_mix() -> None:
+    learner, policy = _learner(weight=1.0, window=1)
+    learner.observe_page(_decisions([1]), np.zeros((1, L)), SHARDS[:1])
+    learner.close_day(0)
+    learner.observe_page(_decisions([2]), np.zeros((1, L)), SHARDS[:1])
+    learner.observe_returns(0, np.array([1], dtype=np.uint64))
+    learner.close_day(1)
+    learner.close_day(2)
+    returns = [lesson for lesson in policy.lessons if lesson.component == "return_visit"]
+    assert [lesson.rewards[0, 0] for lesson in returns] == [1.0, 0.0]
+
+
+def test_padding_is_not_shown() -> None:
+    learner, policy = _learner(weight=0.0)
+    learner.observe_page(_decisions([1], padded=True), np.zeros((1, L)), SHARDS[:1])
+    learner.close_day(0)
+    assert policy.lessons[0].shown.tolist() == [[True, False]]
+
+
+def test_nothing_is_held_for_a_policy_that_does_not_learn() -> None:
+    learner = ArmLearner(Uniform(UniformConfig()), RewardSettings())
+    learner.observe_page(_decisions([1]), np.zeros((1, L)), SHARDS[:1])
+    assert not learner.close_day(0)
