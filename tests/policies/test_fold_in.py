@@ -215,12 +215,12 @@ def test_negative_stars_are_taken_by_explicit_feedback() -> None:
 
 def test_training_users_of_the_biased_model_get_their_fitted_vectors() -> None:
     matrix = grouped_ratings().matrix
-    config = BiasedALSConfig(factors=4, ridge=1.0, ridge_per_rating=0.02)
+    config = BiasedALSConfig(factors=4)
     fitted = fit_biased_als(matrix, config, seed=0)
     folded = fold_in_training_users(rating_model(fitted, config), matrix)
     expected = np.column_stack([fitted.user_bias, fitted.user_factors])
-    # What is left is how far the last centring step moved users, about 1e-3 of their spread.
-    assert np.abs(folded - expected).max() < 0.005 * expected.std(axis=0).max()
+    # What is left is how far the last of the centring steps still moved users.
+    assert np.abs(folded - expected).max() < 2e-4 * expected.std(axis=0).max()
 
 
 def test_training_users_of_implicit_als_get_the_equations_of_the_paper() -> None:

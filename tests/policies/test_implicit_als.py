@@ -102,6 +102,33 @@ def test_items_and_users_without_plays_stay_finite_and_modest() -> None:
     assert vectors[2].tobytes() == model.prior.tobytes()
 
 
+def test_users_without_plays_do_not_count_in_the_prior() -> None:
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((30, 20)) < 0.4)
+    assert np.unique(users).size == 30
+    strengths = rng.uniform(0.5, 5.0, size=users.size)
+    model = fit_implicit_als(
+        Interactions.from_triplets(
+            *(2 * users, items, strengths, np.arange(users.size)),
+            n_users=60,
+            n_items=20,
+            rating_range=(0.5, 5.0),
+        ),
+        CONFIG,
+        seed=0,
+    )
+    Y = model.item_factors.astype(np.float64)
+    vectors = np.zeros((30, 4))
+    for user in range(30):
+        own = users == user
+        c = np.ones(20)
+        c[items[own]] += CONFIG.confidence_slope * strengths[own]
+        vectors[user] = np.linalg.solve(
+            (Y.T * c) @ Y + CONFIG.ridge * np.eye(4), Y.T @ np.where(c > 1.0, c, 0.0)
+        )
+    np.testing.assert_allclose(model.prior, vectors.mean(axis=0), rtol=1e-4)
+
+
 def test_strengths_of_0_are_refused() -> None:
     interactions = Interactions.from_triplets(
         *(np.array([0, 1]), np.array([0, 1]), np.array([0.0, 2.0]), np.arange(2)),

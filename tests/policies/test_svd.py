@@ -35,6 +35,13 @@ def test_vectors_are_those_of_the_dense_decomposition(shape: tuple[int, int]) ->
         np.testing.assert_allclose(got, sign * expected, atol=1e-9)
 
 
+def test_the_same_start_gives_the_same_bits() -> None:
+    matrix = ratings().matrix
+    first, again, other = (right_singular_vectors(matrix, factors=6, seed=s) for s in (1, 1, 2))
+    assert first.tobytes() == again.tobytes()
+    assert first.tobytes() != other.tobytes()
+
+
 def test_the_fit_hardly_depends_on_where_it_starts() -> None:
     first, again, other = (
         fit_truncated_svd(ratings(), TruncatedSVDConfig(factors=5), seed=s) for s in (3, 3, 4)

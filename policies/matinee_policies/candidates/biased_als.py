@@ -24,6 +24,7 @@ from matinee_policies.interactions import Ratings
 MAX_FACTORS = 64
 
 _START_SD = 0.1
+# Half steps at the end; the last moves no user of MovieLens by 1 % of the users' spread.
 _CENTRINGS = 12
 
 

@@ -35,10 +35,11 @@ def with_population_prior(model: FactorModel, matrix: Ratings) -> FactorModel:
         matrix: as `fold_in_training_users`.
     """
     total: FloatArray = np.zeros(model.n_factors)
-    rated = np.diff(matrix.indptr) > 0
-    for first, vectors in _folded(model, matrix):
-        total += vectors[rated[first : first + len(vectors)]].sum(axis=0, dtype=np.float64)
-    return replace(model, prior=(total / max(int(rated.sum()), 1)).astype(np.float32))
+    for _, vectors in _folded(model, matrix):
+        # Users without ratings have the prior, which is zero.
+        total += vectors.sum(axis=0, dtype=np.float64)
+    rated = int(np.count_nonzero(np.diff(matrix.indptr)))
+    return replace(model, prior=(total / max(rated, 1)).astype(np.float32))
 
 
 def with_score_constants(model: FactorModel, matrix: Ratings) -> FactorModel:
