@@ -48,7 +48,7 @@ bench: $(STAMP)
 # Compiles every kernel of a run once, so that parallel test workers find them on disk.
 kernels: $(STAMP)
 	@folder=$$(mktemp -d) && \
-	{ $(BIN)/matinee simulate --config examples/demo.yaml --set users=60 --set days=3 \
+	{ env -u MATINEE_DATA $(BIN)/matinee simulate --config examples/demo.yaml --set users=60 --set days=3 \
 		--out "$$folder/run" --workers 1 --quiet >"$$folder/log" 2>&1 || \
 	echo 'The kernels could not be compiled beforehand; the tests will say why.'; }; \
 	rm -rf "$$folder"

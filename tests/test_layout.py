@@ -36,6 +36,11 @@ def test_test_folders_are_no_packages() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
+def test_layers() -> None:
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    assert "0 broken" in run(str(lint_imports), "--no-cache").stdout
+
+
 def test_importing_the_bottom_package_loads_numpy_and_numba_only() -> None:
     # numba looks at scipy's version by itself, hence the comparison with numba alone.
     before, after = (loaded("numpy, numba"), loaded("numpy, numba, matinee_policies"))

@@ -1,17 +1,20 @@
 """The wheel: installed alone, outside the tree, it runs an experiment."""
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+VERSION = version("matinee")
 PACKAGES = ("matinee_platform", "matinee_policies", "matinee_simulator")
 
 
@@ -74,7 +77,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert tops == {*PACKAGES, "matinee-0.1.0.dist-info"}
+    assert tops == {*PACKAGES, f"matinee-{VERSION}.dist-info"}
     for package in PACKAGES:
         assert f"{package}/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
@@ -92,3 +95,27 @@ def test_the_packages_come_from_the_wheel(installed: Path, tmp_path: Path) -> No
     code = f"import {', '.join(PACKAGES)}; print(*(m.__file__ for m in ({', '.join(PACKAGES)})))"
     for path in run(installed / "bin" / "python", "-c", code, cwd=tmp_path).split():
         assert Path(path).is_relative_to(installed)
+
+
+def test_the_command_names_its_version(installed: Path, tmp_path: Path) -> None:
+    assert run(installed / "bin" / "matinee", "--version", cwd=tmp_path) == f"matinee {VERSION}\n"
+
+
+def test_a_tiny_experiment_runs_outside_the_tree(installed: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples" / "demo.yaml", tmp_path / "demo.yaml")
+    command = ["simulate", "--config", "demo.yaml", "--set", "users=60", "--set", "days=3"]
+    printed = run(
+        installed / "bin" / "matinee",
+        *command,
+        "--out",
+        "run",
+        "--workers",
+        "1",
+        "--json",
+        cwd=tmp_path,
+    )
+    results = json.loads(printed)
+    assert sum(arm["users"] for arm in results["arms"].values()) <= 60
+    assert sum(arm["pages"] for arm in results["arms"].values()) > 0
+    assert (tmp_path / "run" / "results.json").is_file()
+    assert (tmp_path / "run" / "retention.png").is_file()
