@@ -8,7 +8,7 @@ its observations, and each unit is solved alone: its vector does not depend on t
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray, Int64Array
-from matinee_policies.candidates.cholesky import cholesky_solve
+from matinee_policies.candidates.cholesky import add_scaled, cholesky_solve
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.compiled import kernel
 from matinee_policies.config import check_whole
@@ -181,8 +181,8 @@ def _add(
             continue
         start = 0
         for i in range(f):
-            for k in range(i + 1):
-                gram[unit, start + k] += g * q[i] * q[k]
+            row = gram[unit, start : start + i + 1]
+            add_scaled(row, q, g * q[i], 0, i + 1)
             start += i + 1
 
 
