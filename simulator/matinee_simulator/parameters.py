@@ -180,9 +180,9 @@ class Parameters(Config):
     """Least number of ratings before the run of users who have any."""
     history_most: int = 200
     """Largest number of ratings before the run."""
-    history_taste: float = 0.25
+    history_taste: float = 0.15
     """How strongly relevance chose the items rated before the run, in logits per sd; MovieLens
-    ratings fit 0 to 0.3: above, simulated ratings are higher than real ones."""
+    ratings fit 0 to 0.25: above, simulated ratings are higher than real ones."""
     history_days: float = 365.0
     """Days before the run over which those ratings are spread."""
 

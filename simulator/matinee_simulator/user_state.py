@@ -18,7 +18,7 @@ NEVER = -1
 class UserState(NamedTuple):
     """Latent state of `n` users; `G` topics, `C` impressions remembered.
 
-    Memory per user: `4 d + 8 G + 6 C` bytes and about 100 more.
+    Memory per user: `4 (d + G) + 6 C` bytes and about 80 more; 1.8 KB at the defaults.
 
     Attributes:
         numbers: who the users are, `uint64 [n]`.
