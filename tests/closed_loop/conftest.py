@@ -1,4 +1,4 @@
-"""Tiny experiments on the synthetic catalogue, run once per test session where they can be shared."""
+"""Tiny experiments on the synthetic catalogue, shared within a test session where they can be."""
 
 from pathlib import Path
 from typing import Any

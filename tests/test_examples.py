@@ -1,0 +1,40 @@
+"""What the documentation shows runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_library_example_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(ROOT / "examples" / "policies_as_library.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "equal True" in done.stdout
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+
+
+def test_the_experiment_of_the_readme_is_valid() -> None:
+    import yaml
+
+    from matinee_platform.offline.run import check_settings
+    from matinee_platform.settings import load_settings, parse_settings
+
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        check_settings(parse_settings(yaml.safe_load(block)))
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        check_settings(load_settings(path))
