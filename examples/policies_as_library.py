@@ -1,6 +1,7 @@
-# %% [markdown]
-# # A reranking policy with plain arrays
-# Two decisions with three candidates each, two slots; what the features mean is up to you.
+"""A reranking policy with plain arrays, cell by cell.
+
+Two decisions with three candidates each, two slots; what the features mean is up to you.
+"""
 
 # %%
 import numpy as np

@@ -107,7 +107,7 @@ def test_the_latest_impressions_rest_and_come_back() -> None:
 
     def hidden(*items: int) -> list[bool]:
         bits = states.hidden(unit)
-        return is_seen(bits, np.zeros(len(items), dtype=np.int32), _ints(*items)).tolist()
+        return list(is_seen(bits, np.zeros(len(items), dtype=np.int32), _ints(*items)))
 
     states.observe_page(unit, _ints(10, 64).reshape(1, 2), nothing)
     assert hidden(10, 64, 65) == [True, True, False]
