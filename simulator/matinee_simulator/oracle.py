@@ -10,6 +10,7 @@ import numpy as np
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
+from matinee_simulator.best_page import BestPages, empty_best_pages, fill_best_pages
 from matinee_simulator.fatigue import count_impressions
 from matinee_simulator.page import PageWeights
 from matinee_simulator.response import click_probability, redundancy
@@ -79,6 +80,26 @@ class Oracle:
         out = np.empty(units.size)
         _fill_expected_clicks(
             self._truth, self._users, self._weights, units, slates, self._today(), out
+        )
+        return out
+
+    def best_page(self, units: IndexArray, candidates: IndexArray, *, slots: int) -> BestPages:
+        """Bounds of the expected clicks of the best page that can be shown now.
+
+        Args:
+            units: indices of users, `int32 [n]`.
+            candidates: item rows, distinct within a row, -1 for none, `int32 [n, K]`.
+            slots: slots of the page, at least 1.
+
+        Raises:
+            ContextError: the arrays break a rule.
+        """
+        self._check(units, candidates)
+        if slots < 1:
+            raise ContextError(f"slots must be >= 1, got {slots}")
+        out = empty_best_pages(units.size, slots)
+        fill_best_pages(
+            self._truth, self._users, self._weights, units, candidates, self._today(), out
         )
         return out
 
