@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from matinee_platform.commands import policy
 from matinee_policies.errors import MatineeError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(policy.app, name="policy")
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

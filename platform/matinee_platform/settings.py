@@ -209,6 +209,22 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> ExperimentSettin
     return parse_settings(values, origin=str(path))
 
 
+def key_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings that `key=value` texts alone make, with dotted keys and YAML values.
+
+    Raises:
+        ConfigError: on a text of another form.
+
+    Example:
+        >>> key_values(["alpha=0.5", "fallback.kind=svd"])
+        {'alpha': 0.5, 'fallback': {'kind': 'svd'}}
+    """
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _apply(values, override)
+    return values
+
+
 def parse_settings(values: dict[str, Any], *, origin: str = "settings") -> ExperimentSettings:
     """Check settings given as plain values; raises ConfigError as `load_settings`."""
     try:

@@ -5,6 +5,7 @@ the logged one, bit for bit. The neighbouring snapshot must differ somewhere, or
 pass for a policy that never learned.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,9 @@ class ArmCheck:
 class _Snapshots:
     """Policies of one arm, restored from disk by version as needed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str | None) -> None:
         self._folder = folder
+        self._kind = kind
         self._policies: dict[int, Policy] = {}
         self.last = max((int(path.stem) for path in folder.glob("*.npz")), default=-1)
 
@@ -65,7 +67,7 @@ class _Snapshots:
             if len(self._policies) > 4:
                 self._policies.clear()
             snapshot = Snapshot.load(self._folder / f"{version:05d}.npz")
-            self._policies[version] = restore_policy(snapshot)
+            self._policies[version] = restore_policy(snapshot, kind=self._kind)
         return self._policies[version]
 
 
@@ -81,7 +83,7 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
         DataError: if the log cannot be read or names candidates it does not hold.
     """
     check = ArmCheck(arm)
-    snapshots = _Snapshots(run / "snapshots" / arm)
+    snapshots = _Snapshots(run / "snapshots" / arm, _kind_in_settings(run, arm))
     versions: set[int] = set()
     sample = _feature_sample(run, arm)
     for table in read_parts(run, "decisions", arm):
@@ -103,6 +105,20 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
         _compare_features(check, table["decision_id"].to_numpy(), contexts, sample)
     check.snapshots = len(versions)
     return check
+
+
+def _kind_in_settings(run: Path, arm: str) -> str | None:
+    """The kind of the arm's policy in the settings of the run; a class of the user's own by name.
+
+    It decides which module is imported, so verify only runs whose settings you trust.
+    """
+    path = run / "settings.json"
+    try:
+        arms = json.loads(path.read_text(encoding="utf-8"))["arms"]
+        kinds = {str(one["name"]): str(one["policy"]["kind"]) for one in arms}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(path, rule=f"must hold the settings of the run ({error!r})") from None
+    return kinds.get(arm)
 
 
 def _unequal(

@@ -6,6 +6,7 @@ from typing import Any
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
 from matinee_policies.snapshot import Snapshot
@@ -39,7 +40,7 @@ def build_policy(kind: str, config: _Config, *, dimension: int) -> Policy:
     """A new policy that has learned nothing.
 
     Args:
-        kind: one of `POLICY_KINDS`.
+        kind: one of `POLICY_KINDS`, or `module:Class` for a class of the user's own.
         config: settings of that kind; missing ones take their defaults.
         dimension: of the features; policies that read none ignore it.
 
@@ -50,20 +51,27 @@ def build_policy(kind: str, config: _Config, *, dimension: int) -> Policy:
         >>> build_policy("score_order", {"epsilon": 0.1}, dimension=11).config
         ScoreOrderConfig(epsilon=0.1, diversity=0.0)
     """
+    if is_plugin(kind):
+        return build_custom_policy(kind, config, dimension=dimension)
     if kind not in _BUILDERS:
         raise ConfigError(f"policy must be one of {', '.join(POLICY_KINDS)}, got {kind!r}")
     return _BUILDERS[kind](config, dimension)
 
 
-def restore_policy(snapshot: Snapshot) -> Policy:
+def restore_policy(snapshot: Snapshot, *, kind: str | None = None) -> Policy:
     """The policy that gave a snapshot.
 
     Args:
-        snapshot: of any kind in `POLICY_KINDS`.
+        snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names.
+        kind: the kind in the user's config; only a `module:Class` matters, since no class is
+            imported because a snapshot says so.
 
     Raises:
         SnapshotError: on an unknown kind or version, or an incomplete state.
+        ConfigError: if the class that `kind` names is missing or incomplete.
     """
+    if kind is not None and is_plugin(kind):
+        return restore_custom_policy(kind, snapshot)
     if snapshot.kind not in _RESTORERS:
         kinds = ", ".join(POLICY_KINDS)
         raise SnapshotError(f"snapshot must be of kind {kinds}, got {snapshot.kind!r}")

@@ -1,0 +1,1 @@
+"""Command groups that `cli.py` mounts, one module each."""

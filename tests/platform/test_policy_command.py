@@ -1,0 +1,76 @@
+"""`matinee policy list` and `matinee policy check`, as typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from matinee_platform.commands.policy import app
+from matinee_policies.errors import ConfigError
+from matinee_policies.policy_check import rule_tests
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = "examples.custom_policy:NoveltyBoltzmann"
+
+
+def policy(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "matinee_platform.cli", "policy", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_the_example_keeps_every_rule() -> None:
+    done = policy("check", EXAMPLE, "--set", "novelty=0.2", "--set", "diversity=0.1", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["passed"] is True
+    assert report["settings"] == {"novelty": 0.2, "diversity": 0.1}
+    assert len(report["rules"]) == len(rule_tests()) == 16
+
+
+def test_a_broken_class_in_the_current_folder_is_named_with_its_rule(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from matinee_policies import Uniform, UniformConfig\n"
+        "class Greedy(Uniform):\n"
+        "    config_type = UniformConfig\n"
+        "    def decide(self, contexts, *, slots, keys):\n"
+        "        return super().decide(contexts, slots=slots, keys=keys * 0)\n",
+        encoding="utf-8",
+    )
+    done = policy("check", "shop:Greedy", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "FAILED  draws follow the law" in done.stdout
+    assert "shop:Greedy breaks 1 of 16 rules." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["no_such:Class"], "no module 'no_such'"),
+        ([EXAMPLE, "--set", "colour=1"], "no setting 'colour'; it has novelty"),
+        ([EXAMPLE, "--set", "novelty"], "--set takes key=value, got 'novelty'"),
+        (["lin_usb"], "policy must be one of"),
+    ],
+)
+def test_a_mistake_is_a_config_error(
+    words: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    done = CliRunner().invoke(app, ["check", *words])
+    assert isinstance(done.exception, ConfigError)
+    assert complaint in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_list_shows_kinds_with_defaults() -> None:
+    listed = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
+    assert listed["uniform"] == {}
+    assert listed["lin_ucb"]["alpha"] == 0.5
+    assert "lin_ucb: alpha=0.5" in CliRunner().invoke(app, ["list"]).stdout
