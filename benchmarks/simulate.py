@@ -90,19 +90,18 @@ def measure(users: int, days: int) -> dict[str, Any]:
 
 
 def _figures(result: ArmResult, limit: float) -> dict[str, Any]:
+    timing = result.timing
+    shares = {stage: spent / timing.seconds for stage, spent in timing.stage_seconds.items()}
     return {
         "pages": result.pages,
         "pages_per_s": _rate(result),
         "share_of_simulator_alone": _rate(result) / limit,
-        "stage_share": {
-            stage: seconds / result.seconds
-            for stage, seconds in sorted(result.stage_seconds.items(), key=lambda item: -item[1])
-        },
+        "stage_share": dict(sorted(shares.items(), key=lambda item: -item[1])),
     }
 
 
 def _rate(result: ArmResult) -> float:
-    return result.pages / result.seconds
+    return result.pages / result.timing.seconds
 
 
 def main() -> None:

@@ -94,6 +94,10 @@ def simulate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an older run in DIR.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with an interrupted run in DIR, or start a new one."),
+    ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
@@ -117,6 +121,7 @@ def simulate(
             out,
             workers=workers if workers is not None else os.cpu_count() or 1,
             overwrite=overwrite,
+            resume=resume,
             announce=line.announce,
             report=line.report,
         )

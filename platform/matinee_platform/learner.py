@@ -1,7 +1,8 @@
 """Hold decisions until their windows close, then let the policy learn each component once."""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from matinee_platform.engine import Decisions
 from matinee_platform.join import event_values
 from matinee_platform.settings import RewardSettings
 from matinee_policies.arrays import (
+    AnyArray,
     BoolArray,
     Float32Array,
     FloatArray,
@@ -44,7 +46,7 @@ class ArmLearner:
     """
 
     def __init__(self, policy: Policy, rewards: RewardSettings) -> None:
-        self._policy = policy
+        self.policy = policy
         self._rewards = rewards
         self._today: list[_Pages] = []
         self._waiting: deque[tuple[int, _Pages]] = deque()
@@ -60,7 +62,7 @@ class ArmLearner:
             engagement: weighted engagement of each slot, `float64 [n, L]`.
             shards: shard of each unit, `uint8 [n]`.
         """
-        if self._policy.learns:
+        if self.policy.learns:
             self._today.append(
                 _Pages(
                     ids=decisions.ids,
@@ -74,7 +76,7 @@ class ArmLearner:
 
     def observe_returns(self, session_day: int, decision_ids: UInt64Array) -> None:
         """Take in return visits, by the day and the decisions of the session before."""
-        if self._policy.learns and self._rewards.return_visit.weight > 0.0:
+        if self.policy.learns and self._rewards.return_visit.weight > 0.0:
             self._returned.setdefault(session_day, []).append(decision_ids)
 
     def close_day(self, day: int) -> bool:
@@ -87,7 +89,7 @@ class ArmLearner:
         if self._today:
             pages = _concatenate(self._today)
             self._today = []
-            self._policy.learn(_outcomes("engagement", pages, pages.engagement, first=True))
+            self.policy.learn(_outcomes("engagement", pages, pages.engagement, first=True))
             learned = True
             if self._rewards.return_visit.weight > 0.0:
                 self._waiting.append((day, pages))
@@ -96,6 +98,40 @@ class ArmLearner:
             learned = True
         return learned
 
+    def arrays(self) -> dict[str, AnyArray]:
+        """What waits at a day barrier, for a checkpoint: pages by day, and the returns seen."""
+        days = [day for day, _ in self._waiting]
+        counts = [pages.ids.size for _, pages in self._waiting]
+        held = _concatenate([pages for _, pages in self._waiting]) if days else None
+        returned = [(day, np.concatenate(ids)) for day, ids in sorted(self._returned.items())]
+        return {
+            "page_day": np.repeat(np.array(days, dtype=np.int64), counts),
+            "returned_day": np.repeat(
+                np.array([day for day, _ in returned], dtype=np.int64),
+                [ids.size for _, ids in returned],
+            ),
+            "returned_ids": np.concatenate(
+                [np.empty(0, dtype=np.uint64), *(ids for _, ids in returned)]
+            ),
+            **{
+                field.name: np.empty(0) if held is None else getattr(held, field.name)
+                for field in fields(_Pages)
+            },
+        }
+
+    def restore(self, arrays: Mapping[str, AnyArray]) -> None:
+        """Take over what `arrays` gave, in place of everything held."""
+        self._today = []
+        self._waiting.clear()
+        for day in np.unique(arrays["page_day"]):
+            here = arrays["page_day"] == day
+            pages = _Pages(**{field.name: arrays[field.name][here] for field in fields(_Pages)})
+            self._waiting.append((int(day), pages))
+        self._returned = {
+            int(day): [arrays["returned_ids"][arrays["returned_day"] == day]]
+            for day in np.unique(arrays["returned_day"])
+        }
+
     def _learn_returns(self, session_day: int, pages: _Pages) -> None:
         events = self._returned.pop(session_day, [])
         ids = np.concatenate(events) if events else np.empty(0, dtype=np.uint64)
@@ -103,7 +139,7 @@ class ArmLearner:
         rewards = np.repeat(
             self._rewards.return_visit.weight * returned[:, None], pages.shown.shape[1], axis=1
         )
-        self._policy.learn(_outcomes("return_visit", pages, rewards, first=False))
+        self.policy.learn(_outcomes("return_visit", pages, rewards, first=False))
 
 
 def _outcomes(component: str, pages: _Pages, rewards: FloatArray, *, first: bool) -> OutcomeBatch:
@@ -120,10 +156,8 @@ def _outcomes(component: str, pages: _Pages, rewards: FloatArray, *, first: bool
 
 def _concatenate(parts: list[_Pages]) -> _Pages:
     return _Pages(
-        ids=np.concatenate([part.ids for part in parts]),
-        features=np.concatenate([part.features for part in parts]),
-        shown=np.concatenate([part.shown for part in parts]),
-        propensities=np.concatenate([part.propensities for part in parts]),
-        shards=np.concatenate([part.shards for part in parts]),
-        engagement=np.concatenate([part.engagement for part in parts]),
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(_Pages)
+        }
     )

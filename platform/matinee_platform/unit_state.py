@@ -8,6 +8,7 @@ the order in which units are served.
 import numpy as np
 
 from matinee_policies.arrays import (
+    AnyArray,
     BoolArray,
     Float32Array,
     FloatArray,
@@ -145,6 +146,25 @@ class UnitStates:
         """Count the sessions of units that visited on `day`."""
         self.sessions[units] += 1
         self.last_visit[units] = day
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Every array of the state, live, for a checkpoint."""
+        return {
+            "genre_history": self.genre_history,
+            "genre_exposure": self.genre_exposure,
+            "last_watched": self.last_watched,
+            "sessions": self.sessions,
+            "last_visit": self.last_visit,
+            "days_since": self.days_since,
+            "seen": self.seen,
+            "vectors": self.vectors,
+            "resting": self._resting,
+            "shown": self._shown,
+            "changed": self._changed,
+            "fold_in_gram": self._fold_in.gram,
+            "fold_in_pull": self._fold_in.pull,
+            "fold_in_counts": self._fold_in.counts,
+        }
 
     def _check_units(self, units: IndexArray) -> None:
         """Refuse units that are not here: the kernels below do not look."""

@@ -15,7 +15,7 @@ the same world, seed and users give the same users the same luck, whatever they 
 
 import numpy as np
 
-from matinee_policies.arrays import IndexArray, Int64Array
+from matinee_policies.arrays import AnyArray, IndexArray, Int64Array
 from matinee_policies.errors import ContextError
 from matinee_simulator.daily import close_day, open_day
 from matinee_simulator.draws import streams
@@ -27,7 +27,7 @@ from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.retention import retention_weights
 from matinee_simulator.truth import item_truth
-from matinee_simulator.user_state import fresh_state
+from matinee_simulator.user_state import CHANGING, fresh_state
 from matinee_simulator.world import World
 
 LAST_DAY = 32_767
@@ -156,6 +156,23 @@ class Simulation:
         close_day(self._users, self._retention, self._keys.churn, self._day)
         self._open = False
         self._day += 1
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Every array that changes as days go by, live, for a checkpoint between days.
+
+        The latent state is among them: they are for the disk, not for a policy.
+        """
+        return {name: getattr(self._users, name) for name in CHANGING}
+
+    def resume(self, day: int) -> None:
+        """Let `day` be the next to begin, after `arrays` were overwritten with a checkpoint.
+
+        Raises:
+            ContextError: a day is going on, or `day` is out of range.
+        """
+        if self._open or not 0 <= day <= LAST_DAY:
+            raise ContextError(f"day must be within 0 and {LAST_DAY} between days, got {day}")
+        self._day = day
 
     def oracle(self) -> Oracle:
         """The truth about these users, for reference arms and tests only."""

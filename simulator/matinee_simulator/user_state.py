@@ -67,6 +67,25 @@ class UserState(NamedTuple):
     depth: IndexArray
 
 
+CHANGING = (
+    "satiation",
+    "satiation_day",
+    "shown_item",
+    "shown_day",
+    "shown_place",
+    "goodwill",
+    "sessions",
+    "last_visit",
+    "churned",
+    "browsing",
+    "pages",
+    "clicks",
+    "satisfaction",
+    "depth",
+)
+"""Fields of `UserState` that change as days go by."""
+
+
 def fresh_state(population: Population, *, topics: int, capacity: int, start_day: int) -> UserState:
     """State of users before their first visit.
 

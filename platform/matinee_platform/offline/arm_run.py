@@ -8,8 +8,7 @@ memory does not grow with the number of users who visit on a day.
 import hashlib
 import resource
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +20,20 @@ from matinee_platform.decision_log import DecisionLog
 from matinee_platform.engine import Decisions, Engine, log_rows
 from matinee_platform.join import engagement_rewards
 from matinee_platform.learner import ArmLearner
+from matinee_platform.offline.checkpoint import (
+    Checkpoint,
+    discard_after,
+    last_checkpoint,
+    restore_into,
+    save_checkpoint,
+)
+from matinee_platform.offline.late_ratings import RatingQueue
 from matinee_platform.offline.prepare import PastRatings, Roster, world_parameters
+from matinee_platform.offline.regret_log import RegretLog
 from matinee_platform.offline.stage_clock import StageClock
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.reward_rows import (
-    LateRatings,
     page_rewards,
     rating_rewards,
     return_rewards,
@@ -34,12 +41,13 @@ from matinee_platform.reward_rows import (
 from matinee_platform.serving_model import ServingModel
 from matinee_platform.settings import CLICK_ORACLE, ArmSettings, ExperimentSettings
 from matinee_platform.unit_state import NEVER, UnitStates, age_in_days
-from matinee_policies.arrays import IndexArray, Int64Array
+from matinee_policies.arrays import AnyArray, IndexArray, Int64Array
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.top_k import rank
 from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.policy import Policy
-from matinee_policies.registry import build_policy
+from matinee_policies.registry import build_policy, restore_policy
+from matinee_policies.snapshot import Snapshot
 from matinee_simulator.feedback import PageFeedback
 from matinee_simulator.history import RUN_START
 from matinee_simulator.simulation import Simulation
@@ -64,6 +72,21 @@ class DayReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmTiming:
+    """What running one arm took.
+
+    Attributes:
+        seconds: wall time of the days.
+        stage_seconds: where it went.
+        peak_memory_mb: of the process so far.
+    """
+
+    seconds: float
+    stage_seconds: dict[str, float]
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
 class ArmResult:
     """What one arm leaves behind, besides its files.
 
@@ -73,9 +96,7 @@ class ArmResult:
         pages: decisions logged.
         log_hash: content hash of the log.
         snapshots: content hash of each snapshot of the policy, by version.
-        seconds: wall time of the days.
-        stage_seconds: where it went.
-        peak_memory_mb: of the process so far.
+        timing: what it took.
     """
 
     arm: str
@@ -83,9 +104,7 @@ class ArmResult:
     pages: int
     log_hash: str
     snapshots: tuple[str, ...]
-    seconds: float
-    stage_seconds: dict[str, float]
-    peak_memory_mb: float
+    timing: ArmTiming
 
 
 class ArmRun:
@@ -132,14 +151,18 @@ class ArmRun:
         )
         self._learner = ArmLearner(self._policy, settings.reward)
         self._log = DecisionLog(run, arm.name)
+        self._regret = RegretLog(run, arm.name)
         self._id_seed = np.uint64(int.from_bytes(_secret(settings, arm)[:8], "little"))
         self._states = UnitStates(
             users.size, items=model.items, model=self._source, rest=settings.rest
         )
         self._plays = PlayScale.of(past.ratings)
         self._pages_of_last_session: IndexArray = np.zeros(users.size, dtype=np.int32)
-        self._late_ratings: defaultdict[int, list[LateRatings]] = defaultdict(list)
+        self._late_ratings = RatingQueue()
         self._clock = StageClock()
+        self._run = run
+        self._hashes: list[str] = []
+        self._seconds = 0.0
         own = past.of(users)
         self._states.load_history(
             own.users, own.items, own.ratings, age_in_days(own.times, RUN_START)
@@ -147,33 +170,91 @@ class ArmRun:
         self._states.refresh_vectors()
 
     def run(self, report: Callable[[DayReport], None]) -> ArmResult:
-        """Run all days.
+        """Run all days, or those that an interrupted run has left.
 
         Args:
             report: called after each day.
         """
-        start = time.perf_counter()
-        hashes = [self._save_snapshot()]
-        for day in range(self._settings.days):
+        first_day = self._restore()
+        start = time.perf_counter() - self._seconds
+        if first_day == 0:
+            self._hashes.append(self._save_snapshot())
+        for day in range(first_day, self._settings.days):
             before = self._log.decisions
             active = self._run_day(day)
             if self._learner_closed(day):
                 self._engine.snapshot += 1
-                hashes.append(self._save_snapshot())
+                self._hashes.append(self._save_snapshot())
+            self._seconds = time.perf_counter() - start
+            with self._clock.stage("checkpoint"):
+                self._checkpoint(day)
             report(DayReport(self._arm.name, day, active, self._log.decisions - before))
         return ArmResult(
             arm=self._arm.name,
             users=self._users.size,
             pages=self._log.decisions,
             log_hash=self._log.content_hash,
-            snapshots=tuple(hashes),
-            seconds=time.perf_counter() - start,
-            stage_seconds=dict(self._clock.seconds),
-            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            snapshots=tuple(self._hashes),
+            timing=ArmTiming(
+                seconds=time.perf_counter() - start,
+                stage_seconds=dict(self._clock.seconds),
+                peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            ),
         )
+
+    def _restore(self) -> int:
+        """Take up the last checkpoint; returns the first day still to run."""
+        found = last_checkpoint(self._run, self._arm.name, names=list(self._arrays()))
+        if found is None:
+            discard_after(self._run, self._arm.name, day=-1, snapshot=-1)
+            return 0
+        header = found.header
+        discard_after(self._run, self._arm.name, day=found.day, snapshot=header["snapshot"])
+        restore_into(self._live_arrays(), found.arrays)
+        self._learner.restore(_named("learner.", found.arrays))
+        self._late_ratings.restore(_named("ratings.", found.arrays))
+        self._simulation.resume(found.day + 1)
+        self._log.content_hash = header["content_hash"]
+        self._log.decisions = header["decisions"]
+        self._hashes = list(header["snapshot_hashes"])
+        self._seconds = header["seconds"]
+        self._clock.seconds.update(header["stage_seconds"])
+        self._engine.snapshot = header["snapshot"]
+        path = snapshot_path(self._snapshots, self._engine.snapshot)
+        self._policy = restore_policy(Snapshot.load(path), kind=self._arm.policy["kind"])
+        self._engine.policy = self._policy
+        self._learner.policy = self._policy
+        return found.day + 1
+
+    def _checkpoint(self, day: int) -> None:
+        header = {
+            "content_hash": self._log.content_hash,
+            "decisions": self._log.decisions,
+            "snapshot": self._engine.snapshot,
+            "snapshot_hashes": self._hashes,
+            "seconds": self._seconds,
+            "stage_seconds": dict(self._clock.seconds),
+        }
+        save_checkpoint(self._run, self._arm.name, Checkpoint(day, self._arrays(), header))
+
+    def _arrays(self) -> dict[str, AnyArray]:
+        return {
+            **self._live_arrays(),
+            **_prefixed("learner.", self._learner.arrays()),
+            **_prefixed("ratings.", self._late_ratings.arrays()),
+        }
+
+    def _live_arrays(self) -> dict[str, AnyArray]:
+        """The arrays of fixed shape, which a checkpoint is copied into."""
+        return {
+            **_prefixed("simulation.", self._simulation.arrays()),
+            **_prefixed("units.", self._states.arrays()),
+            "pages_of_last_session": self._pages_of_last_session,
+        }
 
     def _run_day(self, day: int) -> int:
         self._log.open_day(day)
+        self._regret.open_day(day)
         with self._clock.stage("users"):
             active = self._simulation.begin_day(day)
         self._log_returns(active, day)
@@ -188,6 +269,7 @@ class ArmRun:
             self._states.refresh_vectors()
         with self._clock.stage("log"):
             self._log.close_day()
+            self._regret.close_day()
         return int(active.size)
 
     def _log_returns(self, active: IndexArray, day: int) -> None:
@@ -251,6 +333,9 @@ class ArmRun:
             self._log.append_decisions(rows)
             sampled = decisions.sampled()
             self._log.append_features(ids[sampled], decisions.contexts.features[sampled])
+        with self._clock.stage("regret"):
+            oracle = self._simulation.oracle()
+            self._regret.append(oracle, units, self._pseudonyms[units], decisions)
         with self._clock.stage("users"):
             feedback = self._simulation.step_page(units, decisions.slates.items, page)
         self._observe(units, decisions, feedback, day)
@@ -286,29 +371,12 @@ class ArmRun:
                 decisions.slates.items[rows, slots],
                 self._plays.stars(feedback.watch[rows, slots]),
             )
-            self._hold_ratings(units, decisions, feedback, day)
-
-    def _hold_ratings(
-        self, units: IndexArray, decisions: Decisions, feedback: PageFeedback, day: int
-    ) -> None:
-        rows, slots = np.nonzero(~np.isnan(feedback.ratings))
-        due = day + np.floor(feedback.rating_delay[rows, slots]).astype(np.int64)
-        for arrival in np.unique(due):
-            here = due == arrival
-            self._late_ratings[int(arrival)].append(
-                LateRatings(
-                    ids=decisions.ids[rows[here]],
-                    units=units[rows[here]],
-                    items=decisions.slates.items[rows[here], slots[here]],
-                    slots=slots[here].astype(np.int16),
-                    stars=feedback.ratings[rows[here], slots[here]],
-                )
-            )
+            self._late_ratings.hold(units, decisions, feedback, day)
 
     def _deliver_ratings(self, day: int) -> None:
-        for ratings in self._late_ratings.pop(day, []):
-            self._log.append_rewards(rating_rewards(ratings, day))
-            self._states.observe_ratings(ratings.units, ratings.items, ratings.stars)
+        ratings = self._late_ratings.deliver(day)
+        self._log.append_rewards(rating_rewards(ratings, day))
+        self._states.observe_ratings(ratings.units, ratings.items, ratings.stars)
 
     def _learner_closed(self, day: int) -> bool:
         with self._clock.stage("learn"):
@@ -332,6 +400,18 @@ def arm_policy(arm: ArmSettings) -> Policy:
 def snapshot_path(folder: Path, version: int) -> Path:
     """File of one version of an arm's policy."""
     return folder / f"{version:05d}.npz"
+
+
+def _prefixed(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def _named(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:

@@ -7,6 +7,7 @@ It is written to the run folder, from which each arm's process reads it back:
 """
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from matinee_platform.assignment import assign, buckets
 from matinee_platform.pseudonyms import pseudonyms
-from matinee_platform.serving_model import ServingModel, fit_serving_model
+from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
 from matinee_platform.settings import ExperimentSettings
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Array, UInt64Array
 from matinee_policies.datasets.locate import open_dataset
@@ -24,6 +25,8 @@ from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.world import World
+
+_PREPARED = "prepared.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,27 @@ class Prepared:
     model: ServingModel
 
     def save(self, run: Path) -> None:
-        """Write `model/` and `world/` under the run's folder."""
+        """Write `model/` and `world/` under the run's folder, then say that they are complete."""
         self.model.save(run / "model")
         (run / "world").mkdir(parents=True, exist_ok=True)
         self.world.save(run / "world" / "world.npz")
         self.past.save(run / "world" / "past_ratings.npz")
+        (run / _PREPARED).write_text(json.dumps({"data": self.data}) + "\n", encoding="utf-8")
+
+
+def is_prepared(run: Path) -> bool:
+    """Whether the run's folder holds everything that `Prepared.save` writes."""
+    return (run / _PREPARED).is_file()
+
+
+def load_prepared(run: Path) -> Prepared:
+    """Read back what `Prepared.save` wrote."""
+    return Prepared(
+        data=json.loads((run / _PREPARED).read_text(encoding="utf-8"))["data"],
+        world=World.load(run / "world" / "world.npz"),
+        past=PastRatings.load(run / "world" / "past_ratings.npz"),
+        model=load_serving_model(run / "model"),
+    )
 
 
 def world_parameters(settings: ExperimentSettings) -> Parameters:

@@ -27,22 +27,25 @@ from threadpoolctl import threadpool_limits
 
 from matinee_platform.offline.arm_run import ArmResult, ArmRun, DayReport, arm_policy
 from matinee_platform.offline.prepare import (
-    PastRatings,
     Prepared,
     Roster,
     draw_roster,
+    is_prepared,
+    load_prepared,
     prepare,
     world_parameters,
 )
-from matinee_platform.offline.results import analyse, write_results
-from matinee_platform.serving_model import load_serving_model
+from matinee_platform.offline.results import RESULTS, analyse, read_results, write_results
+from matinee_platform.offline.resume import check_same
 from matinee_platform.settings import ExperimentSettings
 from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
-from matinee_simulator.world import World
 
 SETTINGS = "settings.json"
 """File of a run's settings, written first."""
+
+VERSIONS = "versions.json"
+"""File of the versions that a run's determinism is stated for."""
 
 Reporter = Callable[[DayReport], None]
 
@@ -57,6 +60,7 @@ def run_experiment(
     *,
     workers: int,
     overwrite: bool = False,
+    resume: bool = False,
     announce: Callable[[str], None] = lambda line: None,
     report: Reporter = lambda day: None,
 ) -> dict[str, Any]:
@@ -67,6 +71,8 @@ def run_experiment(
         run: folder for the run; must be new, or hold an older run that `overwrite` allows to go.
         workers: processes that run arms side by side; the result does not depend on it.
         overwrite: whether an older run in the folder is deleted.
+        resume: whether an interrupted run in the folder goes on from each arm's last complete day;
+            the result is that of a run without interruption, timings aside.
         announce: told what the run does, a line at a time.
         report: told of each finished day of each arm.
 
@@ -80,12 +86,23 @@ def run_experiment(
     check_settings(settings)
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
-    check_folder(run, overwrite=overwrite)
+    go_on = resume and (run / SETTINGS).is_file()
+    if go_on:
+        check_same(run / SETTINGS, settings.model_dump(mode="json"), what="settings")
+        check_same(run / VERSIONS, versions(), what="versions")
+        if (run / RESULTS).is_file():
+            return read_results(run)
+    else:
+        check_folder(run, overwrite=overwrite)
     with _one_blas_thread():
-        shared = prepare(settings)
-        announce(f"Data: {shared.data}")
-        _start_folder(settings, run)
-        shared.save(run)
+        if go_on and is_prepared(run):
+            shared = load_prepared(run)
+            announce(f"Data: {shared.data}")
+        else:
+            shared = prepare(settings)
+            announce(f"Data: {shared.data}")
+            _start_folder(settings, run)
+            shared.save(run)
         roster = draw_roster(settings)
         compile_kernels(settings, shared)
         prepared = time.perf_counter()
@@ -93,14 +110,25 @@ def run_experiment(
         ran = time.perf_counter()
         results = analyse(settings, run)
         results["data"] = shared.data
-        results["seconds"] = {
-            "prepare": prepared - start,
-            "run": ran - prepared,
-            "analyse": time.perf_counter() - ran,
+        results["timings"] = {
+            "prepare_seconds": prepared - start,
+            "run_seconds": ran - prepared,
+            "analyse_seconds": time.perf_counter() - ran,
+            "arms": {result.arm: asdict(result.timing) for result in arms},
         }
-        results["arm_runs"] = {result.arm: asdict(result) for result in arms}
+        results["arm_runs"] = {result.arm: _identity(result) for result in arms}
         write_results(results, run)
     return results
+
+
+def _identity(result: ArmResult) -> dict[str, Any]:
+    """What an arm's run gave, without what it took: equal for equal settings and seed."""
+    return {
+        "users": result.users,
+        "pages": result.pages,
+        "log_hash": result.log_hash,
+        "snapshots": list(result.snapshots),
+    }
 
 
 def check_settings(settings: ExperimentSettings) -> None:
@@ -125,7 +153,9 @@ def check_folder(run: Path, *, overwrite: bool) -> None:
         if not (run / SETTINGS).is_file():
             raise ConfigError(f"--out must be new or hold an older run, {run} holds other files")
         if not overwrite:
-            raise ConfigError(f"{run} holds a run already; name another folder or add --overwrite")
+            raise ConfigError(
+                f"{run} holds a run already; name another folder, or add --overwrite or --resume"
+            )
 
 
 def _start_folder(settings: ExperimentSettings, run: Path) -> None:
@@ -134,7 +164,7 @@ def _start_folder(settings: ExperimentSettings, run: Path) -> None:
         shutil.rmtree(run)
     run.mkdir(parents=True)
     _write_json(run / SETTINGS, settings.model_dump(mode="json"))
-    _write_json(run / "versions.json", versions())
+    _write_json(run / VERSIONS, versions())
 
 
 def compile_kernels(settings: ExperimentSettings, shared: Prepared) -> None:
@@ -164,15 +194,16 @@ def users_of(settings: ExperimentSettings, roster: Roster, arm: int) -> "np.ndar
 def run_arm(settings: ExperimentSettings, run: Path, arm: int, report: Reporter) -> ArmResult:
     """Run arm number `arm` of a prepared run."""
     roster = draw_roster(settings)
+    shared = load_prepared(run)
     arm_run = ArmRun(
         settings,
         settings.arms[arm],
         users=users_of(settings, roster, arm),
         roster=roster,
         run=run,
-        world=World.load(run / "world" / "world.npz"),
-        model=load_serving_model(run / "model"),
-        past=PastRatings.load(run / "world" / "past_ratings.npz"),
+        world=shared.world,
+        model=shared.model,
+        past=shared.past,
     )
     return arm_run.run(report)
 

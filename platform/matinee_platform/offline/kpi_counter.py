@@ -1,0 +1,258 @@
+"""Count an arm's key figures while it runs, equal at every day's end to an analysis of its log.
+
+Struct of arrays over the arm's units, of fixed shape, so that a checkpoint can be copied into them.
+A page costs O(L); a day's end costs O(active units), but for one sum over the units' engagement,
+which is taken anew in the analysis' own order of summation.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matinee_platform.analysis.slate_metrics import intra_list_diversity
+from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.metrics import LEARNER_UPDATES
+from matinee_policies.arrays import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IndexArray,
+    Int64Array,
+    UInt64Array,
+)
+from matinee_policies.records import PAD, SlateBatch
+
+RETENTION_DAYS = (1, 7, 28)
+"""Days after first exposure whose retention is counted."""
+
+WITHIN_DAY = 7
+"""Last day of the early retention figure: back on any day from 1 to this."""
+
+WINDOWS = (1, 7, 28)
+"""Lengths in days over which active users are counted."""
+
+EXPLORATORY = 0.5
+"""An item shown with a lower propensity counts as exploratory."""
+
+JOINED, LATE = "joined", "late"
+_REWARDS = (*((name, JOINED) for name in COMPONENTS), ("return_visit", LATE))
+_NEVER = -1
+# 1 - x has no bit below 2^-53 for a float64 x within [-1, 2], so sums of diversities are exact in
+# integers of that unit, kept in two halves against overflow.
+_DIVERSITY_UNIT = 2**53
+_HALF_BITS = 27
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """Users who came back, of those who had the time to.
+
+    Attributes:
+        eligible: exposed units whose day is over.
+        returned: of these, active on that day.
+    """
+
+    eligible: int
+    returned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What happened within a window of the last days.
+
+    Attributes:
+        users: distinct units active.
+        sessions: sessions, at most one a unit and day.
+    """
+
+    users: int
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArmFigures:
+    """An arm's figures since the start of the run, as of the end of a day.
+
+    Attributes:
+        completed_days: days that are over.
+        exposed: units with at least one decision.
+        decisions: slates.
+        impressions: items shown.
+        exploratory: items shown with a propensity below `EXPLORATORY`.
+        rewards: events by component and outcome.
+        sessions: days of activity, summed over units.
+        engagement: sum of watched fractions.
+        diversity: sum of intra-list diversities.
+        diversity_slates: slates of at least two items.
+        coverage: share of the catalogue shown.
+        retention: by day after exposure.
+        returned_within: of the units eligible on `WITHIN_DAY`, those back on any day up to it.
+        activity: by window.
+        update_counts: learner updates by bucket of their time, the last one open.
+        update_seconds: their wall time.
+        snapshot: version of the policy.
+    """
+
+    completed_days: int
+    exposed: int
+    decisions: int
+    impressions: int
+    exploratory: int
+    rewards: dict[tuple[str, str], int]
+    sessions: int
+    engagement: float
+    diversity: float
+    diversity_slates: int
+    coverage: float
+    retention: dict[int, Returns]
+    returned_within: int
+    activity: dict[int, Activity]
+    update_counts: tuple[int, ...]
+    update_seconds: float
+    snapshot: int
+
+
+class KpiCounter:
+    """Figures of one arm.
+
+    Args:
+        pseudonyms: of the arm's units, `uint64 [n]`.
+        days: length of the run.
+        embeddings: similarity vectors of the catalogue, `float32 [M, m]`.
+    """
+
+    def __init__(self, pseudonyms: UInt64Array, *, days: int, embeddings: Float32Array) -> None:
+        self._order: IndexArray = np.argsort(pseudonyms).astype(np.int32)
+        self._embeddings = embeddings
+        units, updates = pseudonyms.size, len(LEARNER_UPDATES.buckets) + 1
+        self._first: NDArray[np.int16] = np.full(units, _NEVER, dtype=np.int16)
+        self._last: NDArray[np.int16] = np.full(units, _NEVER, dtype=np.int16)
+        self._watched: FloatArray = np.zeros(units)
+        self._shown: BoolArray = np.zeros(embeddings.shape[0], dtype=np.bool_)
+        self._exposures: Int64Array = np.zeros(days, dtype=np.int64)
+        self._active: Int64Array = np.zeros(days, dtype=np.int64)
+        self._last_active: Int64Array = np.zeros(days, dtype=np.int64)
+        self._within: Int64Array = np.zeros(days, dtype=np.int64)
+        self._returned: Int64Array = np.zeros(len(RETENTION_DAYS), dtype=np.int64)
+        self._pages: Int64Array = np.zeros(3, dtype=np.int64)
+        self._rewards: Int64Array = np.zeros(len(_REWARDS), dtype=np.int64)
+        self._diversity: Int64Array = np.zeros(3, dtype=np.int64)
+        self._updates: Int64Array = np.zeros(updates, dtype=np.int64)
+        self._sums: FloatArray = np.zeros(2)
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """All state, live and of fixed shape: a checkpoint is copied into these arrays."""
+        return {
+            "first": self._first,
+            "last": self._last,
+            "watched": self._watched,
+            "shown": self._shown,
+            "exposures": self._exposures,
+            "active": self._active,
+            "last_active": self._last_active,
+            "within": self._within,
+            "returned": self._returned,
+            "pages": self._pages,
+            "rewards": self._rewards,
+            "diversity": self._diversity,
+            "updates": self._updates,
+            "sums": self._sums,
+        }
+
+    def observe_pages(
+        self, units: IndexArray, slates: SlateBatch, clicks: BoolArray, watch: Float32Array
+    ) -> None:
+        """Count one page of each of some units.
+
+        Args:
+            units: index among the arm's units, distinct, `int32 [n]`.
+            slates: what was shown.
+            clicks: `bool [n, L]`.
+            watch: watched fraction where clicked, `float32 [n, L]`.
+        """
+        shown = slates.items[slates.positions != PAD]
+        self._shown[shown] = True
+        self._pages += (len(slates), shown.size, (slates.propensities < EXPLORATORY).sum())
+        rows, slots = np.nonzero(clicks)
+        # Event by event, as the analysis adds: the same order gives the same bits.
+        np.add.at(self._watched, units[rows], watch[rows, slots].astype(np.float64))
+        self._count("click", rows.size)
+        self._count("watch", rows.size)
+        diversity = intra_list_diversity(slates.items, self._embeddings)
+        exact = (diversity[~np.isnan(diversity)] * _DIVERSITY_UNIT).astype(np.int64)
+        high = exact >> _HALF_BITS
+        self._diversity += (exact.size, high.sum(), (exact - (high << _HALF_BITS)).sum())
+
+    def observe_returns(self, *, joined: int, late: int) -> None:
+        """Count return visits, by the decisions they are credited to or came too late for."""
+        self._count("return_visit", joined)
+        self._count("return_visit", late, LATE)
+
+    def observe_ratings(self, count: int) -> None:
+        """Count ratings that have arrived."""
+        self._count("rating", count)
+
+    def observe_update(self, seconds: float) -> None:
+        """Count a learner update that gave a new snapshot."""
+        self._updates[bisect_left(LEARNER_UPDATES.buckets, seconds)] += 1
+        self._sums[1] += seconds
+
+    def close_day(self, active: IndexArray, day: int) -> None:
+        """Count the units that were active on `day`, distinct, `int32 [a]`, once its pages are."""
+        first, last = self._first[active], self._last[active]
+        new = first == _NEVER
+        self._exposures[day] = new.sum()
+        self._active[day] = active.size
+        for place, after in enumerate(RETENTION_DAYS):
+            if day >= after:
+                self._returned[place] += (first == day - after).sum()
+        back = first[~new & (first == last) & (day - first <= WITHIN_DAY)]
+        self._within += np.bincount(back, minlength=self._within.size)
+        self._last_active -= np.bincount(last[~new], minlength=self._last_active.size)
+        self._last_active[day] += active.size
+        self._first[active[new]] = day
+        self._last[active] = day
+        exposed = self._first[self._order] != _NEVER
+        # A counter never falls, not even by a rounding when users without plays change the sum.
+        self._sums[0] = max(self._sums[0], self._watched[self._order][exposed].sum())
+
+    def figures(self, day: int, *, snapshot: int) -> ArmFigures:
+        """The figures after `day`, the last one closed, or -1 before the first."""
+        pages, impressions, exploratory = self._pages.tolist()
+        slates, high, low = self._diversity.tolist()
+        return ArmFigures(
+            completed_days=day + 1,
+            exposed=self._matured(day, 0),
+            decisions=pages,
+            impressions=impressions,
+            exploratory=exploratory,
+            rewards=dict(zip(_REWARDS, self._rewards.tolist(), strict=True)),
+            sessions=int(self._active.sum()),
+            engagement=float(self._sums[0]),
+            diversity=((high << _HALF_BITS) + low) / _DIVERSITY_UNIT,
+            diversity_slates=slates,
+            coverage=float(self._shown.mean()),
+            retention={
+                after: Returns(self._matured(day, after), int(self._returned[place]))
+                for place, after in enumerate(RETENTION_DAYS)
+            },
+            returned_within=int(self._within[: max(0, day + 1 - WITHIN_DAY)].sum()),
+            activity={window: self._activity(day, window) for window in WINDOWS},
+            update_counts=tuple(self._updates.tolist()),
+            update_seconds=float(self._sums[1]),
+            snapshot=snapshot,
+        )
+
+    def _count(self, component: str, events: int, outcome: str = JOINED) -> None:
+        self._rewards[_REWARDS.index((component, outcome))] += events
+
+    def _matured(self, day: int, after: int) -> int:
+        """Exposed units whose day `after` since exposure is over."""
+        return int(self._exposures[: max(0, day + 1 - after)].sum())
+
+    def _activity(self, day: int, window: int) -> Activity:
+        days = slice(max(0, day + 1 - window), day + 1)
+        return Activity(int(self._last_active[days].sum()), int(self._active[days].sum()))

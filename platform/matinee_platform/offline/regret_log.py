@@ -1,0 +1,76 @@
+"""Log, for a sample of decisions, what the oracle's best page would have been worth.
+
+    RUN/regret/ARM/part-00000.parquet    one row per sampled decision
+
+Written beside the log and no part of it: neither the content hash nor any decision knows of it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from matinee_platform.decision_log import PartWriter
+from matinee_platform.engine import Decisions
+from matinee_policies.arrays import IndexArray, UInt64Array
+from matinee_simulator.oracle import Oracle
+
+REGRET_SAMPLE = 20
+"""One decision in so many is compared with the oracle's page."""
+
+
+class RegretLog:
+    """Expected clicks of shown pages beside those of the best pages of the same candidates.
+
+    Args:
+        run: folder of the run.
+        arm: name of the arm.
+    """
+
+    def __init__(self, run: Path, arm: str) -> None:
+        self._folder = run / "regret" / arm
+        self._part: PartWriter | None = None
+
+    def open_day(self, day: int) -> None:
+        """Start the part of `day`."""
+        self._part = PartWriter(self._folder / f"part-{day:05d}.parquet")
+
+    def append(
+        self, oracle: Oracle, units: IndexArray, pseudonyms: UInt64Array, decisions: Decisions
+    ) -> None:
+        """Compare some pages with the best ones; to be called before they are shown.
+
+        Args:
+            oracle: the truth about the arm's users, now.
+            units: users decided for, `int32 [n]`.
+            pseudonyms: of those users, `uint64 [n]`.
+            decisions: the slates decided.
+        """
+        # Computed for an empty sample too: a first call compiles, and a warm-up run is small.
+        sample = np.flatnonzero(decisions.ids % np.uint64(REGRET_SAMPLE) == 0)
+        slates = np.ascontiguousarray(decisions.slates.items[sample])
+        asked = np.ascontiguousarray(units[sample])
+        best = oracle.best_page(
+            asked,
+            np.ascontiguousarray(decisions.contexts.candidates[sample]),
+            slots=slates.shape[1],
+        )
+        expected = oracle.expected_clicks(asked, slates)
+        if sample.size and self._part is not None:
+            self._part.append(
+                pa.table(
+                    {
+                        "decision_id": decisions.ids[sample],
+                        "unit": pseudonyms[sample],
+                        "expected_clicks": expected,
+                        "greedy_clicks": best.greedy,
+                        "bound_clicks": best.bound,
+                    }
+                )
+            )
+
+    def close_day(self) -> None:
+        """Complete the part of the day."""
+        if self._part is not None:
+            self._part.close()
+        self._part = None

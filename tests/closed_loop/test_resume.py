@@ -1,0 +1,181 @@
+"""A run killed at any moment goes on to the same log, snapshots and results."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matinee_platform.offline.run import run_experiment
+from matinee_platform.settings import ExperimentSettings, load_settings
+from matinee_policies.errors import ConfigError
+
+CONFIG = """
+name: resumed
+seed: 5
+users: 200
+days: 9
+slots: 5
+candidates: 30
+world: {arrival_days: 2}
+reward: {return_visit: {weight: 0.1, window_days: 3}}
+arms:
+  - {name: mf_order, weight: 0.5, policy: {kind: score_order, epsilon: 0.1}}
+  - {name: lin_ucb, weight: 0.5, policy: {kind: lin_ucb, diversity: 0.05}}
+"""
+
+UNFINISHED = {"results.json", "summary.txt", "retention.png", "retention.svg"}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "experiment.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def settings(config: Path) -> ExperimentSettings:
+    return load_settings(config)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    settings: ExperimentSettings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """An uninterrupted run."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    return run, _without_timings(run_experiment(settings, run, workers=1))
+
+
+def _without_timings(results: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in results.items() if key != "timings"}
+
+
+def _contents(run: Path, *kinds: str) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for kind in kinds
+        for path in sorted((run / kind).rglob("*"))
+        if path.is_file()
+    }
+
+
+class StopError(Exception):
+    """Interrupts a run from within."""
+
+
+@pytest.mark.parametrize("stop_after", [1, 9, 14])
+def test_a_run_stopped_after_any_day_goes_on_to_the_same_result(
+    settings: ExperimentSettings,
+    whole: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+    stop_after: int,
+) -> None:
+    run = tmp_path / "run"
+    left = stop_after
+
+    def stop(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_experiment(settings, run, workers=1, report=stop)
+    again: list[object] = []
+    results = run_experiment(settings, run, workers=1, resume=True, report=again.append)
+    assert _without_timings(results) == whole[1]
+    kinds = ("decisions", "rewards", "features", "snapshots")
+    assert _contents(run, *kinds) == _contents(whole[0], *kinds)
+    assert len(again) == 18 - stop_after
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.8])
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(
+    config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, seconds: float
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
+    command += ["--out", str(run), "--workers", "2", "--resume"]
+    environment = {name: value for name, value in os.environ.items() if name != "MATINEE_DATA"}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _wait_for(run / "prepared.json")
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert _without_timings(results) == json.loads(json.dumps(whole[1]))
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_finished_run_is_not_run_again(
+    settings: ExperimentSettings, whole: tuple[Path, dict[str, Any]]
+) -> None:
+    reports: list[object] = []
+    results = run_experiment(settings, whole[0], workers=1, resume=True, report=reports.append)
+    assert _without_timings(results) == json.loads(json.dumps(whole[1]))
+    assert not reports
+
+
+def test_changed_settings_are_refused_with_the_difference(
+    config: Path, whole: tuple[Path, dict[str, Any]]
+) -> None:
+    changed = load_settings(config, ["users=300", "arms.lin_ucb.policy.diversity=0.1"])
+    with pytest.raises(ConfigError) as caught:
+        run_experiment(changed, whole[0], workers=1, resume=True)
+    message = str(caught.value)
+    assert "users: 200 in the interrupted run, 300 now" in message
+    assert "arms.lin_ucb.policy.diversity: 0.05 in the interrupted run, 0.1 now" in message
+    assert (whole[0] / "results.json").is_file()
+
+
+def test_changed_versions_are_refused(
+    settings: ExperimentSettings, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole[0], run)
+    stored = json.loads((run / "versions.json").read_text(encoding="utf-8"))
+    (run / "versions.json").write_text(json.dumps({**stored, "numpy": "1.0"}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"numpy: '1\.0' in the interrupted run"):
+        run_experiment(settings, run, workers=1, resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(
+    settings: ExperimentSettings, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole[0], run)
+    for name in UNFINISHED:
+        (run / name).unlink()
+    (checkpoint,) = (run / "checkpoints" / "lin_ucb").glob("*.npz")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(Exception, match=checkpoint.name):
+        run_experiment(settings, run, workers=1, resume=True)
+
+
+def test_resume_starts_a_run_where_there_is_none(
+    settings: ExperimentSettings, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    results = run_experiment(settings, tmp_path / "new", workers=1, resume=True)
+    assert _without_timings(results) == whole[1]
