@@ -14,6 +14,7 @@ import numpy as np
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import matrix
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray, Int64Array
+from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError, DataError
 from matinee_policies.records import PAD
 
@@ -87,7 +88,7 @@ def intra_list_diversity(slates: IndexArray, embeddings: Float32Array) -> FloatA
     `2 sum_(j<k) e_j.e_k = |sum_k e_k|^2 - sum_k |e_k|^2`.
 
     Args:
-        slates: catalogue rows, -1 for an empty slot, `int32 [n, L]`.
+        slates: catalogue rows below `M`, -1 for an empty slot, `int32 [n, L]`.
         embeddings: rows of length one or zero, `float32 [M, m]`.
 
     Returns:
@@ -98,14 +99,36 @@ def intra_list_diversity(slates: IndexArray, embeddings: Float32Array) -> FloatA
         >>> intra_list_diversity(np.array([[0, 1], [0, 0]], dtype=np.int32), vectors).tolist()
         [1.0, 0.0]
     """
-    shown = slates != PAD
-    vectors = np.where(shown[:, :, None], embeddings[slates].astype(np.float64), 0.0)
-    total = vectors.sum(axis=1)
-    twice_cosines = np.einsum("nm,nm->n", total, total) - np.einsum("nlm,nlm->n", vectors, vectors)
-    count = shown.sum(axis=1)
-    ordered_pairs = np.where(count >= 2, count * (count - 1.0), math.nan)
-    diversity: FloatArray = 1.0 - twice_cosines / ordered_pairs
+    diversity = np.empty(slates.shape[0])
+    # Arrays read from files may be read-only, which the kernel would be compiled for anew.
+    writeable: IndexArray = np.require(slates, np.int32, ["C", "W"])
+    vectors: Float32Array = np.require(embeddings, np.float32, ["C", "W"])
+    _diversities(writeable, vectors, diversity)
     return diversity
+
+
+@kernel
+def _diversities(slates: IndexArray, embeddings: Float32Array, diversity: FloatArray) -> None:
+    total = np.empty(embeddings.shape[1])
+    squares = np.empty(embeddings.shape[1])
+    for row in range(slates.shape[0]):
+        for j in range(total.size):
+            total[j] = 0.0
+            squares[j] = 0.0
+        count = 0
+        for slot in range(slates.shape[1]):
+            item = slates[row, slot]
+            if item != PAD:
+                count += 1
+                for j in range(total.size):
+                    value = np.float64(embeddings[item, j])
+                    total[j] += value
+                    squares[j] += value * value
+        twice_cosines = 0.0
+        for j in range(total.size):
+            twice_cosines += total[j] * total[j] - squares[j]
+        pairs = count * (count - 1.0)
+        diversity[row] = 1.0 - twice_cosines / pairs if count >= 2 else np.nan
 
 
 def intra_list_diversity_reference(slates: IndexArray, embeddings: Float32Array) -> FloatArray:
