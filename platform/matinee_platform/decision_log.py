@@ -158,20 +158,22 @@ def _columns(kind: str, rows: DecisionRows | RewardRows) -> dict[str, AnyArray]:
 
 
 def read_parts(
-    run: Path, kind: str, arm: str, columns: list[str] | None = None
+    run: Path, kind: str, arm: str, columns: list[str] | None = None, *, day: int | None = None
 ) -> Iterator[pa.Table]:
     """Row groups of one arm's log, in the order in which they were written.
 
     Args:
         run: folder of the run.
-        kind: `"decisions"`, `"rewards"` or `"features"`.
+        kind: `"decisions"`, `"rewards"`, `"features"`, or a folder of parts beside the log.
         arm: name of the arm.
         columns: columns to read, all if not given.
+        day: the day to read, all if not given; a day on which nothing happened has no rows.
 
     Raises:
         DataError: if a part cannot be read.
     """
-    for path in sorted((run / kind / arm).glob("part-*.parquet")):
+    name = "part-*.parquet" if day is None else f"part-{day:05d}.parquet"
+    for path in sorted((run / kind / arm).glob(name)):
         try:
             with pq.ParquetFile(path) as part:
                 for group in range(part.num_row_groups):

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from matinee_platform.decision_log import read_parts
-from matinee_platform.engine import build_contexts
-from matinee_platform.log_schema import matrix, unpack_state
+from matinee_platform.log_schema import matrix
+from matinee_platform.logged_contexts import context_rows, logged_contexts, slate_positions
 from matinee_platform.serving_model import ServingModel
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.errors import DataError
@@ -87,13 +86,13 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
     versions: set[int] = set()
     sample = _feature_sample(run, arm)
     for table in read_parts(run, "decisions", arm):
-        contexts = _contexts(table, model)
+        contexts = logged_contexts(table, model.items)
         slates, logged = matrix(table["slate"]), matrix(table["propensities"])
-        positions = _positions(contexts.candidates, slates, run / "decisions" / arm)
+        positions = slate_positions(contexts.candidates, slates, run / "decisions" / arm)
         version_of_row = table["snapshot"].to_numpy()
         for version in np.unique(version_of_row):
             rows = np.flatnonzero(version_of_row == version)
-            part = _rows(contexts, rows)
+            part = context_rows(contexts, rows)
             neighbour = version + 1 if version < snapshots.last else version - 1
             check.slots += int((positions[rows] != PAD).sum())
             check.unequal += _unequal(snapshots, version, part, positions[rows], logged[rows])
@@ -130,32 +129,6 @@ def _unequal(
 ) -> int:
     again = snapshots.policy(version).propensities(contexts, positions)
     return int((again != logged).sum())
-
-
-def _contexts(table: pa.Table, model: ServingModel) -> ContextBatch:
-    state = unpack_state(matrix(table["unit_state"]), table["last_watched"].to_numpy())
-    return build_contexts(model.items, state, matrix(table["candidates"]), matrix(table["scores"]))
-
-
-def _rows(contexts: ContextBatch, rows: AnyArray) -> ContextBatch:
-    return ContextBatch(
-        contexts.candidates[rows],
-        contexts.features[rows],
-        contexts.scores[rows],
-        contexts.embeddings,
-    )
-
-
-def _positions(candidates: IndexArray, slates: IndexArray, log: Path) -> IndexArray:
-    """Where each shown item stands among the candidates."""
-    match = slates[:, :, None] == candidates[:, None, :]
-    found = match.any(axis=2)
-    if not (found | (slates == PAD)).all():
-        row, slot = np.argwhere(~found & (slates != PAD))[0]
-        raise DataError(
-            log, rule="every item shown must be among the candidates", value=int(slates[row, slot])
-        )
-    return np.where(slates == PAD, PAD, match.argmax(axis=2)).astype(np.int32)
 
 
 def _feature_sample(run: Path, arm: str) -> dict[int, AnyArray]:
