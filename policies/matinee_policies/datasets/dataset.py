@@ -18,6 +18,9 @@ class Dataset:
         description: one plain line that tells a person which data this is.
         catalogue: the items.
         interactions: ratings of the same items, in the same order.
+        item_labels: the items' ids as they stand in the data, where those are no whole numbers;
+            else empty.
+        notes: what a person should know of the data, a plain line each.
 
     Raises:
         ContextError: catalogue and interactions do not hold the same items.
@@ -27,6 +30,8 @@ class Dataset:
     description: str
     catalogue: Catalogue
     interactions: Interactions
+    item_labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.catalogue.ids, self.interactions.item_ids):
