@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from matinee_platform.commands import policy
+from matinee_platform.commands.tradeoff import tradeoff
 from matinee_policies.errors import MatineeError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(policy.app, name="policy")
+app.command()(tradeoff)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -98,6 +100,16 @@ def simulate(
         bool,
         typer.Option("--resume", help="Go on with an interrupted run in DIR, or start a new one."),
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            min=0,
+            max=65_535,
+            help="Serve Prometheus metrics on 127.0.0.1 during the run; 0 takes a free port.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
@@ -122,6 +134,7 @@ def simulate(
             workers=workers if workers is not None else os.cpu_count() or 1,
             overwrite=overwrite,
             resume=resume,
+            metrics_port=metrics_port,
             announce=line.announce,
             report=line.report,
         )

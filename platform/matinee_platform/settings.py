@@ -13,8 +13,8 @@ from matinee_policies.errors import ConfigError
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WEIGHT_TOLERANCE = 1e-9
 
-CLICK_ORACLE = "click_oracle"
-"""Policy kind of the reference arm that ranks by the simulator's true click probability."""
+REFERENCES = ("click_oracle", "satisfaction_oracle")
+"""Policy kinds of arms that rank by the simulator's truth (`offline/reference.py`)."""
 
 
 class _Settings(BaseModel):
@@ -63,7 +63,10 @@ class RewardSettings(_Settings):
 
 
 class ArmSettings(_Settings):
-    """One arm: a policy over one candidate source, with its share of the units."""
+    """One arm: a policy over one candidate source.
+
+    `weight` is its share of the units; if no arm gives one, all share equally.
+    """
 
     name: str
     weight: Share
@@ -87,7 +90,7 @@ class ArmSettings(_Settings):
     @property
     def reference(self) -> bool:
         """Whether the arm knows the simulator's truth; no real service could run it."""
-        return bool(self.policy["kind"] == CLICK_ORACLE)
+        return bool(self.policy["kind"] in REFERENCES)
 
 
 class SourceSettings(_Settings):
@@ -149,12 +152,17 @@ class ExperimentSettings(_Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _first_arm_is_control(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("control"):
-            arms = values.get("arms")
-            if isinstance(arms, list) and arms and isinstance(arms[0], dict):
-                return {**values, "control": arms[0].get("name", "")}
-        return values
+    def _fill_in(cls, values: Any) -> Any:
+        """The first arm is the control unless named; arms share equally if none has a weight."""
+        if not isinstance(values, dict) or not isinstance(values.get("arms"), list):
+            return values
+        arms = [dict(arm) if isinstance(arm, dict) else arm for arm in values["arms"]]
+        plain = [arm for arm in arms if isinstance(arm, dict)]
+        if not any("weight" in arm for arm in plain):
+            for arm in plain:
+                arm["weight"] = 1.0 / len(arms)
+        control = values.get("control") or (plain[0].get("name", "") if plain else "")
+        return {**values, "arms": arms, "control": control}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

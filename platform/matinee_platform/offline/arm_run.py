@@ -27,8 +27,10 @@ from matinee_platform.offline.checkpoint import (
     restore_into,
     save_checkpoint,
 )
+from matinee_platform.offline.kpi_counter import ArmFigures, KpiCounter
 from matinee_platform.offline.late_ratings import RatingQueue
 from matinee_platform.offline.prepare import PastRatings, Roster, world_parameters
+from matinee_platform.offline.reference import reference_scores
 from matinee_platform.offline.regret_log import RegretLog
 from matinee_platform.offline.stage_clock import StageClock
 from matinee_platform.plays import PlayScale
@@ -39,7 +41,7 @@ from matinee_platform.reward_rows import (
     return_rewards,
 )
 from matinee_platform.serving_model import ServingModel
-from matinee_platform.settings import CLICK_ORACLE, ArmSettings, ExperimentSettings
+from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_platform.unit_state import NEVER, UnitStates, age_in_days
 from matinee_policies.arrays import AnyArray, IndexArray, Int64Array
 from matinee_policies.candidates.factor_model import FactorModel
@@ -69,6 +71,7 @@ class DayReport:
     day: int
     active: int
     pages: int
+    figures: ArmFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class ArmResult:
         pages: decisions logged.
         log_hash: content hash of the log.
         snapshots: content hash of each snapshot of the policy, by version.
+        figures: since the start of the run, for metrics.
         timing: what it took.
     """
 
@@ -104,6 +108,7 @@ class ArmResult:
     pages: int
     log_hash: str
     snapshots: tuple[str, ...]
+    figures: ArmFigures
     timing: ArmTiming
 
 
@@ -159,6 +164,9 @@ class ArmRun:
         self._plays = PlayScale.of(past.ratings)
         self._pages_of_last_session: IndexArray = np.zeros(users.size, dtype=np.int32)
         self._late_ratings = RatingQueue()
+        self._kpis = KpiCounter(
+            self._pseudonyms, days=settings.days, embeddings=model.items.embeddings
+        )
         self._clock = StageClock()
         self._run = run
         self._hashes: list[str] = []
@@ -188,13 +196,15 @@ class ArmRun:
             self._seconds = time.perf_counter() - start
             with self._clock.stage("checkpoint"):
                 self._checkpoint(day)
-            report(DayReport(self._arm.name, day, active, self._log.decisions - before))
+            pages = self._log.decisions - before
+            report(DayReport(self._arm.name, day, active, pages, self._figures(day)))
         return ArmResult(
             arm=self._arm.name,
             users=self._users.size,
             pages=self._log.decisions,
             log_hash=self._log.content_hash,
             snapshots=tuple(self._hashes),
+            figures=self._figures(self._settings.days - 1),
             timing=ArmTiming(
                 seconds=time.perf_counter() - start,
                 stage_seconds=dict(self._clock.seconds),
@@ -249,6 +259,7 @@ class ArmRun:
         return {
             **_prefixed("simulation.", self._simulation.arrays()),
             **_prefixed("units.", self._states.arrays()),
+            **_prefixed("kpis.", self._kpis.arrays()),
             "pages_of_last_session": self._pages_of_last_session,
         }
 
@@ -270,12 +281,17 @@ class ArmRun:
         with self._clock.stage("log"):
             self._log.close_day()
             self._regret.close_day()
+        with self._clock.stage("metrics"):
+            self._kpis.close_day(active, day)
         return int(active.size)
 
     def _log_returns(self, active: IndexArray, day: int) -> None:
         """Credit today's visits to the pages of each unit's session before, within the window."""
         last = self._states.last_visit[active]
         within = (last != NEVER) & (day - last <= self._settings.reward.return_visit.window_days)
+        pages = self._pages_of_last_session[active]
+        late = pages[(last != NEVER) & ~within]
+        self._kpis.observe_returns(joined=int(pages[within].sum()), late=int(late.sum()))
         for session_day in np.unique(last[within]):
             units = active[within & (last == session_day)]
             counts = self._pages_of_last_session[units]
@@ -347,8 +363,10 @@ class ArmRun:
         candidates = pool.take(visits, self._settings.candidates)
         if not self._arm.reference:
             return candidates
-        truth = self._simulation.oracle().click_probability(units, candidates.items)
-        return PageCandidates(candidates.items, truth.astype(np.float32), candidates.places)
+        scores = reference_scores(
+            self._arm.policy["kind"], self._simulation.oracle(), units, candidates.items
+        )
+        return PageCandidates(candidates.items, scores, candidates.places)
 
     def _observe(
         self, units: IndexArray, decisions: Decisions, feedback: PageFeedback, day: int
@@ -372,15 +390,25 @@ class ArmRun:
                 self._plays.stars(feedback.watch[rows, slots]),
             )
             self._late_ratings.hold(units, decisions, feedback, day)
+        with self._clock.stage("metrics"):
+            self._kpis.observe_pages(units, decisions.slates, feedback.clicks, feedback.watch)
 
     def _deliver_ratings(self, day: int) -> None:
         ratings = self._late_ratings.deliver(day)
         self._log.append_rewards(rating_rewards(ratings, day))
+        self._kpis.observe_ratings(ratings.ids.size)
         self._states.observe_ratings(ratings.units, ratings.items, ratings.stars)
 
     def _learner_closed(self, day: int) -> bool:
+        start = time.perf_counter()
         with self._clock.stage("learn"):
-            return self._learner.close_day(day)
+            learned = self._learner.close_day(day)
+        if learned:
+            self._kpis.observe_update(time.perf_counter() - start)
+        return learned
+
+    def _figures(self, day: int) -> ArmFigures:
+        return self._kpis.figures(day, snapshot=self._engine.snapshot)
 
     def _save_snapshot(self) -> str:
         with self._clock.stage("learn"):
@@ -393,7 +421,7 @@ class ArmRun:
 def arm_policy(arm: ArmSettings) -> Policy:
     """A new policy as the arm's settings ask; a reference arm orders by the scores it is given."""
     config = {key: value for key, value in arm.policy.items() if key != "kind"}
-    kind = "score_order" if arm.policy["kind"] == CLICK_ORACLE else arm.policy["kind"]
+    kind = "score_order" if arm.reference else arm.policy["kind"]
     return build_policy(kind, config, dimension=len(FEATURE_NAMES))
 
 

@@ -3,6 +3,7 @@
     RUN/settings.json      the settings as run           RUN/versions.json   what it ran on
     RUN/model/ RUN/world/  see prepare.py                RUN/snapshots/ARM/  policy by version
     RUN/decisions|rewards|features/ARM/                  the log
+    RUN/metrics.prom       figures for Prometheus
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
 
 `results.json` is written last: a folder without it holds an unfinished run.
@@ -26,6 +27,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from matinee_platform.offline.arm_run import ArmResult, ArmRun, DayReport, arm_policy
+from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.offline.prepare import (
     Prepared,
     Roster,
@@ -51,6 +53,7 @@ Reporter = Callable[[DayReport], None]
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _POLL_SECONDS = 0.2
+_LAST_REPORTS_SECONDS = 30.0
 _FEW_USERS = 20
 
 
@@ -61,6 +64,7 @@ def run_experiment(
     workers: int,
     overwrite: bool = False,
     resume: bool = False,
+    metrics_port: int | None = None,
     announce: Callable[[str], None] = lambda line: None,
     report: Reporter = lambda day: None,
 ) -> dict[str, Any]:
@@ -73,6 +77,8 @@ def run_experiment(
         overwrite: whether an older run in the folder is deleted.
         resume: whether an interrupted run in the folder goes on from each arm's last complete day;
             the result is that of a run without interruption, timings aside.
+        metrics_port: port of this machine that serves `/metrics` during the run, 0 for a free one;
+            None serves nothing.
         announce: told what the run does, a line at a time.
         report: told of each finished day of each arm.
 
@@ -94,7 +100,15 @@ def run_experiment(
             return read_results(run)
     else:
         check_folder(run, overwrite=overwrite)
-    with _one_blas_thread():
+    run_metrics = RunMetrics(settings)
+
+    def report_day(day: DayReport) -> None:
+        run_metrics.update(day.arm, day.figures)
+        report(day)
+
+    with _one_blas_thread(), served(run_metrics, metrics_port) as url:
+        if url is not None:
+            announce(f"Metrics: {url}")
         if go_on and is_prepared(run):
             shared = load_prepared(run)
             announce(f"Data: {shared.data}")
@@ -104,9 +118,14 @@ def run_experiment(
             _start_folder(settings, run)
             shared.save(run)
         roster = draw_roster(settings)
+        run_metrics.assigned(
+            [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
+        )
         compile_kernels(settings, shared)
         prepared = time.perf_counter()
-        arms = _run_arms(settings, run, roster, workers=workers, report=report)
+        arms = _run_arms(settings, run, roster, workers=workers, report=report_day)
+        for arm in arms:
+            run_metrics.update(arm.arm, arm.figures)
         ran = time.perf_counter()
         results = analyse(settings, run)
         results["data"] = shared.data
@@ -117,6 +136,8 @@ def run_experiment(
             "arms": {result.arm: asdict(result.timing) for result in arms},
         }
         results["arm_runs"] = {result.arm: _identity(result) for result in arms}
+        run_metrics.finish()
+        write_metrics(run_metrics, run)
         write_results(results, run)
     return results
 
@@ -227,7 +248,7 @@ def _run_in_processes(
     settings: ExperimentSettings, run: Path, order: list[int], *, workers: int, report: Reporter
 ) -> list[ArmResult]:
     context = multiprocessing.get_context("spawn")
-    days: multiprocessing.Queue[DayReport] = context.Queue()
+    days: multiprocessing.Queue[DayReport | None] = context.Queue()
     with ProcessPoolExecutor(
         min(workers, len(order)), mp_context=context, initializer=_connect, initargs=(days,)
     ) as pool:
@@ -235,38 +256,56 @@ def _run_in_processes(
             pool.submit(_run_arm_in_process, settings, run, arm) for arm in order
         }
         results: list[ArmResult] = []
+        ended = 0
         try:
             while waiting:
                 done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
                 results.extend(future.result() for future in done)
-                for day in _drain(days):
-                    report(day)
+                ended += _pass_on(days, report)
+            # A result may overtake the reports before it, of which None is the last of each arm.
+            ended += _pass_on(days, report, until=len(order) - ended)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
 
 
-_days_of_this_process: "multiprocessing.Queue[DayReport] | None" = None
+_days_of_this_process: "multiprocessing.Queue[DayReport | None] | None" = None
 
 
-def _connect(days: "multiprocessing.Queue[DayReport]") -> None:
+def _connect(days: "multiprocessing.Queue[DayReport | None]") -> None:
     global _days_of_this_process
     _days_of_this_process = days
 
 
 def _run_arm_in_process(settings: ExperimentSettings, run: Path, arm: int) -> ArmResult:
     days = _days_of_this_process
+    if days is None:
+        raise RuntimeError("this process was started without a queue for its reports")
     with threadpool_limits(1):
-        return run_arm(settings, run, arm, days.put if days is not None else lambda day: None)
+        result = run_arm(settings, run, arm, days.put)
+    days.put(None)
+    return result
 
 
-def _drain(days: "multiprocessing.Queue[DayReport]") -> Iterator[DayReport]:
+def _pass_on(
+    days: "multiprocessing.Queue[DayReport | None]", report: Reporter, *, until: int = 0
+) -> int:
+    """Pass on the reports that are there, and wait for more until so many arms have ended.
+
+    Returns:
+        How many arms have ended.
+    """
+    ended = 0
     while True:
         try:
-            yield days.get_nowait()
+            day = days.get(timeout=_LAST_REPORTS_SECONDS if ended < until else 0.0)
         except queue.Empty:
-            return
+            return ended
+        if day is None:
+            ended += 1
+        else:
+            report(day)
 
 
 @contextmanager
