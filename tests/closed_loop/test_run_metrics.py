@@ -1,0 +1,260 @@
+"""A run's metrics: equal to its results at the end, there while it runs, gone afterwards."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from matinee_platform import metrics
+from matinee_platform.analysis.srm import srm_p_value
+from matinee_platform.analysis.unit_table import read_unit_table
+from matinee_platform.decision_log import read_parts
+from matinee_platform.metrics import METRICS, Metric
+from matinee_platform.offline.arm_run import DayReport
+from matinee_platform.offline.run import run_experiment
+from matinee_platform.settings import ExperimentSettings, parse_settings
+
+NAMES = ("mf_order", "lin_ucb")
+ARMS = [
+    {"name": "mf_order", "weight": 0.4, "policy": {"kind": "score_order", "epsilon": 0.2}},
+    {"name": "lin_ucb", "weight": 0.6, "policy": {"kind": "lin_ucb", "diversity": 0.05}},
+]
+
+
+def settings(**changes: Any) -> ExperimentSettings:
+    values = {
+        "name": "measured",
+        "seed": 5,
+        "users": 120,
+        "days": 32,
+        "slots": 4,
+        "candidates": 20,
+        "world": {"arrival_days": 2},
+        "reward": {"return_visit": {"weight": 0.1, "window_days": 3}},
+        "arms": ARMS,
+    }
+    return parse_settings({**values, **changes})
+
+
+class Scrape:
+    """Samples of a text exposition."""
+
+    def __init__(self, text: str) -> None:
+        families = list(text_string_to_metric_families(text))
+        self.names = {family.name for family in families}
+        self._samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def value(self, metric: Metric | str, **labels: str) -> float:
+        name = metric if isinstance(metric, str) else metric.name
+        return self._samples[name, frozenset({"experiment": "measured", **labels}.items())]
+
+    def has(self, metric: Metric, **labels: str) -> bool:
+        return (metric.name, frozenset({"experiment": "measured", **labels}.items())) in (
+            self._samples
+        )
+
+    def without_times(self) -> dict[Any, float]:
+        return {key: value for key, value in self._samples.items() if "_seconds" not in key[0]}
+
+
+Run = tuple[Path, list[DayReport]]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Run]:
+    """A finished run and its reports, by number of workers."""
+    done: dict[int, Run] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MATINEE_DATA", raising=False)
+        for workers in (1, 2):
+            folder = tmp_path_factory.mktemp("runs") / "measured"
+            done[workers] = (folder, [])
+            run_experiment(settings(), folder, workers=workers, report=done[workers][1].append)
+    return done
+
+
+@pytest.fixture(params=[1, 2], ids=lambda workers: f"workers={workers}")
+def run(request: pytest.FixtureRequest, runs: dict[int, Run]) -> Run:
+    return runs[request.param]
+
+
+def test_every_figure_equals_the_results(run: Run) -> None:
+    folder, _ = run
+    found = Scrape((folder / "metrics.prom").read_text(encoding="utf-8"))
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert found.names == {metric.name.removesuffix("_total") for metric in METRICS}
+    for arm, card in results["arms"].items():
+        kind = settings().arm(arm).policy["kind"]
+        users = found.value(metrics.EXPOSED_USERS, arm=arm)
+        impressions = found.value(metrics.IMPRESSIONS, arm=arm)
+        sessions = found.value(metrics.SESSIONS, arm=arm)
+        clicks = found.value(metrics.REWARDS, arm=arm, component="click", outcome="joined")
+        assert users == card["users"]
+        assert found.value(metrics.DECISIONS, arm=arm) == card["pages"]
+        assert impressions == card["impressions"]
+        assert sessions == card["sessions"]
+        assert clicks == card["clicks"]
+        assert clicks / impressions == card["ctr"]
+        assert found.value(metrics.ENGAGEMENT, arm=arm) / users == card["engagement_per_user"]
+        assert sessions / users == card["sessions_per_user"]
+        for day in ("1", "7", "28"):
+            eligible = found.value(metrics.RETENTION_ELIGIBLE, arm=arm, day=day)
+            returned = found.value(metrics.RETENTION_RETURNED, arm=arm, day=day)
+            assert 0 < eligible == card[f"d{day}"]["eligible"]
+            assert returned == card[f"d{day}"]["returned"]
+        within = found.value(metrics.RETURNED_WITHIN, arm=arm, day="7")
+        assert within == card["returned_within_7"]["returned"]
+        slates = found.value(metrics.DIVERSITY_SLATES, arm=arm)
+        assert found.value(metrics.DIVERSITY, arm=arm) / slates == card["ild"]
+        assert found.value(metrics.COVERAGE, arm=arm) == card["coverage"]
+        snapshots = results["arm_runs"][arm]["snapshots"]
+        assert found.value(metrics.SNAPSHOT, arm=arm, policy=kind) == len(snapshots) - 1
+        updates = found.value(f"{metrics.LEARNER_UPDATES.name}_count", arm=arm, policy=kind)
+        assert updates == len(snapshots) - 1
+        assert found.value(metrics.COMPLETED_DAY, arm=arm) == 32
+    exposed = [int(found.value(metrics.EXPOSED_USERS, arm=arm)) for arm in NAMES]
+    shares = [found.value(metrics.ARM_SHARE, arm=arm) for arm in NAMES]
+    assert srm_p_value(exposed, shares) == results["srm_p_value"]
+    assert sum(found.value(metrics.ASSIGNMENTS, arm=arm) for arm in NAMES) == 120
+    assert found.value(metrics.RUN_SUCCESS) > 1.7e9
+
+
+def test_events_equal_the_log(run: Run) -> None:
+    folder, _ = run
+    found = Scrape((folder / "metrics.prom").read_text(encoding="utf-8"))
+    for arm in NAMES:
+        logged: dict[str, int] = {}
+        for rows in read_parts(folder, "rewards", arm, ["component"]):
+            for component in rows.column("component").to_pylist():
+                logged[component] = logged.get(component, 0) + 1
+        assert set(logged) == {"click", "watch", "rating", "return_visit"}
+        for component, events in logged.items():
+            assert events == found.value(
+                metrics.REWARDS, arm=arm, component=component, outcome="joined"
+            )
+        late = found.value(metrics.REWARDS, arm=arm, component="return_visit", outcome="late")
+        assert late > 0
+        table = read_unit_table(folder, arm, days=32)
+        for window in (1, 7, 28):
+            active = table.active[:, -window:]
+            labels = {"arm": arm, "window": str(window)}
+            assert found.value(metrics.ACTIVE_USERS, **labels) == active.any(axis=1).sum()
+            assert found.value(metrics.WINDOW_SESSIONS, **labels) == active.sum()
+
+
+def test_every_day_of_every_arm_is_reported_in_order(run: Run) -> None:
+    _, reports = run
+    for arm in NAMES:
+        mine = [report for report in reports if report.arm == arm]
+        assert [report.day for report in mine] == list(range(32))
+        assert [report.figures.completed_days for report in mine] == list(range(1, 33))
+        assert sum(report.pages for report in mine) == mine[-1].figures.decisions
+        counted = [report.figures.engagement for report in mine]
+        assert counted == sorted(counted)
+
+
+def test_processes_do_not_show(runs: dict[int, Run]) -> None:
+    one, two = (
+        Scrape((folder / "metrics.prom").read_text(encoding="utf-8")) for folder, _ in runs.values()
+    )
+    assert one.without_times() == two.without_times()
+
+
+def test_promtool_finds_no_fault(run: Run) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        with pytest.warns(UserWarning, match="promtool"):
+            warnings.warn("promtool is not on PATH: metrics.prom is not linted", stacklevel=1)
+        return
+    text = (run[0] / "metrics.prom").read_text(encoding="utf-8")
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def command(tmp_path: Path, *words: str) -> list[str]:
+    config = tmp_path / "experiment.yaml"
+    config.write_text(json.dumps(settings().model_dump(mode="json")), encoding="utf-8")
+    out = ["--config", str(config), "--out", str(tmp_path / "out")]
+    return [sys.executable, "-m", "matinee_platform.cli", "simulate", *out, *words]
+
+
+def scraped(url: str) -> Scrape | None:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
+            return Scrape(answer.read().decode())
+    except OSError:  # The server closes when the run ends.
+        return None
+
+
+def test_a_live_run_can_be_scraped(tmp_path: Path) -> None:
+    words = ("--metrics-port", "0", "--workers", "2", "--set", "users=400")
+    process = subprocess.Popen(
+        command(tmp_path, *words), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stderr is not None
+        url = None
+        for line in process.stderr:
+            if match := re.fullmatch(r"Metrics: (http://127\.0\.0\.1:(\d+)/metrics)\n", line):
+                url, port = match[1], int(match[2])
+                break
+        assert url is not None
+        seen: list[dict[str, float]] = []
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            live = scraped(url)
+            if live is not None:
+                seen.append(
+                    {
+                        arm: live.value(metrics.COMPLETED_DAY, arm=arm)
+                        for arm in NAMES
+                        if live.has(metrics.COMPLETED_DAY, arm=arm)
+                    }
+                )
+            time.sleep(0.05)
+        assert process.wait(timeout=60) == 0, process.stderr.read()
+        days = [figures["lin_ucb"] for figures in seen if "lin_ucb" in figures]
+        assert days == sorted(days)
+        assert any(0 < day < 32 for day in days), "no figure was seen while the arm ran"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def test_a_taken_port_stops_the_run_before_it_starts(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = subprocess.run(
+            command(tmp_path, "--metrics-port", str(port)),
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "COLUMNS": "120"},
+        )
+    assert done.returncode == 1
+    assert f"error: metrics port {port} of 127.0.0.1 cannot be taken" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
