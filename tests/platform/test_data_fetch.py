@@ -1,0 +1,329 @@
+"""Fetching a data set from a real server on this machine: well behaved, faulty and hostile."""
+
+import hashlib
+import io
+import socket
+import stat
+import threading
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from matinee_platform.data_fetch import fetch_data
+from matinee_platform.download import FetchError, Patience
+from matinee_platform.known_data import KnownData, data_home, known_data
+from matinee_policies.datasets.movielens import load_movielens
+from matinee_policies.errors import ConfigError, DataError
+
+FILES = {
+    "README.txt": "Terms of use.\n" * 400,
+    "movies.csv": "movieId,title,genres\n1,A (1999),War\n2,B (2001),Drama\n",
+    "ratings.csv": "userId,movieId,rating,timestamp\n1,1,4.0,5\n1,2,3.0,6\n",
+    "tags.csv": "userId,movieId,tag,timestamp\n1,1,slow,5\n",
+    "links.csv": "movieId,imdbId,tmdbId\n1,1,1\n",
+}
+TINY = KnownData(
+    name="ml-tiny",
+    aliases=(),
+    summary="two films",
+    zip_limit=1_000_000,
+    unpacked_limit=1_000_000,
+    sha256={
+        name: hashlib.sha256(FILES[name].encode()).hexdigest()
+        for name in ("ratings.csv", "movies.csv")
+    },
+)
+QUICK = Patience(attempts=3, connect=2.0, read=0.5, pause=0.01)
+
+
+def zipped(files: dict[str, str], *, root: str = "ml-tiny") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.mkdir(root)
+        for name, text in files.items():
+            archive.writestr(f"{root}/{name}", text)
+    return buffer.getvalue()
+
+
+class Publisher(ThreadingHTTPServer):
+    """Serves `files`; `faults` are used up one per request of a zip file."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[str, bytes] = {}
+        self.faults: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        self.etag = '"one"'
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/data"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Publisher
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/data/")
+        asked = self.headers.get("Range", "")
+        self.server.requests.append((name, asked))
+        body = self.server.files.get(name)
+        fault = self.server.faults.pop(0) if name.endswith(".zip") and self.server.faults else ""
+        if body is None or fault.isdigit():
+            self.send_response(int(fault or 404))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        if fault == "stall":
+            time.sleep(1.5)
+            return
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if start and self.headers.get("If-Range") != self.server.etag:
+            start = 0
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        if fault == "claims much":
+            self.send_header("Content-Length", str(10**9))
+        elif fault != "no length":
+            self.send_header("Content-Length", str(len(body) - start))
+        self.send_header("ETag", self.server.etag)
+        self.end_headers()
+        rest = body[start:]
+        self.wfile.write(rest[: len(rest) // 2] if fault == "truncate" else rest)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    server = Publisher()
+    server.files["ml-tiny.zip"] = zipped(FILES)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def fetch(publisher: Publisher, home: Path, known: KnownData = TINY) -> Path:
+    return fetch_data(known, home, base_url=publisher.url, patience=QUICK)
+
+
+def refusal(publisher: Publisher, home: Path, known: KnownData = TINY) -> str:
+    with pytest.raises((FetchError, DataError)) as caught:
+        fetch(publisher, home, known)
+    assert not (home / known.name).exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def zip_requests(publisher: Publisher) -> list[str]:
+    return [asked for name, asked in publisher.requests if name.endswith(".zip")]
+
+
+def test_a_set_is_fetched_checked_and_loads(publisher: Publisher, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    folder = fetch_data(
+        TINY,
+        tmp_path / "new" / "home",
+        base_url=publisher.url + "/",
+        patience=QUICK,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert folder == tmp_path / "new" / "home" / "ml-tiny"
+    assert {path.name: path.read_text("utf-8") for path in folder.iterdir()} == FILES
+    assert len(load_movielens(folder).catalogue) == 2
+    size = len(publisher.files["ml-tiny.zip"])
+    assert seen[-1] == (size, size)
+    assert [path.name for path in (folder.parent / ".fetching").iterdir()] == ["lock"]
+
+
+def test_what_is_there_is_not_fetched_again(publisher: Publisher, tmp_path: Path) -> None:
+    folder = fetch(publisher, tmp_path)
+    publisher.requests.clear()
+    assert fetch(publisher, tmp_path) == folder
+    assert publisher.requests == []
+
+
+def test_other_files_in_the_place_are_left_alone(publisher: Publisher, tmp_path: Path) -> None:
+    (tmp_path / "ml-tiny").mkdir()
+    with pytest.raises(FetchError, match="move it away"):
+        fetch(publisher, tmp_path)
+    assert publisher.requests == []
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429", "truncate", "stall"])
+def test_a_passing_fault_is_retried(publisher: Publisher, tmp_path: Path, fault: str) -> None:
+    publisher.faults = [fault]
+    fetch(publisher, tmp_path)
+    assert len(zip_requests(publisher)) == 2
+
+
+def test_a_broken_download_goes_on_where_it_ended(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.faults = ["truncate", "500"]
+    fetch(publisher, tmp_path)
+    half = len(publisher.files["ml-tiny.zip"]) // 2
+    assert zip_requests(publisher) == ["", f"bytes={half}-", f"bytes={half}-"]
+
+
+def test_the_next_process_goes_on_too(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.faults = ["truncate", "500", "500"]
+    assert "the server answered 500" in refusal(publisher, tmp_path)
+    fetch(publisher, tmp_path)
+    assert zip_requests(publisher)[-1].startswith("bytes=")
+
+
+def test_a_file_that_changed_meanwhile_starts_anew(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.faults = ["truncate", "500", "500"]
+    refusal(publisher, tmp_path)
+    publisher.etag = '"two"'
+    folder = fetch(publisher, tmp_path)
+    assert (folder / "README.txt").read_text("utf-8") == FILES["README.txt"]
+
+
+def test_a_missing_file_fails_at_once(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.files.clear()
+    assert refusal(publisher, tmp_path).endswith("ml-tiny.zip: the server answered 404 Not Found")
+    assert len(zip_requests(publisher)) == 1
+
+
+def test_a_stalled_server_is_given_up(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.faults = ["stall"] * 3
+    start = time.monotonic()
+    assert "did not answer in time" in refusal(publisher, tmp_path)
+    assert time.monotonic() - start < 5
+
+
+def test_a_total_time_holds(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.faults = ["500"] * 50
+    patience = replace(QUICK, attempts=50, total=0.3, pause=0.1)
+    start = time.monotonic()
+    with pytest.raises(FetchError, match="answered 500"):
+        fetch_data(TINY, tmp_path, base_url=publisher.url, patience=patience)
+    assert time.monotonic() - start < 2
+
+
+def test_no_network_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(FetchError, match="no connection") as caught:
+            fetch_data(TINY, tmp_path, base_url=url, patience=QUICK)
+    assert "\n" not in str(caught.value)
+
+
+def test_content_with_another_checksum_is_refused(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.files["ml-tiny.zip"] = zipped({**FILES, "ratings.csv": FILES["ratings.csv"] + "1"})
+    message = refusal(publisher, tmp_path)
+    assert "ratings.csv of ml-tiny must have the SHA-256" in message
+    publisher.files["ml-tiny.zip"] = zipped(FILES)
+    fetch(publisher, tmp_path)
+
+
+def test_the_published_md5_is_held(publisher: Publisher, tmp_path: Path) -> None:
+    good = hashlib.md5(publisher.files["ml-tiny.zip"], usedforsecurity=False).hexdigest()
+    publisher.files["ml-tiny.zip.md5"] = f"{'0' * 32}  ml-tiny.zip\n".encode()
+    assert f"must have the published MD5 {'0' * 32}, got {good}" in refusal(publisher, tmp_path)
+    publisher.files["ml-tiny.zip.md5"] = b"<html>moved</html>"
+    assert "must hold an MD5 checksum, got '<html>moved" in refusal(publisher, tmp_path)
+    publisher.files["ml-tiny.zip.md5"] = f"{good.upper()}  ml-tiny.zip\n".encode()
+    fetch(publisher, tmp_path)
+
+
+def test_a_missing_checksum_is_said(publisher: Publisher, tmp_path: Path) -> None:
+    lines: list[str] = []
+    unpinned = replace(TINY, sha256={})
+    fetch_data(unpinned, tmp_path, base_url=publisher.url, patience=QUICK, announce=lines.append)
+    assert any("md5: not published" in line for line in lines)
+
+
+@pytest.mark.parametrize("fault", ["claims much", "no length"])
+def test_sizes_are_limited(publisher: Publisher, tmp_path: Path, fault: str) -> None:
+    publisher.faults = [fault]
+    known = replace(TINY, zip_limit=1_000)
+    assert "must be at most 1,000 bytes" in refusal(publisher, tmp_path, known)
+
+
+def hostile(name: str, text: str = "x", *, mode: int = 0) -> bytes:
+    buffer = io.BytesIO(zipped(FILES))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = mode << 16
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive.writestr(info, text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"not a zip file", "must be an undamaged zip file"),
+        (zipped(FILES)[:-30], "must be an undamaged zip file"),
+        (zipped(FILES, root="other"), "must hold nothing but known files of ml-tiny/"),
+        (zipped({"movies.csv": "x"}), "must hold ml-tiny/README.txt"),
+        (hostile("../evil.csv"), "known files of ml-tiny/, got '../evil.csv'"),
+        (hostile("/etc/evil"), "got '/etc/evil'"),
+        (hostile("ml-tiny/../../evil.csv"), "got 'ml-tiny/../../evil.csv'"),
+        (hostile("ml-tiny\\..\\evil.csv"), "known files of ml-tiny/"),
+        (hostile("ml-tiny/run.sh"), "got 'ml-tiny/run.sh'"),
+        (hostile("ml-tiny/movies.csv"), "must hold a file once"),
+        (hostile("ml-tiny/links.csv", "/etc/passwd", mode=stat.S_IFLNK | 0o777), "known files"),
+        (zipped({**FILES, "README.txt": "x" * 1_000_000}), "must unpack to less than the limit"),
+        (zipped(FILES).replace(b"Terms of", b"Terms 0f", 1), "must be an undamaged zip file"),
+    ],
+)
+def test_a_hostile_or_damaged_zip_is_refused(
+    publisher: Publisher, tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    publisher.files["ml-tiny.zip"] = content
+    home = tmp_path / "home"
+    known = replace(TINY, zip_limit=10**7)
+    assert complaint in refusal(publisher, home, known)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert [path.name for path in (home / ".fetching").iterdir()] == ["lock"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(publisher: Publisher, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FetchError, match=r"cannot be written \(Not a directory\)"):
+        fetch(publisher, tmp_path / "file")
+
+
+def test_two_at_once_do_not_share_a_download(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.faults = ["stall"]
+    first = threading.Thread(target=fetch, args=(publisher, tmp_path))
+    first.start()
+    while not publisher.requests:
+        time.sleep(0.01)
+    with pytest.raises(FetchError, match="another process is fetching"):
+        fetch(publisher, tmp_path)
+    first.join()
+    assert (tmp_path / "ml-tiny" / "movies.csv").exists()
+
+
+def test_names_and_places(tmp_path: Path) -> None:
+    assert known_data("ML-25M").name == known_data("25m").name == "ml-25m"
+    with pytest.raises(ConfigError, match="must be one of ml-latest-small, ml-25m, ml-32m"):
+        known_data("imdb")
+    assert data_home({"XDG_DATA_HOME": "/x"}) == Path("/x/matinee/data")
+    relative = data_home({"XDG_DATA_HOME": "x"})
+    assert relative == Path.home() / ".local/share/matinee/data"
