@@ -14,6 +14,21 @@ from matinee_policies.softmax import Softmax, SoftmaxConfig
 from matinee_policies.uniform import Uniform, UniformConfig
 
 _Config = Mapping[str, Any]
+_VOWPAL_WABBIT = "vowpal_wabbit"
+
+
+def _new_vowpal_wabbit(config: _Config, dimension: int) -> Policy:
+    # Imported when asked for: the package itself loads numpy and numba only.
+    from matinee_policies.vowpal_wabbit import VowpalWabbit, VowpalWabbitConfig
+
+    return VowpalWabbit(VowpalWabbitConfig.from_json(config), dimension=dimension)
+
+
+def _restored_vowpal_wabbit(snapshot: Snapshot) -> Policy:
+    from matinee_policies.vowpal_wabbit import VowpalWabbit
+
+    return VowpalWabbit.from_snapshot(snapshot)
+
 
 _BUILDERS: dict[str, Callable[[_Config, int], Policy]] = {
     Uniform.name: lambda config, _: Uniform(UniformConfig.from_json(config)),
@@ -25,11 +40,15 @@ _BUILDERS: dict[str, Callable[[_Config, int], Policy]] = {
     LinUCB.name: lambda config, dimension: LinUCB(
         LinUCBConfig.from_json(config), dimension=dimension
     ),
+    _VOWPAL_WABBIT: _new_vowpal_wabbit,
 }
 
 _RESTORERS: dict[str, Callable[[Snapshot], Policy]] = {
-    policy.name: policy.from_snapshot
-    for policy in (Uniform, ScoreOrder, Softmax, EpsilonGreedy, LinUCB)
+    **{
+        policy.name: policy.from_snapshot
+        for policy in (Uniform, ScoreOrder, Softmax, EpsilonGreedy, LinUCB)
+    },
+    _VOWPAL_WABBIT: _restored_vowpal_wabbit,
 }
 
 POLICY_KINDS = tuple(_BUILDERS)

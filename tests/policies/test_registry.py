@@ -27,11 +27,12 @@ def test_every_kind_is_built_from_defaults_and_restored(kind: str) -> None:
 
 
 def test_the_kinds_are_those_of_the_configuration_files() -> None:
-    assert POLICY_KINDS == ("uniform", "score_order", "softmax", "epsilon_greedy", "lin_ucb")
+    kinds = "uniform score_order softmax epsilon_greedy lin_ucb vowpal_wabbit"
+    assert POLICY_KINDS == tuple(kinds.split())
 
 
 def test_unknown_kinds_and_settings_are_refused() -> None:
-    kinds = "uniform, score_order, softmax, epsilon_greedy, lin_ucb"
+    kinds = "uniform, score_order, softmax, epsilon_greedy, lin_ucb, vowpal_wabbit"
     with pytest.raises(ConfigError, match=f"policy must be one of {kinds}, got 'lin_usb'"):
         build_policy("lin_usb", {}, dimension=4)
     with pytest.raises(ConfigError, match="LinUCBConfig has no setting 'alfa'; it has alpha"):

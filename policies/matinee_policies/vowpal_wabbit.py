@@ -1,0 +1,363 @@
+"""Vowpal Wabbit's contextual bandits on slates: it supplies values, our sampler explores.
+
+What is learned. `--cb_explore_adf --cb_type mtr` fits the cost of the action shown by regression
+with the importance weight 1 / (p K), for a logged propensity p among K actions (Bietti, Agarwal and
+Langford 2021, "A contextual bandit bake-off", section 2.3: importance-weighted regression). The
+other actions of the decision enter that fit by their number alone, so an outcome needs the features
+of the items shown only. Here each slot of a slate is such a decision: cost = -reward, p its logged
+propensity given the slots before, K = `actions` of the config, written out as an importance weight
+for Vowpal Wabbit's own regressor underneath. Given p and K the weights equal, to rounding, those of
+a `--cb_explore_adf --cb_type mtr` that is fed whole action sets of that size. Without
+`propensity_weighted` all weights are 1, the plain online regression that SquareCB asks for (Foster
+and Rakhlin 2020, "Beyond UCB", section 3), which Vowpal Wabbit gives for p = 1 / K.
+
+What is not. Such a regressor cannot correct an example once taken in: components of which
+`OutcomeBatch.first` is false (a return visit, say) are counted as `ignored` and not learned, as are
+windows longer than the first one's. Rewards must be those of the first component alone.
+
+What is decided. The value of a candidate is minus its predicted cost. At diversity 0 and floor 0
+the law of the first slot is Vowpal Wabbit's own, to 1e-6 (its pmf is float32):
+
+    epsilon   --epsilon e --first_only, e the uniform weight of a slot; of a slate of one: `epsilon`
+    squarecb  --squarecb --gamma_scale s --gamma_exponent x, its counter being the rows learned
+    softmax   --softmax --lambda 1/temperature
+
+How. Without interactions the prediction is linear: weights are read once per state and a kernel
+computes the values. With interactions Vowpal Wabbit predicts every candidate from text. Numbers
+reach it as text of nine digits, which it reads to a relative 3e-7.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, FloatArray, UInt8Array
+from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.errors import ConfigError, ContextError, SnapshotError
+from matinee_policies.linear import RidgeState, ridge_values
+from matinee_policies.linear_policy import counter_of
+from matinee_policies.records import PAD, ContextBatch, OutcomeBatch
+from matinee_policies.rules import Rule, epsilon_rule, inverse_gap_rule, softmax_rule
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.value_policy import ValuePolicy, config_of
+from matinee_policies.vw_text import (
+    ACTION_NAMESPACE,
+    CONTEXT_NAMESPACE,
+    row_format,
+    rows_text,
+)
+from matinee_policies.vw_workspace import CHUNK_ROWS, Workspace
+
+EXPLORATIONS = ("epsilon", "squarecb", "softmax")
+
+LARGEST_NUMBER = 1e6
+"""Features and rewards beyond it are refused: the square of a product of three must stay finite in
+Vowpal Wabbit's single precision."""
+
+_NAMESPACES = ACTION_NAMESPACE + CONTEXT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VowpalWabbitConfig(Config):
+    """Parameters of `VowpalWabbit`."""
+
+    exploration: str = "epsilon"
+    """`epsilon`, `squarecb` or `softmax`."""
+
+    epsilon: float = 0.1
+    """Of `epsilon`: probability that a full slate holds at least one uniform draw, in [0, 1]."""
+
+    gamma_scale: float = 10.0
+    """Of `squarecb`: gamma = gamma_scale * rows learned ^ gamma_exponent, at least 0."""
+
+    gamma_exponent: float = 0.5
+    """Of `squarecb`, in [0, 1]."""
+
+    temperature: float = 0.1
+    """Of `softmax`: difference in value that makes an item e times as likely, above 0."""
+
+    floor: float = 0.0
+    """Least weight of the uniform law at every slot, in [0, 1]."""
+
+    diversity: float = 0.0
+    """Price of redundancy in units of the reward, at least 0."""
+
+    learning_rate: float = 0.5
+    """Of Vowpal Wabbit's adaptive, normalized and importance-invariant updates, above 0."""
+
+    propensity_weighted: bool = True
+    """Whether a row weighs 1 / (propensity * actions); else 1."""
+
+    actions: int = 100
+    """Usual number of candidates: a row drawn with probability 1 / actions weighs 1."""
+
+    least_propensity: float = 1e-4
+    """Smaller logged propensities count as this one, in (0, 1]; bounds the weights."""
+
+    context_features: tuple[int, ...] = ()
+    """Columns that describe unit or session; they form namespace `c`, the others `a`."""
+
+    interactions: tuple[str, ...] = ()
+    """Products of features, by their namespaces, e.g. `["ac", "aa"]`; two or three letters each.
+    Without any, unit and session shift all candidates alike and cannot change their order."""
+
+    bits: int = 18
+    """Weights are 2^bits, 8 to 24; interactions share them by hash."""
+
+    def __post_init__(self) -> None:
+        if self.exploration not in EXPLORATIONS:
+            raise ConfigError(
+                f"exploration must be one of {', '.join(EXPLORATIONS)}, got {self.exploration!r}"
+            )
+        for name in ("epsilon", "gamma_exponent", "floor"):
+            check_range(name, getattr(self, name), low=0, high=1)
+        for name in ("gamma_scale", "diversity"):
+            check_range(name, getattr(self, name), low=0)
+        for name in ("temperature", "learning_rate"):
+            check_range(name, getattr(self, name), low=0, high=1e6, low_open=True)
+        check_range("least_propensity", self.least_propensity, low=1e-9, high=1)
+        check_whole("actions", self.actions, low=1, high=1_000_000)
+        check_whole("bits", self.bits, low=8, high=24)
+        if not isinstance(self.propensity_weighted, bool):
+            raise ConfigError(
+                f"propensity_weighted must be true or false, got {self.propensity_weighted!r}"
+            )
+        # JSON has lists only.
+        for name in ("context_features", "interactions"):
+            values = getattr(self, name)
+            if not isinstance(values, list | tuple):
+                raise ConfigError(f"{name} must be a list, got {values!r}")
+            object.__setattr__(self, name, tuple(values))
+        _check_columns(self.context_features)
+        _check_interactions(self.interactions, has_context=bool(self.context_features))
+
+
+class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
+    """Lowest predicted cost first, explored by epsilon, SquareCB or softmax.
+
+    The state is the bytes of a Vowpal Wabbit model; a workspace is open during `learn` and, where
+    there are interactions, from a first decision until the next `learn` or `close`.
+
+    Args:
+        config: parameters; defaults if `None`.
+        dimension: of the features, at least 1.
+
+    Attributes:
+        dimension: of the features.
+        rows: shown items learned from.
+        ignored: shown items of later components, not learned from.
+    """
+
+    name: ClassVar[str] = "vowpal_wabbit"
+    learns: ClassVar[bool] = True
+
+    def __init__(self, config: VowpalWabbitConfig | None = None, *, dimension: int) -> None:
+        config = config or VowpalWabbitConfig()
+        check_whole("dimension", dimension, low=1)
+        if any(column >= dimension for column in config.context_features):
+            raise ConfigError(
+                f"context_features must be below the dimension {dimension}, "
+                f"got {max(config.context_features)}"
+            )
+        super().__init__(config, rule=_rule(config, rows=0), diversity=config.diversity)
+        self.dimension = dimension
+        self.rows = 0
+        self.ignored = 0
+        self._options = _options(config)
+        self._labelled, self._plain = (
+            row_format(dimension, context_features=config.context_features, labelled=labelled)
+            for labelled in (True, False)
+        )
+        self._reader: Workspace | None = None
+        with Workspace(self._options) as workspace:
+            self._indices = self._feature_indices(workspace)
+            self._adopt(workspace, rows=0)
+
+    @property
+    def weights(self) -> FloatArray:
+        """Weight of each feature in the predicted cost, interactions apart, `float64 [d]`."""
+        return self._weights.copy()
+
+    def close(self) -> None:
+        """Give back the memory of an open workspace; a later decision opens one again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def values(self, contexts: ContextBatch) -> FloatArray:
+        """Minus the predicted cost of each candidate, `float64 [B, K]`."""
+        self._check_dimension(contexts.features.shape[2])
+        if self.config.interactions:
+            return self._predicted_values(contexts)
+        # No width is asked for, so the inverse is not read.
+        nothing = np.zeros((self.dimension, self.dimension))
+        return ridge_values(contexts.features, RidgeState(nothing, -self._weights), alpha=0.0)
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """See `Policy.learn`; components that are not the first are counted and ignored."""
+        self._check_dimension(outcomes.features.shape[2])
+        if not outcomes.first:
+            self.ignored += int(outcomes.shown.sum())
+            return
+        numbers = self._training_rows(outcomes)
+        if not len(numbers):
+            return
+        with Workspace(self._options, model=self._model) as workspace:
+            for start in range(0, len(numbers), CHUNK_ROWS):
+                chunk = numbers[start : start + CHUNK_ROWS]
+                workspace.learn(rows_text(chunk, self._labelled), rows=len(chunk))
+            self._adopt(workspace, rows=self.rows + len(numbers))
+
+    def snapshot(self) -> Snapshot:
+        """See `Policy.snapshot`."""
+        manifest = self._manifest()
+        return Snapshot(
+            kind=self.name,
+            version=super().snapshot().version,
+            arrays={"model": self._model},
+            manifest={**manifest, "digest": _digest(manifest, self._model)},
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """See `Policy.from_snapshot`."""
+        config = config_of(snapshot, VowpalWabbitConfig, kind=cls.name)
+        rows, ignored = (counter_of(snapshot, name, low=0) for name in ("rows", "ignored"))
+        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
+        model = snapshot.arrays.get("model")
+        manifest = {key: value for key, value in snapshot.manifest.items() if key != "digest"}
+        if model is None or model.dtype != np.uint8 or model.ndim != 1:
+            raise SnapshotError(f"snapshot of {cls.name!r} must hold a model as uint8 bytes")
+        # A model that was cut short would load without complaint.
+        if _digest(manifest, model) != snapshot.manifest.get("digest"):
+            raise SnapshotError(f"snapshot of {cls.name!r} is damaged: its digest does not match")
+        with Workspace(policy._options, model=model) as workspace:
+            policy._adopt(workspace, rows=rows)
+        policy.ignored = ignored
+        policy._model = model.copy()
+        return policy
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_json(),
+            "dimension": self.dimension,
+            "rows": self.rows,
+            "ignored": self.ignored,
+        }
+
+    def _adopt(self, workspace: Workspace, *, rows: int) -> None:
+        """Take over the state of a workspace, or refuse it and keep the own one."""
+        weights = workspace.weights(self._indices)
+        if not np.isfinite(weights).all():
+            raise ContextError("features and rewards must be moderate, got weights that overflow")
+        self._model: UInt8Array = workspace.model()
+        self._weights = weights
+        self.rows = rows
+        self._rule = _rule(self.config, rows=rows)
+        self.close()
+
+    def _feature_indices(self, workspace: Workspace) -> list[int]:
+        context = self.config.context_features
+        indices = [
+            workspace.feature_index(
+                CONTEXT_NAMESPACE if column in context else ACTION_NAMESPACE, column
+            )
+            for column in range(self.dimension)
+        ]
+        if len(set(indices)) < self.dimension:
+            raise ConfigError(
+                f"bits must be so many that {self.dimension} features have a weight each, "
+                f"got {self.config.bits}"
+            )
+        return indices
+
+    def _training_rows(self, outcomes: OutcomeBatch) -> FloatArray:
+        """Cost, weight and features of each shown item in order, `float64 [n, 2 + d]`."""
+        features = outcomes.features[outcomes.shown]
+        rewards = outcomes.rewards[outcomes.shown]
+        propensities = outcomes.propensities[outcomes.shown]
+        _check_numbers("features of shown slots", features)
+        _check_numbers("rewards of shown slots", rewards)
+        bad = ~((propensities > 0.0) & (propensities <= 1.0))
+        if bad.any():
+            raise ContextError(
+                f"propensities of shown slots must be in (0, 1], got {propensities[bad][0]}"
+            )
+        weights = np.ones(len(rewards))
+        if self.config.propensity_weighted:
+            kept = np.maximum(propensities, self.config.least_propensity)
+            weights = 1.0 / (kept * self.config.actions)
+        ordered = features[:, self._labelled.columns].astype(np.float64)
+        return np.column_stack([-rewards, weights, ordered])
+
+    def _predicted_values(self, contexts: ContextBatch) -> FloatArray:
+        """Values by Vowpal Wabbit itself, decision by decision."""
+        if self._reader is None:
+            self._reader = Workspace(self._options, model=self._model)
+        values = np.zeros(contexts.candidates.shape)
+        present = contexts.candidates != PAD
+        for b in range(len(contexts)):
+            features = contexts.features[b, present[b]]
+            _check_numbers("features of candidates", features)
+            ordered = features[:, self._plain.columns].astype(np.float64)
+            text = rows_text(ordered, self._plain)
+            if len(ordered):
+                values[b, present[b]] = -self._reader.predict(text, rows=len(ordered))
+        return values
+
+    def _check_dimension(self, got: int) -> None:
+        if got != self.dimension:
+            raise ContextError(f"features must have dimension {self.dimension}, got {got}")
+
+
+def _options(config: VowpalWabbitConfig) -> list[str]:
+    """The command line of the regressor."""
+    options = ["--bit_precision", str(config.bits), "--learning_rate", repr(config.learning_rate)]
+    for names in config.interactions:
+        options += ["--interactions", names]
+    return options
+
+
+def _rule(config: VowpalWabbitConfig, *, rows: int) -> Rule:
+    """The rule of a state that has learned from so many rows."""
+    if config.exploration == "squarecb":
+        gamma = config.gamma_scale * float(rows) ** config.gamma_exponent
+        return inverse_gap_rule(gamma, floor=config.floor)
+    if config.exploration == "softmax":
+        return softmax_rule(config.temperature, floor=config.floor)
+    return epsilon_rule(config.epsilon, floor=config.floor)
+
+
+def _digest(manifest: dict[str, Any], model: AnyArray) -> str:
+    text = json.dumps(manifest, sort_keys=True).encode()
+    return hashlib.sha256(text + b"\n" + model.tobytes()).hexdigest()
+
+
+def _check_numbers(name: str, numbers: AnyArray) -> None:
+    bad = ~(np.abs(numbers) <= LARGEST_NUMBER)
+    if bad.any():
+        raise ContextError(
+            f"{name} must be finite and within {LARGEST_NUMBER:g}, got {numbers[bad][0]}"
+        )
+
+
+def _check_columns(columns: tuple[int, ...]) -> None:
+    for column in columns:
+        check_whole("context_features", column, low=0)
+    if len(set(columns)) < len(columns):
+        raise ConfigError(f"context_features must be distinct, got {list(columns)}")
+
+
+def _check_interactions(interactions: tuple[str, ...], *, has_context: bool) -> None:
+    for names in interactions:
+        if not isinstance(names, str) or len(names) not in (2, 3) or set(names) - set(_NAMESPACES):
+            raise ConfigError(
+                f"interactions must be two or three letters of {_NAMESPACES!r}, got {names!r}"
+            )
+        if CONTEXT_NAMESPACE in names and not has_context:
+            raise ConfigError(f"interactions of 'c' need context_features, got {names!r}")
+    if len({"".join(sorted(names)) for names in interactions}) < len(interactions):
+        raise ConfigError(f"interactions must be distinct, got {list(interactions)}")
