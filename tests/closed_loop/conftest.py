@@ -1,5 +1,7 @@
 """Tiny experiments on the synthetic catalogue, shared within a test session where they can be."""
 
+import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings
+from matinee_policies.datasets.synthetic import synthetic_dataset
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -52,9 +55,29 @@ def _synthetic_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the MovieLens layout, small enough that a run starts in a moment."""
+    folder = tmp_path_factory.mktemp("data")
+    dataset = synthetic_dataset(seed=2, n_users=150, n_items=600)
+    catalogue, ratings = dataset.catalogue, dataset.interactions.matrix.tocoo()
+    with (folder / "movies.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["movieId", "title", "genres"])
+        for row, (item, title) in enumerate(zip(catalogue.ids, catalogue.titles, strict=True)):
+            names = [
+                name for g, name in enumerate(catalogue.genre_names) if catalogue.genres[row, g]
+            ]
+            rows.writerow([int(item), title, "|".join(names) or "(no genres listed)"])
+    with (folder / "ratings.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["userId", "movieId", "rating", "timestamp"])
+        for user, item, rating in zip(*ratings.coords, ratings.data, strict=True):
+            rows.writerow([int(user) + 1, int(catalogue.ids[item]), float(rating), 1_500_000_000])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path:
     run = tmp_path_factory.mktemp("runs") / "tiny"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MATINEE_DATA", raising=False)
-        run_experiment(tiny(), run, workers=1)
+    run_experiment(tiny(data=str(small_data)), run, workers=1)
     return run

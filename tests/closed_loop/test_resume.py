@@ -34,9 +34,9 @@ UNFINISHED = {"results.json", "summary.txt", "retention.png", "retention.svg"}
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path:
     path = tmp_path_factory.mktemp("config") / "experiment.yaml"
-    path.write_text(CONFIG, encoding="utf-8")
+    path.write_text(f"{CONFIG}\ndata: {small_data}\n", encoding="utf-8")
     return path
 
 
