@@ -64,9 +64,7 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = csv.writer(file)
         rows.writerow(["movieId", "title", "genres"])
         for row, (item, title) in enumerate(zip(catalogue.ids, catalogue.titles, strict=True)):
-            names = [
-                name for g, name in enumerate(catalogue.genre_names) if catalogue.genres[row, g]
-            ]
+            names = list(itertools.compress(catalogue.genre_names, catalogue.genres[row]))
             rows.writerow([int(item), title, "|".join(names) or "(no genres listed)"])
     with (folder / "ratings.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
