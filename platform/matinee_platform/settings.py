@@ -1,13 +1,14 @@
 """The settings of an experiment: what a YAML file may say, checked before anything runs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from matinee_platform.data_settings import DataSettings, merged_data
 from matinee_policies.errors import ConfigError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -137,8 +138,8 @@ class ExperimentSettings(_Settings):
     copy of the world with the same random draws (only a simulation can do that)."""
     control: str = ""
     """Arm to compare with; the first arm if not given."""
-    data: str | None = None
-    """Folder of real data; None takes `MATINEE_DATA`, else the synthetic catalogue."""
+    data: DataSettings | None = None
+    """Real data; a text is their path. None takes `MATINEE_DATA`, else the synthetic catalogue."""
     sources: dict[str, SourceSettings] = Field(default_factory=_default_sources)
     world: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the simulated users, by name."""
@@ -163,6 +164,11 @@ class ExperimentSettings(_Settings):
                 arm["weight"] = 1.0 / len(arms)
         control = values.get("control") or (plain[0].get("name", "") if plain else "")
         return {**values, "arms": arms, "control": control}
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _path_as_text(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -192,13 +198,16 @@ class ExperimentSettings(_Settings):
         return next(arm for arm in self.arms if arm.name == name)
 
 
-def load_settings(path: Path, overrides: Sequence[str] = ()) -> ExperimentSettings:
+def load_settings(
+    path: Path, overrides: Sequence[str] = (), *, data: Mapping[str, Any] | None = None
+) -> ExperimentSettings:
     """Read an experiment from a YAML file.
 
     Args:
         path: the file.
         overrides: `key=value` texts with dotted keys; list entries go by index or by their name,
             values are YAML, e.g. `"arms.lin_ucb.policy.alpha=0.5"`.
+        data: settings of the data that options of a command give, by name.
 
     Raises:
         ConfigError: naming the setting, the value and the rule.
@@ -214,6 +223,8 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> ExperimentSettin
         raise ConfigError(f"{path}: must hold a mapping of settings, got {type(values).__name__}")
     for override in overrides:
         _apply(values, override)
+    if data:
+        values["data"] = merged_data(values.get("data"), data)
     return parse_settings(values, origin=str(path))
 
 

@@ -8,18 +8,17 @@ It is written to the run folder, from which each arm's process reads it back:
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from matinee_platform.assignment import assign, buckets
+from matinee_platform.data_source import open_data
 from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
 from matinee_platform.settings import ExperimentSettings
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Array, UInt64Array
-from matinee_policies.datasets.locate import open_dataset
 from matinee_policies.errors import ConfigError
 from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
@@ -132,12 +131,6 @@ def world_parameters(settings: ExperimentSettings) -> Parameters:
     return parameters
 
 
-def data_folder(settings: ExperimentSettings) -> Path | None:
-    """Folder of real data: the setting, else `MATINEE_DATA`, else none."""
-    named = settings.data or os.environ.get("MATINEE_DATA")
-    return Path(named) if named else None
-
-
 def prepare(settings: ExperimentSettings) -> Prepared:
     """Build everything that the arms of a run share; nothing is written.
 
@@ -145,7 +138,7 @@ def prepare(settings: ExperimentSettings) -> Prepared:
         MatineeError: on bad data, or settings that do not fit the data.
     """
     parameters = world_parameters(settings)
-    dataset = open_dataset(data_folder(settings))
+    dataset = open_data(settings.data)
     world = World.from_interactions(dataset.catalogue, dataset.interactions, seed=settings.seed)
     catalogue = dataset.catalogue.subset(world.item_rows)
     _check_catalogue(settings, len(catalogue))

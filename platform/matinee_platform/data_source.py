@@ -1,0 +1,66 @@
+"""From the settings of data to the data: a table, MovieLens files, a fetched set, or drawn data."""
+
+import os
+from pathlib import Path
+
+from matinee_platform.data_settings import DataSettings, name_the_columns
+from matinee_platform.known_data import KNOWN_DATA, data_home, is_present
+from matinee_policies.datasets.dataset import Dataset
+from matinee_policies.datasets.locate import open_dataset
+from matinee_policies.datasets.table import load_table
+from matinee_policies.datasets.table_file import open_tables
+from matinee_policies.errors import ConfigError, DataError
+
+VARIABLE = "MATINEE_DATA"
+"""Environment variable that names the data where no setting does."""
+
+
+def open_data(data: DataSettings | None) -> Dataset:
+    """Load the data that the settings name, else those of `MATINEE_DATA`, else draw some.
+
+    Raises:
+        MatineeError: there are no such data, or they break a rule.
+    """
+    if data is None:
+        named = os.environ.get(VARIABLE)
+        if not named:
+            return open_dataset(None)
+        data = DataSettings(path=named)
+    if data.is_table:
+        return load_table(data.table())
+    given = data.model_fields_set - {"path"}
+    lone = sorted(name for name in given if getattr(data, name) != _DEFAULTS[name].default)
+    if lone:
+        raise ConfigError(
+            f"data.{lone[0]} goes with data.users and data.items (--users COL --items COL), "
+            f"got {getattr(data, lone[0])!r} alone"
+        )
+    path = resolved(data.path)
+    if path.is_file():
+        columns = ", ".join(open_tables(path)[0].names)
+        raise DataError(path, rule=f"{name_the_columns()}; there are {columns[:400]}")
+    return open_dataset(path)
+
+
+_DEFAULTS = DataSettings.model_fields
+
+
+def resolved(name: str) -> Path:
+    """The path itself, or the folder of the fetched set that is called so.
+
+    Raises:
+        ConfigError: it is the name of a set that is not fetched.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    for known in KNOWN_DATA:
+        if name.lower() in (known.name, *known.aliases):
+            folder = data_home() / known.name
+            if not is_present(folder):
+                raise ConfigError(
+                    f"{known.name} is not in {folder.parent}; fetch it: "
+                    f"matinee data fetch {known.name}"
+                )
+            return folder
+    return path
