@@ -1,12 +1,14 @@
 """A run's metrics: equal to its results at the end, there while it runs, gone afterwards."""
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import warnings
@@ -22,6 +24,7 @@ from matinee_platform.analysis.unit_table import read_unit_table
 from matinee_platform.decision_log import read_parts
 from matinee_platform.metrics import METRICS, Metric
 from matinee_platform.offline.arm_run import DayReport
+from matinee_platform.offline.report_queue import ReportQueue, pass_on
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings
 
@@ -76,15 +79,14 @@ Run = tuple[Path, list[DayReport]]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> dict[int, Run]:
     """A finished run and its reports, by number of workers."""
     done: dict[int, Run] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MATINEE_DATA", raising=False)
-        for workers in (1, 2):
-            folder = tmp_path_factory.mktemp("runs") / "measured"
-            done[workers] = (folder, [])
-            run_experiment(settings(), folder, workers=workers, report=done[workers][1].append)
+    for workers in (1, 2):
+        folder = tmp_path_factory.mktemp("runs") / "measured"
+        done[workers] = (folder, [])
+        measured = settings(data=str(small_data))
+        run_experiment(measured, folder, workers=workers, report=done[workers][1].append)
     return done
 
 
@@ -175,6 +177,57 @@ def test_processes_do_not_show(runs: dict[int, Run]) -> None:
     assert one.without_times() == two.without_times()
 
 
+class StopError(Exception):
+    """Interrupts a run from within."""
+
+
+@pytest.mark.parametrize("reports", [7, 64], ids=["within an arm", "after the last day"])
+def test_a_resumed_run_counts_on(
+    runs: dict[int, Run], small_data: Path, tmp_path: Path, reports: int
+) -> None:
+    left = reports
+
+    def stop(_: DayReport) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise StopError
+
+    folder, measured = tmp_path / "resumed", settings(data=str(small_data))
+    with pytest.raises(StopError):
+        run_experiment(measured, folder, workers=1, report=stop)
+    assert not (folder / "metrics.prom").exists()
+    run_experiment(measured, folder, workers=1, resume=True)
+    whole, resumed = (
+        Scrape((each / "metrics.prom").read_text(encoding="utf-8")) for each in (runs[1][0], folder)
+    )
+    assert resumed.without_times() == whole.without_times()
+    count = f"{metrics.LEARNER_UPDATES.name}_count"
+    assert resumed.value(count, arm="lin_ucb", policy="lin_ucb") == 32
+
+
+def test_a_report_that_comes_late_is_passed_on(runs: dict[int, Run]) -> None:
+    first, second = runs[1][1][:2]
+    days: ReportQueue = multiprocessing.get_context("spawn").Queue()
+    days.put(first)
+    seen: list[DayReport] = []
+
+    def end_two_arms() -> None:
+        for item in (second, None, first, None):
+            days.put(item)
+
+    later = threading.Timer(0.3, end_two_arms)
+    later.start()
+    try:
+        assert pass_on(days, seen.append, until=2) == 2
+        assert seen == [first, second, first]
+        assert pass_on(days, seen.append) == 0
+    finally:
+        later.join()
+        days.close()
+        days.join_thread()
+
+
 def test_promtool_finds_no_fault(run: Run) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
@@ -188,9 +241,10 @@ def test_promtool_finds_no_fault(run: Run) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def command(tmp_path: Path, *words: str) -> list[str]:
+def command(tmp_path: Path, data: Path, *words: str) -> list[str]:
     config = tmp_path / "experiment.yaml"
-    config.write_text(json.dumps(settings().model_dump(mode="json")), encoding="utf-8")
+    measured = settings(data=str(data)).model_dump(mode="json")
+    config.write_text(json.dumps(measured), encoding="utf-8")
     out = ["--config", str(config), "--out", str(tmp_path / "out")]
     return [sys.executable, "-m", "matinee_platform.cli", "simulate", *out, *words]
 
@@ -203,10 +257,13 @@ def scraped(url: str) -> Scrape | None:
         return None
 
 
-def test_a_live_run_can_be_scraped(tmp_path: Path) -> None:
+def test_a_live_run_can_be_scraped(tmp_path: Path, small_data: Path) -> None:
     words = ("--metrics-port", "0", "--workers", "2", "--set", "users=400")
     process = subprocess.Popen(
-        command(tmp_path, *words), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command(tmp_path, small_data, *words),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert process.stderr is not None
@@ -228,7 +285,7 @@ def test_a_live_run_can_be_scraped(tmp_path: Path) -> None:
                         if live.has(metrics.COMPLETED_DAY, arm=arm)
                     }
                 )
-            time.sleep(0.05)
+            time.sleep(0.2)
         assert process.wait(timeout=60) == 0, process.stderr.read()
         days = [figures["lin_ucb"] for figures in seen if "lin_ucb" in figures]
         assert days == sorted(days)
@@ -242,13 +299,13 @@ def test_a_live_run_can_be_scraped(tmp_path: Path) -> None:
             process.stderr.close()
 
 
-def test_a_taken_port_stops_the_run_before_it_starts(tmp_path: Path) -> None:
+def test_a_taken_port_stops_the_run_before_it_starts(tmp_path: Path, small_data: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
         done = subprocess.run(
-            command(tmp_path, "--metrics-port", str(port)),
+            command(tmp_path, small_data, "--metrics-port", str(port)),
             capture_output=True,
             text=True,
             check=False,

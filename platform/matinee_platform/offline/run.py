@@ -12,7 +12,6 @@
 import json
 import multiprocessing
 import os
-import queue
 import shutil
 import tempfile
 import time
@@ -37,6 +36,7 @@ from matinee_platform.offline.prepare import (
     prepare,
     world_parameters,
 )
+from matinee_platform.offline.report_queue import ReportQueue, pass_on
 from matinee_platform.offline.results import RESULTS, analyse, read_results, write_results
 from matinee_platform.offline.resume import check_same
 from matinee_platform.settings import ExperimentSettings
@@ -53,7 +53,6 @@ Reporter = Callable[[DayReport], None]
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _POLL_SECONDS = 0.2
-_LAST_REPORTS_SECONDS = 30.0
 _FEW_USERS = 20
 
 
@@ -248,7 +247,7 @@ def _run_in_processes(
     settings: ExperimentSettings, run: Path, order: list[int], *, workers: int, report: Reporter
 ) -> list[ArmResult]:
     context = multiprocessing.get_context("spawn")
-    days: multiprocessing.Queue[DayReport | None] = context.Queue()
+    days: ReportQueue = context.Queue()
     with ProcessPoolExecutor(
         min(workers, len(order)), mp_context=context, initializer=_connect, initargs=(days,)
     ) as pool:
@@ -261,19 +260,19 @@ def _run_in_processes(
             while waiting:
                 done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
                 results.extend(future.result() for future in done)
-                ended += _pass_on(days, report)
+                ended += pass_on(days, report)
             # A result may overtake the reports before it, of which None is the last of each arm.
-            ended += _pass_on(days, report, until=len(order) - ended)
+            ended += pass_on(days, report, until=len(order) - ended)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return results
 
 
-_days_of_this_process: "multiprocessing.Queue[DayReport | None] | None" = None
+_days_of_this_process: "ReportQueue | None" = None
 
 
-def _connect(days: "multiprocessing.Queue[DayReport | None]") -> None:
+def _connect(days: ReportQueue) -> None:
     global _days_of_this_process
     _days_of_this_process = days
 
@@ -286,26 +285,6 @@ def _run_arm_in_process(settings: ExperimentSettings, run: Path, arm: int) -> Ar
         result = run_arm(settings, run, arm, days.put)
     days.put(None)
     return result
-
-
-def _pass_on(
-    days: "multiprocessing.Queue[DayReport | None]", report: Reporter, *, until: int = 0
-) -> int:
-    """Pass on the reports that are there, and wait for more until so many arms have ended.
-
-    Returns:
-        How many arms have ended.
-    """
-    ended = 0
-    while True:
-        try:
-            day = days.get(timeout=_LAST_REPORTS_SECONDS if ended < until else 0.0)
-        except queue.Empty:
-            return ended
-        if day is None:
-            ended += 1
-        else:
-            report(day)
 
 
 @contextmanager
