@@ -14,7 +14,17 @@ from typing import Annotated, Any
 
 import typer
 
+from matinee_platform.commands import data as data_command
 from matinee_platform.commands import policy
+from matinee_platform.commands.data_options import (
+    Feedback,
+    ItemsColumn,
+    Metadata,
+    RatingsColumn,
+    TimestampsColumn,
+    UsersColumn,
+    data_changes,
+)
 from matinee_platform.commands.tradeoff import tradeoff
 from matinee_policies.errors import MatineeError
 
@@ -26,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data_command.app, name="data")
 app.add_typer(policy.app, name="policy")
 app.command()(tradeoff)
 
@@ -80,13 +91,20 @@ def simulate(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--data",
-            metavar="DIR",
-            help="Folder with MovieLens files; default MATINEE_DATA, else a synthetic catalogue.",
+            metavar="DATA",
+            help="MovieLens folder, name of a fetched set, CSV or Parquet table; default "
+            "MATINEE_DATA, else a synthetic catalogue.",
         ),
     ] = None,
+    users: UsersColumn = None,
+    items: ItemsColumn = None,
+    ratings: RatingsColumn = None,
+    timestamps: TimestampsColumn = None,
+    feedback: Feedback = None,
+    metadata: Metadata = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -122,10 +140,16 @@ def simulate(
     from matinee_platform.report.progress import ProgressLine
     from matinee_platform.settings import load_settings
 
-    changes = list(overrides or [])
-    if data is not None:
-        changes.append(f"data={json.dumps(str(data))}")
-    settings = load_settings(config, changes)
+    columns = data_changes(
+        path=data,
+        users=users,
+        items=items,
+        ratings=ratings,
+        timestamps=timestamps,
+        feedback=feedback,
+        metadata=metadata,
+    )
+    settings = load_settings(config, overrides or [], data=columns)
     line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
     with line:
         results = run_experiment(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from matinee_policies.datasets.feedback import FeedbackKind
 from matinee_policies.datasets.item_metadata import MetadataSpec
@@ -85,6 +85,22 @@ class DataSettings(_Settings):
             delimiter=self.delimiter,
             metadata=None if self.metadata is None else self.metadata.spec(),
         )
+
+
+def parse_data(values: Mapping[str, Any]) -> DataSettings:
+    """Check settings of data given as plain values.
+
+    Raises:
+        ConfigError: naming the setting, the value and the rule.
+    """
+    try:
+        return DataSettings.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [
+            f"data.{'.'.join(map(str, item['loc']))}: {item['msg']}, got {item['input']!r}"
+            for item in error.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from None
 
 
 def name_the_columns() -> str:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from matinee_platform.data_settings import DataSettings, name_the_columns
+from matinee_platform.data_settings import DataSettings, name_the_columns, parse_data
 from matinee_platform.known_data import KNOWN_DATA, data_home, is_present
 from matinee_policies.datasets.dataset import Dataset
 from matinee_policies.datasets.locate import open_dataset
@@ -25,7 +25,7 @@ def open_data(data: DataSettings | None) -> Dataset:
         named = os.environ.get(VARIABLE)
         if not named:
             return open_dataset(None)
-        data = DataSettings(path=named)
+        data = parse_data({"path": named})
     if data.is_table:
         return load_table(data.table())
     given = data.model_fields_set - {"path"}
