@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from matinee_platform.commands import candidates, policy
 from matinee_platform.commands import data as data_command
-from matinee_platform.commands import policy
 from matinee_platform.commands.data_options import (
     Feedback,
     ItemsColumn,
@@ -25,6 +25,7 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.report import report
 from matinee_platform.commands.tradeoff import tradeoff
 from matinee_policies.errors import MatineeError
 
@@ -38,6 +39,8 @@ app = typer.Typer(
 )
 app.add_typer(data_command.app, name="data")
 app.add_typer(policy.app, name="policy")
+app.add_typer(candidates.app, name="candidates")
+app.command()(report)
 app.command()(tradeoff)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]

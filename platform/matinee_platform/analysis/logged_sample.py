@@ -97,8 +97,13 @@ def read_sample(run: Path, arm: str, *, items: ItemFeatures, size: int) -> Logge
     )
 
 
-def last_policy(run: Path, arm: str) -> Policy:
+def last_policy(run: Path, arm: str, *, kind: str | None = None) -> Policy:
     """The policy as one arm's last snapshot on disk left it.
+
+    Args:
+        run: folder of the run.
+        arm: name of the arm.
+        kind: of its policy by the settings, for a class of the user's own.
 
     Raises:
         DataError: if there is no snapshot.
@@ -108,7 +113,7 @@ def last_policy(run: Path, arm: str) -> Policy:
     paths = sorted(folder.glob("*.npz"))
     if not paths:
         raise DataError(folder, rule="must hold the snapshots of an arm")
-    return restore_policy(Snapshot.load(paths[-1]))
+    return restore_policy(Snapshot.load(paths[-1]), kind=kind)
 
 
 def _ids(run: Path, arm: str) -> "list[pa.Table]":

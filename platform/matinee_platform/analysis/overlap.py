@@ -5,10 +5,10 @@ above)`, and the whole slate with the product over its slots. The effective samp
 weights is `(sum w)^2 / sum w^2` (Kong 1992); as a share of `n` it says how much of the log is left
 for B. Products are taken in log space.
 
-Weights alone can mislead: if A never shows what B would, the few weights there are look even. Where
-A's support holds all that B may show, weights have mean 1 under A. A mean clearly below 1 says that a
-part of B is out of the log's reach, or so rare in it that a sample does not find it; the effective
-size is then no guide, and the verdict is blind.
+Weights alone can mislead: if A never shows what B would, the few weights there are look even.
+Where A's support holds all that B may show, weights have mean 1 under A. A mean clearly below 1
+says that a part of B is out of the log's reach, or so rare in it that a sample does not find it;
+the effective size is then no guide, and the verdict is blind.
 """
 
 import math

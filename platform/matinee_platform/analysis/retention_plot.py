@@ -17,16 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from scipy import optimize
 
+from matinee_platform.analysis.arm_look import arm_looks
 from matinee_platform.analysis.retention import RetentionCurve
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.errors import ContextError
 
 _Dashes: TypeAlias = str | tuple[float, tuple[float, ...]]
 
-# Okabe and Ito (2008): told apart with any common colour blindness, and in print by dash pattern.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES: tuple[_Dashes, ...] = ((0, (6, 2)), (0, (2, 1.3)), "solid", (0, (6, 2, 1.5, 2)))
-_CONTROL = "#000000"
 _MARKED_DAYS = (1, 7, 28)
 _INK, _QUIET, _GRID = "#222222", "#666666", "#E6E6E6"
 _LABEL_SIZE = 9.5
@@ -113,19 +110,18 @@ def _settled(curve: RetentionCurve) -> RetentionCurve:
 
 
 def _lines(curves: Mapping[str, RetentionCurve], *, control: str) -> list[_Line]:
-    """Give each arm its look; the control is black, the others take colours in their order."""
+    """Name each arm's curve and give it its look."""
     lines: list[_Line] = []
+    looks = arm_looks(curves, control=control)
     for name, curve in curves.items():
-        turn = len([line for line in lines if line.name != control])
-        colour, dashes = _COLOURS[turn % len(_COLOURS)], _DASHES[turn % len(_DASHES)]
-        if name == control:
-            colour, dashes = _CONTROL, "solid"
+        look = looks[name]
+        dashes: _Dashes = (0, look.dashes) if look.dashes else "solid"
         rate = ""
         if curve.day.size:
             day = max(day for day in _MARKED_DAYS if day <= curve.day[-1])
             rate = f"  {100 * curve.rate[day - 1]:.1f} % on day {day}"
         label = f"{name}{' (control)' if name == control else ''}{rate}"
-        lines.append(_Line(name, curve, label, colour, dashes, name == control))
+        lines.append(_Line(name, curve, label, look.colour, dashes, look.control))
     return lines
 
 

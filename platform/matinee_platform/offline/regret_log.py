@@ -30,6 +30,7 @@ class RegretLog:
     def __init__(self, run: Path, arm: str) -> None:
         self._folder = run / "regret" / arm
         self._part: PartWriter | None = None
+        self._called = False
 
     def open_day(self, day: int) -> None:
         """Start the part of `day`."""
@@ -46,8 +47,11 @@ class RegretLog:
             pseudonyms: of those users, `uint64 [n]`.
             decisions: the slates decided.
         """
-        # Computed for an empty sample too: a first call compiles, and a warm-up run is small.
         sample = np.flatnonzero(decisions.ids % np.uint64(REGRET_SAMPLE) == 0)
+        # The first call is made even for an empty sample: it compiles, and a warm-up run is small.
+        if self._called and not sample.size:
+            return
+        self._called = True
         slates = np.ascontiguousarray(decisions.slates.items[sample])
         asked = np.ascontiguousarray(units[sample])
         best = oracle.best_page(

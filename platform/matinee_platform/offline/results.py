@@ -1,4 +1,4 @@
-"""From the log of a finished run to its numbers: results.json, summary.txt, retention plot."""
+"""From the log of a finished run to its numbers: results.json, summary.txt, plot and report."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from matinee_platform.analysis.scorecard import scorecard
 from matinee_platform.analysis.slate_metrics import read_slate_metrics
 from matinee_platform.analysis.unit_table import read_unit_table
 from matinee_platform.offline.prepare import PastRatings
+from matinee_platform.report.page import write_report
 from matinee_platform.report.table import summary_text
 from matinee_platform.serving_model import load_serving_model
 from matinee_platform.settings import ExperimentSettings
@@ -61,8 +62,9 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
 
 
 def write_results(results: dict[str, Any], run: Path) -> None:
-    """Write `summary.txt`, then `results.json`, whose presence says that the run is complete."""
+    """Write summary and report, then `results.json`, whose presence says the run is complete."""
     (run / SUMMARY).write_text(summary_text(results), encoding="utf-8")
+    write_report(run, results)
     text = json.dumps(results, indent=2, allow_nan=False) + "\n"
     (run / RESULTS).write_text(text, encoding="utf-8")
 
