@@ -29,10 +29,13 @@ help:
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 10 minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
 	@echo
-	@echo 'Real data: MATINEE_DATA=FOLDER make demo, with the CSV files of a MovieLens release.'
+	@echo 'Real data: make demo fetches MovieLens latest-small if it can; MATINEE_DATA=FOLDER names your own.'
 
+# Real data if they are set, fetched, or can be fetched within seconds; else the run draws some.
 demo: $(STAMP)
-	@$(BIN)/matinee simulate --config examples/demo.yaml --out runs/demo --overwrite
+	@[ -n "$$MATINEE_DATA" ] || \
+	{ MATINEE_DATA=$$($(BIN)/matinee data fetch --if-possible --quiet) && export MATINEE_DATA; }; \
+	$(BIN)/matinee simulate --config examples/demo.yaml --out runs/demo --overwrite
 
 test: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal

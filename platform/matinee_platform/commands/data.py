@@ -115,8 +115,7 @@ def fetch(
             raise
         print(f"note: {error}", file=sys.stderr)
         return
-    if not quiet:
-        print(f"{known.terms}; in full: {folder / 'README.txt'}", file=sys.stderr)
+    print(f"{known.terms}; in full: {folder / 'README.txt'}", file=sys.stderr)
     print(folder)
 
 
