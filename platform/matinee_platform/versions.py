@@ -3,7 +3,17 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("matinee", "numpy", "scipy", "numba", "llvmlite", "implicit", "pandas", "pyarrow")
+_PACKAGES = (
+    "matinee",
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "implicit",
+    "pandas",
+    "pyarrow",
+    "vowpalwabbit",
+)
 
 
 def versions() -> dict[str, str]:

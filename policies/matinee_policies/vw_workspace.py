@@ -30,8 +30,6 @@ from matinee_policies.errors import ConfigError, ContextError, MatineeError, Sna
 CHUNK_ROWS = 256
 """Examples parsed together: each takes tens of kilobytes inside Vowpal Wabbit."""
 
-VW_VERSION: str = pylibvw.__version__
-
 
 class Workspace:
     """An open regressor of squared loss without a constant.
