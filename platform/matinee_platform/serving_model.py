@@ -5,18 +5,26 @@ truth.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from matinee_policies.candidates.factor_model import FactorModel
-from matinee_policies.candidates.registry import fit_candidates
 
 from matinee_platform.settings import SourceSettings
-from matinee_policies.arrays import Float32Array
+from matinee_policies.arrays import Float32Array, UInt64Array
+from matinee_policies.candidates.candidate_source import (
+    CandidateSource,
+    OwnCandidates,
+    UnitRanker,
+    fit_source,
+)
+from matinee_policies.candidates.factor_file import UnitVectors
+from matinee_policies.candidates.factor_model import FactorModel
+from matinee_policies.candidates.score_table import ScoreTable
+from matinee_policies.candidates.source_data import SourceData
 from matinee_policies.catalogue import Catalogue, similarity_embeddings
+from matinee_policies.errors import ConfigError, MatineeError
 from matinee_policies.features import ItemFeatures
-from matinee_policies.interactions import Interactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +34,20 @@ class ServingModel:
     Attributes:
         catalogue: with the embeddings that diversity is measured by.
         items: per-item features.
-        sources: candidate models by the name that arms use.
+        sources: candidate models by the name that arms use; for a source of lists, its fallback.
+        own: lists or vectors of single units by the name of their source.
+        notes: a line on each source of the user's own, when just fitted.
     """
 
     catalogue: Catalogue
     items: ItemFeatures
     sources: Mapping[str, FactorModel]
+    own: Mapping[str, OwnCandidates] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def ranker(self, source: str, keys: UInt64Array) -> UnitRanker:
+        """What ranks items of a source for the units with these pseudonyms, `uint64 [n]`."""
+        return UnitRanker(self.sources[source], self.own.get(source), keys=keys)
 
     def save(self, folder: Path) -> None:
         """Write the model under `folder`."""
@@ -40,34 +56,46 @@ class ServingModel:
         self.items.save(folder / "item_features.npz")
         for name, source in self.sources.items():
             source.save(folder / f"source-{name}.npz")
+        for name, own in self.own.items():
+            prefix = "lists" if isinstance(own, ScoreTable) else "vectors"
+            own.save(folder / f"{prefix}-{name}.npz")
 
 
 def fit_serving_model(
-    catalogue: Catalogue,
-    interactions: Interactions,
-    *,
-    sources: Mapping[str, SourceSettings],
-    seed: int,
+    data: SourceData, *, sources: Mapping[str, SourceSettings], seed: int
 ) -> ServingModel:
     """Fit every candidate source, and derive embeddings and features.
 
     Args:
-        catalogue: items, aligned with the columns of `interactions`.
-        interactions: what was observed before the run.
+        data: catalogue, what was observed before the run, and the units to serve.
         sources: candidate sources to fit, by name.
         seed: of the fits.
+
+    Raises:
+        MatineeError: naming the source, if it cannot be fitted or read.
     """
-    models = {
-        name: fit_candidates(source.kind, interactions, source.settings, seed=seed)
-        for name, source in sources.items()
-    }
-    embeddings = similarity_embeddings(_taste_factors(models), catalogue.genre_vectors())
-    described = catalogue.with_embeddings(embeddings)
-    return ServingModel(described, ItemFeatures.build(described, interactions), models)
+    fitted = {name: _fit(name, source, data, seed=seed) for name, source in sources.items()}
+    models = {name: source.model for name, source in fitted.items()}
+    embeddings = similarity_embeddings(_taste_factors(models), data.catalogue.genre_vectors())
+    described = data.catalogue.with_embeddings(embeddings)
+    return ServingModel(
+        described,
+        ItemFeatures.build(described, data.interactions),
+        models,
+        own={name: source.own for name, source in fitted.items() if source.own is not None},
+        notes=tuple(
+            f"Source {name}: {source.note}" for name, source in fitted.items() if source.note
+        ),
+    )
 
 
 def load_serving_model(folder: Path) -> ServingModel:
     """Read back what `ServingModel.save` wrote."""
+    own: dict[str, OwnCandidates] = {}
+    for path in sorted(folder.glob("lists-*.npz")):
+        own[path.stem.removeprefix("lists-")] = ScoreTable.load(path)
+    for path in sorted(folder.glob("vectors-*.npz")):
+        own[path.stem.removeprefix("vectors-")] = UnitVectors.load(path)
     sources = {
         path.stem.removeprefix("source-"): FactorModel.load(path)
         for path in sorted(folder.glob("source-*.npz"))
@@ -76,7 +104,15 @@ def load_serving_model(folder: Path) -> ServingModel:
         Catalogue.load(folder / "catalogue.npz"),
         ItemFeatures.load(folder / "item_features.npz"),
         sources,
+        own,
     )
+
+
+def _fit(name: str, source: SourceSettings, data: SourceData, *, seed: int) -> CandidateSource:
+    try:
+        return fit_source(source.kind, source.settings, data, seed=seed, object_name=source.object)
+    except MatineeError as error:
+        raise ConfigError(f"sources.{name}: {error}") from error
 
 
 def _taste_factors(models: Mapping[str, FactorModel]) -> Float32Array:

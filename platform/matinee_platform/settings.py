@@ -18,6 +18,10 @@ REFERENCES = ("click_oracle", "satisfaction_oracle")
 """Policy kinds of arms that rank by the simulator's truth (`offline/reference.py`)."""
 
 
+CUSTOM_SOURCE = "custom"
+"""Kind of a candidate source that is a class of the user's own."""
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
@@ -98,7 +102,18 @@ class SourceSettings(_Settings):
     """A candidate source: the kind of its model and that model's settings."""
 
     kind: str
+    object: str | None = None
+    """`module:Class` of a source of kind `custom`; the module is imported."""
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _object_if_custom(self) -> Self:
+        if (self.kind == CUSTOM_SOURCE) != (self.object is not None):
+            raise ValueError(
+                f"object: module:Class must be given for kind {CUSTOM_SOURCE} and for no other, "
+                f"got {self.object!r} for kind {self.kind!r}"
+            )
+        return self
 
 
 def _default_sources() -> dict[str, SourceSettings]:
@@ -164,6 +179,13 @@ class ExperimentSettings(_Settings):
                 arm["weight"] = 1.0 / len(arms)
         control = values.get("control") or (plain[0].get("name", "") if plain else "")
         return {**values, "arms": arms, "control": control}
+
+    @field_validator("sources")
+    @classmethod
+    def _plain_source_names(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        for name in sources:
+            _checked_name("source name", name)
+        return sources
 
     @field_validator("data", mode="before")
     @classmethod

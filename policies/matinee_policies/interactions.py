@@ -196,6 +196,30 @@ class Interactions:
             rating_range=self.rating_range,
         )
 
+    def slice_users(self, first: int, last: int) -> "Interactions":
+        """The ratings of the users `first` to `last - 1`; all items stay.
+
+        Args:
+            first: row of the first user, at least 0.
+            last: row after the last user, at least `first`, at most `n_users`.
+
+        Raises:
+            ContextError: the rows do not exist.
+        """
+        if not 0 <= first <= last <= self.n_users:
+            raise ContextError(f"rows must be within 0 and {self.n_users}, got {first} to {last}")
+        starts = self.matrix.indptr[first : last + 1]
+        entries = slice(int(starts[0]), int(starts[-1]))
+        matrix = _csr(
+            self.matrix.data[entries],
+            self.matrix.indices[entries],
+            indptr=(starts - starts[0]).astype(np.int32),
+            shape=(last - first, self.n_items),
+        )
+        return replace(
+            self, matrix=matrix, times=self.times[entries], user_ids=self.user_ids[first:last]
+        )
+
     def split_random(self, test_share: float, *, seed: int) -> "tuple[Interactions, Interactions]":
         """Training and test ratings, drawn at random; both keep all users and items.
 

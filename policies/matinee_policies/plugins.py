@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def build_custom_policy(name: str, config: Mapping[str, Any], *, dimension: int)
     except MatineeError:
         raise
     except Exception as error:
-        raise ConfigError(f"policy {name} cannot be built: {_told(error)}") from error
+        raise ConfigError(f"policy {name} cannot be built: {told(error)}") from error
     return policy
 
 
@@ -117,7 +118,14 @@ def restore_custom_policy(name: str, snapshot: Snapshot) -> Policy:
     except MatineeError:
         raise
     except Exception as error:
-        raise SnapshotError(f"policy {name} cannot be restored: {_told(error)}") from error
+        raise SnapshotError(f"policy {name} cannot be restored: {told(error)}") from error
+
+
+def told(error: Exception) -> str:
+    """An error of the user's own code in one line, with the place it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _import(module: str, name: str) -> Any:
@@ -133,10 +141,6 @@ def _import(module: str, name: str) -> Any:
                 f"{name}: there is no module {error.name!r} among the installed packages "
                 "or in the current folder"
             ) from None
-        raise ConfigError(f"{name}: cannot be imported: {_told(error)}") from error
+        raise ConfigError(f"{name}: cannot be imported: {told(error)}") from error
     except Exception as error:
-        raise ConfigError(f"{name}: cannot be imported: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{name}: cannot be imported: {told(error)}") from error

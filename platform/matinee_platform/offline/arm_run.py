@@ -44,8 +44,6 @@ from matinee_platform.serving_model import ServingModel
 from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_platform.unit_state import NEVER, UnitStates, age_in_days
 from matinee_policies.arrays import AnyArray, IndexArray, Int64Array
-from matinee_policies.candidates.factor_model import FactorModel
-from matinee_policies.candidates.top_k import rank
 from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.policy import Policy
 from matinee_policies.registry import build_policy, restore_policy
@@ -149,7 +147,7 @@ class ArmRun:
             world, users, seed=settings.seed, parameters=world_parameters(settings)
         )
         self._max_pages = world_parameters(settings).max_pages
-        self._source: FactorModel = model.sources[arm.candidates]
+        self._ranker = model.ranker(arm.candidates, self._pseudonyms)
         self._policy = arm_policy(arm)
         self._engine = Engine(
             self._policy, items=model.items, slots=settings.slots, secret=_secret(settings, arm)
@@ -159,7 +157,10 @@ class ArmRun:
         self._regret = RegretLog(run, arm.name)
         self._id_seed = np.uint64(int.from_bytes(_secret(settings, arm)[:8], "little"))
         self._states = UnitStates(
-            users.size, items=model.items, model=self._source, rest=settings.rest
+            users.size,
+            items=model.items,
+            model=model.sources[arm.candidates],
+            rest=settings.rest,
         )
         self._plays = PlayScale.of(past.ratings)
         self._pages_of_last_session: IndexArray = np.zeros(users.size, dtype=np.int32)
@@ -308,8 +309,8 @@ class ArmRun:
     def _serve_block(self, units: IndexArray, day: int) -> None:
         with self._clock.stage("candidates"):
             depth = self._settings.candidates + self._settings.slots * (self._max_pages - 1)
-            ranked = rank(
-                self._source, self._states.vectors[units], self._states.hidden(units), depth
+            ranked = self._ranker.rank(
+                units, self._states.vectors[units], self._states.hidden(units), depth
             )
             pool = CandidatePool(ranked.items, ranked.scores)
         self._pages_of_last_session[units] = 0

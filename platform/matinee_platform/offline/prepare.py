@@ -9,6 +9,7 @@ It is written to the run folder, from which each arm's process reads it back:
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
 from matinee_platform.settings import ExperimentSettings
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Array, UInt64Array
+from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
+from matinee_policies.interactions import Interactions
 from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
@@ -145,19 +148,22 @@ def prepare(settings: ExperimentSettings) -> Prepared:
     everyone = np.arange(settings.users, dtype=np.int64)
     population = Population.draw(world, everyone, seed=settings.seed, parameters=parameters)
     past = PastRatings(*initial_interactions(world, population, seed=settings.seed))
-    model = fit_serving_model(
-        catalogue,
-        dataset.interactions.subset_items(world.item_rows),
-        sources=settings.sources,
-        seed=settings.seed,
+    interactions = dataset.interactions.subset_items(world.item_rows)
+    data = SourceData(
+        catalogue=catalogue,
+        interactions=interactions,
+        known_items=dataset.catalogue.ids,
+        item_labels=dataset.item_labels,
+        units=_units(settings, past, interactions),
     )
+    model = fit_serving_model(data, sources=settings.sources, seed=settings.seed)
     return Prepared(dataset.description, world, past, model)
 
 
 def draw_roster(settings: ExperimentSettings) -> Roster:
     """Assign every simulated user to an arm by the hash of the experiment's salt and the user."""
     salt = f"{settings.name}-{settings.seed}"
-    units = [f"user-{number}" for number in range(settings.users)]
+    units = unit_ids(settings)
     return Roster(
         pseudonyms=pseudonyms(units, secret=pseudonym_secret(settings)),
         buckets=buckets(units, salt),
@@ -165,10 +171,31 @@ def draw_roster(settings: ExperimentSettings) -> Roster:
     )
 
 
+def unit_ids(settings: ExperimentSettings) -> list[str]:
+    """Raw ids of the simulated users, by number; a recommender's file names them like this."""
+    return [f"user-{number}" for number in range(settings.users)]
+
+
 def pseudonym_secret(settings: ExperimentSettings) -> bytes:
     """Key of the pseudonyms; fixed by the seed, since simulated users have nothing to hide."""
     text = f"{settings.name}\x1f{settings.seed}"
     return hashlib.blake2b(text.encode(), digest_size=32, person=b"matinee-units").digest()
+
+
+def _units(settings: ExperimentSettings, past: PastRatings, data: Interactions) -> Units:
+    """The simulated users as candidate sources see them: pseudonyms and past ratings."""
+    key_of = partial(pseudonyms, secret=pseudonym_secret(settings))
+    histories = partial(
+        Interactions.from_triplets,
+        past.users,
+        past.items,
+        past.ratings,
+        past.times,
+        rating_range=data.rating_range,
+        n_users=settings.users,
+        item_ids=data.item_ids,
+    )
+    return Units(keys=key_of(unit_ids(settings)), histories=histories, key_of=key_of)
 
 
 def _check_catalogue(settings: ExperimentSettings, items: int) -> None:

@@ -114,6 +114,8 @@ def run_experiment(
         else:
             shared = prepare(settings)
             announce(f"Data: {shared.data}")
+            for note in shared.model.notes:
+                announce(note)
             _start_folder(settings, run)
             shared.save(run)
         roster = draw_roster(settings)
