@@ -16,7 +16,7 @@ from matinee_policies.candidates.biased_als import (
     fit_biases,
 )
 from matinee_policies.candidates.cholesky import cholesky_solve, cholesky_solve_reference
-from matinee_policies.candidates.evaluate import rmse
+from matinee_policies.candidates.metrics import rmse
 from matinee_policies.candidates.ratings_matrix import transposed
 from matinee_policies.datasets.locate import open_dataset
 from matinee_policies.errors import ConfigError, ContextError

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matinee_policies.candidates.evaluate import rank_training_users, recall_at_k, rmse
+from matinee_policies.candidates.evaluate import rank_training_users
 from matinee_policies.candidates.implicit_als import ImplicitALSConfig
+from matinee_policies.candidates.metrics import recall_at_k, rmse
 from matinee_policies.candidates.popularity import PopularityConfig
 from matinee_policies.candidates.registry import candidate_kinds, fit_candidates
 from matinee_policies.candidates.seen import empty_seen, is_seen, mark_seen
