@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import socket
 import stat
 import threading
@@ -18,6 +19,8 @@ import pytest
 from matinee_platform.data_fetch import fetch_data
 from matinee_platform.download import FetchError, Patience
 from matinee_platform.known_data import KnownData, data_home, known_data
+from matinee_policies.datasets.csv_file import read_csv
+from matinee_policies.datasets.locate import find_movielens
 from matinee_policies.datasets.movielens import load_movielens
 from matinee_policies.errors import ConfigError, DataError
 
@@ -318,6 +321,26 @@ def test_two_at_once_do_not_share_a_download(publisher: Publisher, tmp_path: Pat
         fetch(publisher, tmp_path)
     first.join()
     assert (tmp_path / "ml-tiny" / "movies.csv").exists()
+
+
+@pytest.mark.real_data
+def test_the_real_small_set_has_the_checksums_of_its_release(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    named = os.environ.get("MATINEE_DATA")
+    if not named:
+        pytest.skip("MATINEE_DATA is not set")
+    source = find_movielens(Path(named))
+    known = known_data("small")
+    texts = {
+        name: path.read_text("utf-8") if path.exists() else read_csv(
+            path.with_name(f"{name}.gz")
+        ).raw.decode()
+        for name, path in ((name, source / name) for name in known.files)
+    }  # fmt: skip
+    publisher.files["ml-latest-small.zip"] = zipped(texts, root=known.name)
+    folder = fetch(publisher, tmp_path, known)
+    assert load_movielens(folder).interactions.matrix.nnz == 100_836
 
 
 def test_names_and_places(tmp_path: Path) -> None:
