@@ -3,6 +3,7 @@
 import math
 
 NONE = "\N{EN DASH}"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -22,12 +23,12 @@ def percent(share: float | None, digits: int = 1) -> str:
     """A share in per cent.
 
     Example:
-        >>> percent(0.1234)
-        '12.3 %'
+        >>> percent(0.1234).replace(NO_BREAK, "_")
+        '12.3_%'
     """
     if share is None or not math.isfinite(share):
         return NONE
-    return f"{number(100 * share, digits)} %"
+    return f"{number(100 * share, digits)}{NO_BREAK}%"
 
 
 def signed(value: float | None, digits: int = 2) -> str:

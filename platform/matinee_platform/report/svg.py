@@ -109,7 +109,7 @@ def line_chart(chart: Chart, *, name: str) -> Markup:
 def dot_chart(chart: Chart, *, name: str) -> Markup:
     """Dots with error bars, each with its name beside it."""
     drawn = [s for s in chart.series if np.isfinite(s.y).any() and np.isfinite(s.x).any()]
-    frame = _Frame(chart, drawn, right=12.0)
+    frame = _Frame(chart, drawn, right=0.7 * _label_room(drawn))
     parts = [frame.axes()]
     parts += [_error_bars(frame, series) + _dots(frame, series) for series in drawn]
     parts.append(_dot_labels(frame, drawn))

@@ -278,11 +278,11 @@ def _retention_cell(arm: ArmFacts, day: int) -> Cell:
     curve = arm.curve
     if day >= curve.day.size:
         return Cell(NONE)
-    low, high = percent(float(curve.low[day])), percent(float(curve.high[day]))
+    low, high = number(100 * float(curve.low[day]), 1), percent(float(curve.high[day]))
     return Cell(
         percent(float(curve.rate[day])),
         "",
-        f"{low.removesuffix(' %')}\N{EN DASH}{high}; n = {int(curve.eligible[day]):,}",
+        f"{low}\N{EN DASH}{high}; n = {int(curve.eligible[day]):,}",
     )
 
 
