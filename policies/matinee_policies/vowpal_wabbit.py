@@ -174,7 +174,7 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
         self._reader: Workspace | None = None
         with Workspace(self._options) as workspace:
             self._indices = self._feature_indices(workspace)
-            self._adopt(workspace, rows=0)
+            self._adopt(workspace, model=workspace.model(), rows=0)
 
     @property
     def weights(self) -> FloatArray:
@@ -209,7 +209,7 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
             for start in range(0, len(numbers), CHUNK_ROWS):
                 chunk = numbers[start : start + CHUNK_ROWS]
                 workspace.learn(rows_text(chunk, self._labelled), rows=len(chunk))
-            self._adopt(workspace, rows=self.rows + len(numbers))
+            self._adopt(workspace, model=workspace.model(), rows=self.rows + len(numbers))
 
     def snapshot(self) -> Snapshot:
         """See `Policy.snapshot`."""
@@ -235,9 +235,8 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
         if _digest(manifest, model) != snapshot.manifest.get("digest"):
             raise SnapshotError(f"snapshot of {cls.name!r} is damaged: its digest does not match")
         with Workspace(policy._options, model=model) as workspace:
-            policy._adopt(workspace, rows=rows)
+            policy._adopt(workspace, model=model.copy(), rows=rows)
         policy.ignored = ignored
-        policy._model = model.copy()
         return policy
 
     def _manifest(self) -> dict[str, Any]:
@@ -248,12 +247,12 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
             "ignored": self.ignored,
         }
 
-    def _adopt(self, workspace: Workspace, *, rows: int) -> None:
-        """Take over the state of a workspace, or refuse it and keep the own one."""
+    def _adopt(self, workspace: Workspace, *, model: UInt8Array, rows: int) -> None:
+        """Take over a model and the workspace that it is open in, or keep the own state."""
         weights = workspace.weights(self._indices)
         if not np.isfinite(weights).all():
             raise ContextError("features and rewards must be moderate, got weights that overflow")
-        self._model: UInt8Array = workspace.model()
+        self._model = model
         self._weights = weights
         self.rows = rows
         self._rule = _rule(self.config, rows=rows)
