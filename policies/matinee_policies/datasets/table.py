@@ -197,7 +197,9 @@ def _by_pair(
     values: FloatArray,
     times: Int64Array,
 ) -> _Pairs:
-    cells = users.rows * items.ids.size + items.rows
+    cells = users.rows.astype(np.int64)
+    cells *= items.ids.size
+    cells += items.rows
     # Stable, so that of equal pairs the first row comes first.
     order = np.argsort(cells, kind="stable")
     cells = cells[order]

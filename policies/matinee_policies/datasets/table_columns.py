@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray, Int64Array
 from matinee_policies.datasets.table_file import TableFile, csv_records
 from matinee_policies.errors import DataError
 
@@ -37,14 +37,14 @@ class IdColumn:
     """Ids of a column as rows of their sorted list.
 
     Attributes:
-        rows: place of each row's id in `labels`, `int64 [n]`.
+        rows: place of each row's id in `labels`, `int32 [n]`.
         ids: the ids as whole numbers, or 0, 1, ... where they are texts, `int64 [k]`.
         labels: the ids as they stand in the data, ordered by number or by text, length k.
         numeric: whether the ids are whole numbers.
         mixed: a whole number among texts, with one of the texts, or None.
     """
 
-    rows: Int64Array
+    rows: IndexArray
     ids: Int64Array
     labels: tuple[str, ...]
     numeric: bool
@@ -83,8 +83,8 @@ def id_column(parts: Parts, name: str) -> IdColumn:
     numbers = [label for label in labels if _WHOLE.fullmatch(label)]
     numeric = len(numbers) == len(labels)
     order = sorted(range(len(labels)), key=lambda k: int(labels[k]) if numeric else labels[k])
-    place = np.empty(len(labels), dtype=np.int64)
-    place[order] = np.arange(len(labels))
+    place = np.empty(len(labels), dtype=np.int32)
+    place[order] = np.arange(len(labels), dtype=np.int32)
     ordered = tuple(labels[k] for k in order)
     ids = [int(label) for label in ordered] if numeric else range(len(ordered))
     mixed = None

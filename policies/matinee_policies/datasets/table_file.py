@@ -219,19 +219,32 @@ def _arrow_csv(file: TableFile, types: Mapping[str, pa.DataType]) -> dict[str, p
 
 def _blame(file: TableFile, types: Mapping[str, pa.DataType | None], reason: str) -> DataError:
     """The error of the first line that breaks a rule: of its form, else of a field's type."""
+    try:
+        wrong = _wrong_type(file, types)
+    except (pa.ArrowInvalid, OSError):
+        wrong = None  # not even texts can be read: the form is to blame
+    # An empty field may be a blank line, which says more.
+    if wrong is not None and wrong.value != "":
+        return wrong
     width = len(file.names)
     for line, values in csv_records(file.path, file.delimiter or ","):
         if len(values) != width:
             rule = f"row must have {width} fields"
-            raise DataError(file.path, rule=rule, line=line, value=len(values))
-    wrong = {name: kind for name, kind in types.items() if kind is not None}
-    for name, kind in wrong.items():
+            return DataError(file.path, rule=rule, line=line, value=len(values))
+    rule = f"must be readable as CSV ({reason.splitlines()[0]})"
+    return wrong or DataError(file.path, rule=rule)
+
+
+def _wrong_type(file: TableFile, types: Mapping[str, pa.DataType | None]) -> DataError | None:
+    for name, kind in types.items():
+        if kind is None:
+            continue
         texts = _arrow_csv(file, {name: pa.string()})[name]
         if not _converts(texts, kind):
             row = _first_unconverted(texts, kind)
             shown = texts[row].as_py()[:_SHOWN]
             return file.error(row, rule=f"{name} must be {type_words(kind)}", value=shown)
-    return DataError(file.path, rule=f"must be readable as CSV ({reason.splitlines()[0]})")
+    return None
 
 
 def _first_unconverted(texts: pa.ChunkedArray, kind: pa.DataType) -> int:
