@@ -59,7 +59,9 @@ class Arm:
         items[::5, 1:] = PAD
         propensities = np.where(items == PAD, 1.0, self.rng.random((n, SLOTS)))
         clicks = (self.rng.random((n, SLOTS)) < 0.3) & (items != PAD)
-        watch = np.where(clicks, self.rng.random((n, SLOTS)), np.nan).astype(np.float32)
+        # Of very unlike sizes, so that another order of summation would show.
+        fractions = 10.0 ** -self.rng.uniform(0, 14, (n, SLOTS))
+        watch = np.where(clicks, fractions, np.nan).astype(np.float32)
         self.counter.observe_pages(units, SlateBatch(items, items, propensities), clicks, watch)
         self.slates.append(items)
         self.propensities.append(propensities)
@@ -101,6 +103,7 @@ def test_equals_the_analysis_at_every_days_end(seed: int) -> None:
             latest = arm.visits[:, max(0, day + 1 - window) : day + 1]
             expected = Activity(int(latest.any(axis=1).sum()), int(latest.sum()))
             assert figures.activity[window] == expected
+    np.testing.assert_array_equal(arm.counter.arrays()["watched"], arm.engagement)
     slates, propensities = np.concatenate(arm.slates), np.concatenate(arm.propensities)
     shown = slates != PAD
     diversity = intra_list_diversity(slates, embeddings())
