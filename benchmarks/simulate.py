@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from matinee_platform.offline.arm_process import run_arm
 from matinee_platform.offline.arm_run import ArmResult
 from matinee_platform.offline.prepare import prepare, world_parameters
-from matinee_platform.offline.run import run_arm
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_simulator.simulation import Simulation
 from matinee_simulator.world import World

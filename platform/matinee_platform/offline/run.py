@@ -10,33 +10,28 @@
 """
 
 import json
-import multiprocessing
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
-from matinee_platform.offline.arm_run import ArmResult, ArmRun, DayReport, arm_policy
+from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
+from matinee_platform.offline.arm_run import ArmResult, DayReport
+from matinee_platform.offline.arm_state import arm_policy
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.offline.prepare import (
-    Prepared,
-    Roster,
     draw_roster,
     is_prepared,
     load_prepared,
     prepare,
     world_parameters,
 )
-from matinee_platform.offline.report_queue import ReportQueue, pass_on
 from matinee_platform.offline.results import RESULTS, analyse, read_results, write_results
 from matinee_platform.offline.resume import check_same
 from matinee_platform.settings import ExperimentSettings
@@ -49,11 +44,7 @@ SETTINGS = "settings.json"
 VERSIONS = "versions.json"
 """File of the versions that a run's determinism is stated for."""
 
-Reporter = Callable[[DayReport], None]
-
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_POLL_SECONDS = 0.2
-_FEW_USERS = 20
 
 
 def run_experiment(
@@ -124,7 +115,7 @@ def run_experiment(
         )
         compile_kernels(settings, shared)
         prepared = time.perf_counter()
-        arms = _run_arms(settings, run, roster, workers=workers, report=report_day)
+        arms = run_arms(settings, run, workers=workers, report=report_day)
         for arm in arms:
             run_metrics.update(arm.arm, arm.figures)
         ran = time.perf_counter()
@@ -187,106 +178,6 @@ def _start_folder(settings: ExperimentSettings, run: Path) -> None:
     run.mkdir(parents=True)
     _write_json(run / SETTINGS, settings.model_dump(mode="json"))
     _write_json(run / VERSIONS, versions())
-
-
-def compile_kernels(settings: ExperimentSettings, shared: Prepared) -> None:
-    """Serve a few users once, thrown away, so that parallel processes find all kernels compiled."""
-    few = settings.model_copy(update={"users": _FEW_USERS, "days": 1})
-    with tempfile.TemporaryDirectory(prefix="matinee-") as folder:
-        for arm in few.arms:
-            ArmRun(
-                few,
-                arm,
-                users=np.arange(_FEW_USERS, dtype=np.int64),
-                roster=draw_roster(few),
-                run=Path(folder),
-                world=shared.world,
-                model=shared.model,
-                past=shared.past,
-            ).run(lambda day: None)
-
-
-def users_of(settings: ExperimentSettings, roster: Roster, arm: int) -> "np.ndarray":
-    """Numbers of the simulated users that arm number `arm` serves."""
-    if settings.design == "paired":
-        return np.arange(settings.users, dtype=np.int64)
-    return np.flatnonzero(roster.arms == arm).astype(np.int64)
-
-
-def run_arm(settings: ExperimentSettings, run: Path, arm: int, report: Reporter) -> ArmResult:
-    """Run arm number `arm` of a prepared run."""
-    roster = draw_roster(settings)
-    shared = load_prepared(run)
-    arm_run = ArmRun(
-        settings,
-        settings.arms[arm],
-        users=users_of(settings, roster, arm),
-        roster=roster,
-        run=run,
-        world=shared.world,
-        model=shared.model,
-        past=shared.past,
-    )
-    return arm_run.run(report)
-
-
-def _run_arms(
-    settings: ExperimentSettings, run: Path, roster: Roster, *, workers: int, report: Reporter
-) -> list[ArmResult]:
-    # Learning arms take longest; started first, they leave no process idle at the end.
-    order = sorted(
-        range(len(settings.arms)), key=lambda arm: not arm_policy(settings.arms[arm]).learns
-    )
-    if workers == 1 or len(order) == 1:
-        results = [run_arm(settings, run, arm, report) for arm in order]
-    else:
-        results = _run_in_processes(settings, run, order, workers=workers, report=report)
-    place = {arm.name: number for number, arm in enumerate(settings.arms)}
-    return sorted(results, key=lambda result: place[result.arm])
-
-
-def _run_in_processes(
-    settings: ExperimentSettings, run: Path, order: list[int], *, workers: int, report: Reporter
-) -> list[ArmResult]:
-    context = multiprocessing.get_context("spawn")
-    days: ReportQueue = context.Queue()
-    with ProcessPoolExecutor(
-        min(workers, len(order)), mp_context=context, initializer=_connect, initargs=(days,)
-    ) as pool:
-        waiting: set[Future[ArmResult]] = {
-            pool.submit(_run_arm_in_process, settings, run, arm) for arm in order
-        }
-        results: list[ArmResult] = []
-        ended = 0
-        try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                results.extend(future.result() for future in done)
-                ended += pass_on(days, report)
-            # A result may overtake the reports before it, of which None is the last of each arm.
-            ended += pass_on(days, report, until=len(order) - ended)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return results
-
-
-_days_of_this_process: "ReportQueue | None" = None
-
-
-def _connect(days: ReportQueue) -> None:
-    global _days_of_this_process
-    _days_of_this_process = days
-
-
-def _run_arm_in_process(settings: ExperimentSettings, run: Path, arm: int) -> ArmResult:
-    days = _days_of_this_process
-    if days is None:
-        raise RuntimeError("this process was started without a queue for its reports")
-    with threadpool_limits(1):
-        result = run_arm(settings, run, arm, days.put)
-    days.put(None)
-    return result
 
 
 @contextmanager

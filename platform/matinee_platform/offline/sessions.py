@@ -1,0 +1,166 @@
+"""Serve the sessions of one day of one arm: candidates, decisions, log, users, what they did.
+
+The order of everything that is logged or learned is (day, block of sessions, page, unit). Blocks
+have a fixed size, so neither the batch size nor the number of processes shows in the result, and
+memory does not grow with the number of users who visit on a day.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from matinee_platform.candidate_pool import CandidatePool, PageCandidates
+from matinee_platform.decision_ids import decision_ids
+from matinee_platform.engine import Decisions, log_rows
+from matinee_platform.join import engagement_rewards
+from matinee_platform.offline.arm_state import ArmState
+from matinee_platform.offline.reference import reference_scores
+from matinee_platform.reward_rows import page_rewards, return_rewards
+from matinee_platform.unit_state import NEVER
+from matinee_policies.arrays import BoolArray, IndexArray
+from matinee_simulator.feedback import PageFeedback
+from matinee_simulator.history import RUN_START
+
+SESSION_BLOCK = 4_096
+"""Sessions served together; part of the definition of the log's order."""
+
+_DAY_MS = 86_400_000
+_SESSION_START_MS = RUN_START * 1_000 + 19 * 3_600_000
+_PAGE_MS = 60_000
+
+
+def serve_sessions(state: ArmState, active: IndexArray, day: int) -> None:
+    """Serve every session of a day.
+
+    Args:
+        state: of the arm.
+        active: units that visit, rising, `int32 [a]`.
+        day: day of the run.
+    """
+    _log_returns(state, active, day)
+    state.units.open_sessions(active, day)
+    for start in range(0, active.size, SESSION_BLOCK):
+        _serve_block(state, active[start : start + SESSION_BLOCK], day)
+    state.units.close_sessions(active, day)
+
+
+def _log_returns(state: ArmState, active: IndexArray, day: int) -> None:
+    """Credit today's visits to the pages of each unit's session before, within the window."""
+    last = state.units.last_visit[active]
+    within = (last != NEVER) & (day - last <= state.settings.reward.return_visit.window_days)
+    pages = state.pages_of_last_session[active]
+    late = pages[(last != NEVER) & ~within]
+    state.kpis.observe_returns(joined=int(pages[within].sum()), late=int(late.sum()))
+    for session_day in np.unique(last[within]):
+        units = active[within & (last == session_day)]
+        counts = state.pages_of_last_session[units]
+        pages = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        ids = decision_ids(
+            state.id_seed,
+            np.repeat(state.users[units], counts),
+            int(session_day),
+            pages.astype(np.int32),
+        )
+        state.log.append_rewards(return_rewards(ids, day))
+        state.learner.observe_returns(int(session_day), ids)
+
+
+def _serve_block(state: ArmState, units: IndexArray, day: int) -> None:
+    with state.clock.stage("candidates"):
+        depth = state.settings.candidates + state.settings.slots * (state.max_pages - 1)
+        ranked = state.ranker.rank(
+            units, state.units.vectors[units], state.units.hidden(units), depth
+        )
+        pool = CandidatePool(ranked.items, ranked.scores)
+    state.pages_of_last_session[units] = 0
+    visits: IndexArray = np.arange(units.size, dtype=np.int32)
+    page = 0
+    while visits.size:
+        left = np.concatenate(
+            [
+                _serve_page(state, pool, units, batch, day=day, page=page)
+                for batch in _batches(visits, state.settings.batch_size)
+            ]
+        )
+        visits, page = visits[~left], page + 1
+
+
+def _serve_page(
+    state: ArmState,
+    pool: CandidatePool,
+    block: IndexArray,
+    visits: IndexArray,
+    *,
+    day: int,
+    page: int,
+) -> BoolArray:
+    """Decide, log and play one page of some visits; says who leaves afterwards."""
+    units = block[visits]
+    with state.clock.stage("candidates"):
+        candidates = _page_candidates(state, pool, visits, units)
+        seen = state.units.as_seen(units)
+    with state.clock.stage("decide"):
+        ids = decision_ids(state.id_seed, state.users[units], day, page)
+        decisions = state.engine.decide(ids, seen, candidates.items, candidates.scores)
+        pool.mark_shown(visits, candidates, decisions.slates.positions)
+    with state.clock.stage("log"):
+        rows = log_rows(
+            decisions,
+            seen,
+            unit=state.pseudonyms[units],
+            bucket=state.buckets[units],
+            day=day,
+            page=page,
+            decided_at=_SESSION_START_MS + day * _DAY_MS + page * _PAGE_MS,
+        )
+        state.log.append_decisions(rows)
+        sampled = decisions.sampled()
+        state.log.append_features(ids[sampled], decisions.contexts.features[sampled])
+    with state.clock.stage("regret"):
+        oracle = state.simulation.oracle()
+        state.regret.append(oracle, units, state.pseudonyms[units], decisions)
+    with state.clock.stage("users"):
+        feedback = state.simulation.step_page(units, decisions.slates.items, page)
+    _observe(state, units, decisions, feedback, day)
+    return feedback.left
+
+
+def _page_candidates(
+    state: ArmState, pool: CandidatePool, visits: IndexArray, units: IndexArray
+) -> PageCandidates:
+    candidates = pool.take(visits, state.settings.candidates)
+    if not state.arm.reference:
+        return candidates
+    scores = reference_scores(
+        state.arm.policy["kind"], state.simulation.oracle(), units, candidates.items
+    )
+    return PageCandidates(candidates.items, scores, candidates.places)
+
+
+def _observe(
+    state: ArmState, units: IndexArray, decisions: Decisions, feedback: PageFeedback, day: int
+) -> None:
+    with state.clock.stage("log"):
+        state.log.append_rewards(page_rewards(decisions.ids, feedback.clicks, feedback.watch, day))
+    with state.clock.stage("learn"):
+        engagement = engagement_rewards(
+            feedback.clicks, feedback.watch, state.settings.reward.engagement
+        )
+        state.learner.observe_page(decisions, engagement, state.shards[units])
+    with state.clock.stage("state"):
+        state.pages_of_last_session[units] += 1
+        state.units.observe_page(units, decisions.slates.items, feedback.clicks)
+        rows, slots = np.nonzero(feedback.clicks)
+        state.units.observe_ratings(
+            units[rows],
+            decisions.slates.items[rows, slots],
+            state.plays.stars(feedback.watch[rows, slots]),
+        )
+        state.late_ratings.hold(units, decisions, feedback, day)
+    with state.clock.stage("metrics"):
+        state.kpis.observe_pages(units, decisions.slates, feedback.clicks, feedback.watch)
+
+
+def _batches(visits: IndexArray, size: int) -> Iterator[IndexArray]:
+    for start in range(0, visits.size, size):
+        yield visits[start : start + size]
