@@ -165,6 +165,20 @@ def test_a_certain_log_has_no_floor(tmp_path: Path) -> None:
     assert np.isnan(nothing.smallest)
 
 
+def test_the_floor_is_that_of_the_whole_log(tmp_path: Path) -> None:
+    for day, value in enumerate((0.3, 0.2, 0.1, 0.1)):
+        table = pa.table(
+            {
+                "slate": fixed(np.zeros((5, 1), dtype=np.int32)),
+                "propensities": fixed(np.full((5, 1), value)),
+            }
+        )
+        write_day(tmp_path, "decisions", day, table)
+    found = read_propensities(tmp_path, ARM)
+    assert found.smallest == 0.1
+    assert found.at_floor == 0.5
+
+
 def test_regret_is_averaged_by_window_and_never_below_zero(tmp_path: Path) -> None:
     rows = [(0, 1, 1.0, 1.5, 2.0), (1, 1, 2.0, 1.5, 1.9), (1, 2, 0.5, 1.5, 2.5), (5, 2, 1, 1, 1)]
     for day in (0, 1, 5):
