@@ -64,6 +64,7 @@ class Publisher(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.faults: list[str] = []
         self.requests: list[tuple[str, str]] = []
+        self.starts: list[int] = []
         self.etag = '"one"'
 
     @property
@@ -91,6 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         if start and self.headers.get("If-Range") != self.server.etag:
             start = 0
+        self.server.starts += [start] if name.endswith(".zip") else []
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
@@ -185,13 +187,14 @@ def test_a_broken_download_goes_on_where_it_ended(publisher: Publisher, tmp_path
     fetch(publisher, tmp_path)
     half = len(publisher.files["ml-tiny.zip"]) // 2
     assert zip_requests(publisher) == ["", f"bytes={half}-", f"bytes={half}-"]
+    assert publisher.starts == [0, half]
 
 
 def test_the_next_process_goes_on_too(publisher: Publisher, tmp_path: Path) -> None:
     publisher.faults = ["truncate", "500", "500"]
     assert "the server answered 500" in refusal(publisher, tmp_path)
     fetch(publisher, tmp_path)
-    assert zip_requests(publisher)[-1].startswith("bytes=")
+    assert publisher.starts == [0, len(publisher.files["ml-tiny.zip"]) // 2]
 
 
 def test_a_file_that_changed_meanwhile_starts_anew(publisher: Publisher, tmp_path: Path) -> None:
@@ -200,6 +203,7 @@ def test_a_file_that_changed_meanwhile_starts_anew(publisher: Publisher, tmp_pat
     publisher.etag = '"two"'
     folder = fetch(publisher, tmp_path)
     assert (folder / "README.txt").read_text("utf-8") == FILES["README.txt"]
+    assert publisher.starts == [0, 0]
 
 
 def test_a_missing_file_fails_at_once(publisher: Publisher, tmp_path: Path) -> None:
@@ -265,6 +269,15 @@ def test_sizes_are_limited(publisher: Publisher, tmp_path: Path, fault: str) -> 
     assert "must be at most 1,000 bytes" in refusal(publisher, tmp_path, known)
 
 
+def elsewhere(prefix: str) -> bytes:
+    """The expected files under another folder, which has no entry of its own."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in FILES.items():
+            archive.writestr(zipfile.ZipInfo(prefix + name), text)
+    return buffer.getvalue()
+
+
 def hostile(name: str, text: str = "x", *, mode: int = 0) -> bytes:
     buffer = io.BytesIO(zipped(FILES))
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -284,6 +297,9 @@ def hostile(name: str, text: str = "x", *, mode: int = 0) -> bytes:
         (zipped(FILES, root="other"), "must hold nothing but known files of ml-tiny/"),
         (zipped({"movies.csv": "x"}), "must hold ml-tiny/README.txt"),
         (hostile("../evil.csv"), "known files of ml-tiny/, got '../evil.csv'"),
+        (elsewhere("other/"), "known files of ml-tiny/, got 'other/README.txt'"),
+        (elsewhere("../ml-tiny/"), "got '../ml-tiny/README.txt'"),
+        (elsewhere("/ml-tiny/"), "got '/ml-tiny/README.txt'"),
         (hostile("/etc/evil"), "got '/etc/evil'"),
         (hostile("ml-tiny/../../evil.csv"), "got 'ml-tiny/../../evil.csv'"),
         (hostile("ml-tiny\\..\\evil.csv"), "known files of ml-tiny/"),
