@@ -1,8 +1,5 @@
 """An experiment over the user's own candidates and policy: runs, verifies, keeps ids to itself."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +10,12 @@ import pytest
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import matrix
+from matinee_platform.offline.run import run_experiment
+from matinee_platform.serving_model import load_serving_model
+from matinee_platform.settings import load_settings
+from matinee_platform.verify import check_arm
 from matinee_policies.datasets.locate import open_dataset
+from matinee_policies.errors import ConfigError
 
 USERS, LISTED = 90, 60
 
@@ -91,18 +93,6 @@ class Boltzmann(LinearPolicy):
 '''
 
 
-def matinee(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "MATINEE_DATA"}
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "matinee_platform.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=environment,
-    )
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a config, files of factors and scores, and a module."""
@@ -126,35 +116,46 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(shop: Path) -> Path:
-    done = matinee(
-        *("simulate", "--config", "config.yaml", "--out", "run", "--workers", "2"), cwd=shop
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Source factors: factors of" in done.stderr
-    assert "2 of 90 units have a given vector (1 given vectors are of other" in done.stderr
-    assert f"Source lists: {LISTED} of {USERS} units have a list" in done.stderr
-    assert "30 fall back to popularity" in done.stderr
-    assert f"Source mine: shop:Rotation: {USERS} of {USERS} units have a list" in done.stderr
+    lines: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MATINEE_DATA", raising=False)
+        patch.chdir(shop)
+        patch.syspath_prepend(shop)
+        settings = load_settings(Path("config.yaml"))
+        run_experiment(settings, shop / "run", workers=1, announce=lines.append)
+    told = "\n".join(lines)
+    assert "Source factors: factors of" in told
+    assert "2 of 90 units have a given vector (1 given vectors are of other units)" in told
+    assert f"Source lists: {LISTED} of {USERS} units have a list" in told
+    assert "30 fall back to popularity" in told
+    assert f"Source mine: shop:Rotation: {USERS} of {USERS} units have a list" in told
     return shop / "run"
 
 
-def test_every_slot_rescores_to_ratio_one_without_the_files(run: Path, shop: Path) -> None:
-    for name in ("factors.npz", "scores.parquet"):
-        (shop / name).rename(shop / f"{name}.away")
-    done = matinee("verify", "run", "--json", cwd=shop)
-    for name in ("factors.npz", "scores.parquet"):
-        (shop / f"{name}.away").rename(shop / name)
-    assert done.returncode == 0, done.stderr
-    checks = {check["arm"]: check for check in json.loads(done.stdout)}
-    assert all(check["slots"] > 0 and check["unequal"] == 0 for check in checks.values())
-    assert checks["own_policy"]["neighbour_unequal"] > 0
+@pytest.fixture(autouse=True)
+def _shop_is_forgotten(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(shop)])
 
 
-def test_verify_elsewhere_says_which_module_is_missing(run: Path, tmp_path: Path) -> None:
-    done = matinee("verify", run, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "there is no module 'shop'" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_every_slot_rescores_to_ratio_one_without_the_files(
+    run: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("factors.npz", "scores.parquet"):
+        (shop / name).unlink()
+    monkeypatch.chdir(shop)
+    model = load_serving_model(run / "model")
+    checks = {arm: check_arm(run, arm, model) for arm in ("factors", "lists", "mine", "own_policy")}
+    assert all(check.slots > 0 and check.passed for check in checks.values())
+    assert checks["own_policy"].neighbour_unequal > 0
+
+
+def test_verify_elsewhere_says_which_module_is_missing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="there is no module 'shop'"):
+        check_arm(run, "own_policy", load_serving_model(run / "model"))
 
 
 def test_candidates_of_listed_units_start_with_their_list(run: Path) -> None:

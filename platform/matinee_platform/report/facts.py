@@ -189,7 +189,7 @@ def _rescore(
                 sample,
                 policies,
                 source=logging.candidates,
-                sources=model.sources,
+                sources={n: one for n, one in model.sources.items() if n not in model.own},
                 items=model.items,
                 count=_EXAMPLES,
             )
