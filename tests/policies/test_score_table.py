@@ -16,6 +16,7 @@ from matinee_policies.candidates.popularity import PopularityConfig, fit_popular
 from matinee_policies.candidates.score_table import (
     ABSENT,
     ScoreTable,
+    best_first,
     build_score_table,
     rank_table,
     rank_table_reference,
@@ -54,6 +55,17 @@ def table_of(seed: int) -> ScoreTable:
     return build_score_table(
         keys.astype(np.uint64), items.astype(np.int32), scores, scores=scores, n_items=M
     )
+
+
+def test_best_first_is_the_plain_sort() -> None:
+    rng = np.random.default_rng(6)
+    keys = rng.integers(0, 2**64, size=20, dtype=np.uint64)[rng.integers(0, 20, size=3000)]
+    items = rng.integers(0, 50, size=3000, dtype=np.int32)
+    raw = (rng.integers(-3, 4, size=3000) * rng.choice([1e-30, 0.5, 1e30], size=3000)).astype("f4")
+    raw[:100] = -0.0
+    order, expected = best_first(keys, items, raw), np.lexsort((items, -raw, keys))
+    for column in (keys, items, raw):
+        np.testing.assert_array_equal(column[order], column[expected])
 
 
 @pytest.mark.parametrize("k", [1, 10, 64, 100])

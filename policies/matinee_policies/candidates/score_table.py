@@ -134,13 +134,31 @@ def build_score_table(
         scores: the same mapped into (0, 1) by a map that does not fall, `float32 [n]`.
         n_items: items of the catalogue.
     """
-    order = np.lexsort((items, -raw, keys))
+    order = best_first(keys, items, raw)
     units, counts = np.unique(keys, return_counts=True)
     starts = np.zeros(units.size + 1, dtype=np.int64)
     np.cumsum(counts, out=starts[1:])
     return ScoreTable(
         keys=units, starts=starts, items=items[order], scores=scores[order], n_items=n_items
     )
+
+
+def best_first(keys: UInt64Array, items: IndexArray, raw: Float32Array) -> Int64Array:
+    """The order by key, then falling `raw`, then item: `np.lexsort((items, -raw, keys))`, faster.
+
+    Args:
+        keys: `uint64 [n]`.
+        items: at least 0, `int32 [n]`.
+        raw: finite, `float32 [n]`.
+    """
+    # 31 bits of item, or 32 of the score's sortable bits, below the number of the unit.
+    unit = np.unique(keys, return_inverse=True)[1].astype(np.int64) << 32
+    by_item = np.argsort(unit + items)
+    # Adding 0 makes minus zero zero, so that both tie.
+    bits = (np.float32(0.0) - raw + np.float32(0.0)).view(np.int32)
+    rising = (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))).astype(np.int64) + (1 << 31)
+    order = by_item[np.argsort((unit + rising)[by_item], kind="stable")]
+    return order.astype(np.int64)
 
 
 def logistic_scores(raw: Float32Array, *, mean: float, sd: float) -> Float32Array:

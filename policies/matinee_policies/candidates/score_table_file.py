@@ -28,6 +28,7 @@ from matinee_policies.candidates.item_ids import NOT_SHOWN, ItemIndex
 from matinee_policies.candidates.score_table import (
     ABSENT,
     ScoreTable,
+    best_first,
     build_score_table,
     find_keys,
     logistic_scores,
@@ -158,14 +159,14 @@ class _Kept:
         keys = np.concatenate([part[0] for part in self._parts])
         items = np.concatenate([part[1] for part in self._parts])
         raw = np.concatenate([part[2] for part in self._parts])
-        pairs = np.lexsort((items, keys))
-        again = (np.diff(keys[pairs]) == 0) & (np.diff(items[pairs]) == 0)
+        places = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+        again = np.diff(np.sort((places << 32) + items)) == 0
         if again.any():
             raise DataError(
                 self._path,
                 rule=f"a unit must list an item once; {int(again.sum())} pairs come again",
             )
-        order = np.lexsort((items, -raw, keys))
+        order = best_first(keys, items, raw)
         ordered = keys[order]
         first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
         place = np.arange(order.size) - np.repeat(first, np.diff([*first.tolist(), order.size]))
