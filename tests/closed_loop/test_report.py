@@ -195,7 +195,7 @@ def tiny_oracle(**changes: Any) -> Any:
         {
             "name": "regret",
             "seed": 5,
-            "users": 150,
+            "users": 300,
             "days": 4,
             "slots": 4,
             "candidates": 25,

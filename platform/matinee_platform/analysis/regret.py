@@ -103,7 +103,7 @@ class _Rows:
 
 
 def _read(run: Path, arm: str, days: int) -> _Rows:
-    """All rows: five numbers for one decision in twenty."""
+    """All rows: five numbers for each decision of a small sample."""
     parts = []
     for day in range(days):
         for rows in read_parts(run, "regret", arm, day=day):

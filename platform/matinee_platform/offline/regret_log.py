@@ -15,7 +15,7 @@ from matinee_platform.engine import Decisions
 from matinee_policies.arrays import IndexArray, UInt64Array
 from matinee_simulator.oracle import Oracle
 
-REGRET_SAMPLE = 20
+REGRET_SAMPLE = 40
 """One decision in so many is compared with the oracle's page."""
 
 
