@@ -28,7 +28,7 @@ def test_every_kind_is_built_from_defaults_and_restored(kind: str) -> None:
 
 def test_the_kinds_are_those_of_the_configuration_files() -> None:
     kinds = "uniform score_order softmax epsilon_greedy lin_ucb vowpal_wabbit"
-    assert POLICY_KINDS == tuple(kinds.split())
+    assert tuple(kinds.split()) == POLICY_KINDS
 
 
 def test_unknown_kinds_and_settings_are_refused() -> None:
