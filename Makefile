@@ -47,7 +47,7 @@ lint: $(STAMP)
 
 # Twelve arms, 90 days, four seeds of the same 3,000 users each; resumes where it was stopped.
 tradeoff: $(STAMP)
-	@$(BIN)/matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff
+	@$(BIN)/matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff --results docs/results.md
 
 bench: $(STAMP)
 	@$(BIN)/python benchmarks/simulate.py --quick

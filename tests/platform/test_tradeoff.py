@@ -10,8 +10,14 @@ from scipy import stats
 
 from matinee_platform.analysis.compare import paired_difference
 from matinee_platform.analysis.tradeoff import METRICS, combine
-from matinee_platform.report.tradeoff import markdown_table, save_tradeoff_plot
-from matinee_policies.errors import ContextError
+from matinee_platform.report.tradeoff import (
+    BEGIN,
+    END,
+    markdown_table,
+    replace_section,
+    save_tradeoff_plot,
+)
+from matinee_policies.errors import ContextError, DataError
 
 
 def _card(control: np.ndarray, arm: np.ndarray) -> dict[str, Any]:
@@ -96,3 +102,25 @@ def test_table_and_plot_show_every_arm(tmp_path: Path) -> None:
     path = tmp_path / "tradeoff.svg"
     save_tradeoff_plot(estimates, path, control="control", references=frozenset({"arm"}))
     assert "control" in path.read_text(encoding="utf-8")
+
+
+def test_only_the_section_of_a_page_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(f"# Top\n{BEGIN}\nold\n{END}\nbelow\n", encoding="utf-8")
+    for table in ("| first |\n", "| second |\n"):
+        replace_section(page, table=table, facts="what was run")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# Top\n{BEGIN}\nwhat was run\n\n| second |\n")
+    assert text.endswith(f"{END}\nbelow\n")
+    assert "old" not in text
+    assert "first" not in text
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "notes.md"
+    page.write_text("my notes", encoding="utf-8")
+    with pytest.raises(DataError, match="must hold the lines"):
+        replace_section(page, table="", facts="")
+    with pytest.raises(DataError, match="absent"):
+        replace_section(tmp_path / "absent.md", table="", facts="")
+    assert page.read_text(encoding="utf-8") == "my notes"

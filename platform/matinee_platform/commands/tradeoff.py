@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,14 @@ def tradeoff(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", help="Processes; default one per core.")
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="FILE",
+            help="Markdown page whose trade-off section is replaced; the plot goes beside it.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
@@ -34,7 +43,11 @@ def tradeoff(
     Example: matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff
     """
     from matinee_platform.analysis.tradeoff import combine
-    from matinee_platform.report.tradeoff import markdown_table, save_tradeoff_plot
+    from matinee_platform.report.tradeoff import (
+        markdown_table,
+        replace_section,
+        save_tradeoff_plot,
+    )
 
     runs = [
         _run_seed(
@@ -48,6 +61,10 @@ def tradeoff(
     save_tradeoff_plot(estimates, out / "tradeoff.svg", control=control, references=references)
     table = markdown_table(estimates, control=control, references=references)
     (out / "tradeoff.md").write_text(table, encoding="utf-8")
+    if results is not None:
+        facts = f"{runs[0]['data']}; settings `{config}`, seeds {seeds}."
+        replace_section(results, table=table, facts=facts)
+        shutil.copyfile(out / "tradeoff.svg", results.with_name("tradeoff.svg"))
     values = {
         arm: {
             metric: {**_without_nan(asdict(found)), "p_value": _number(found.p_value)}

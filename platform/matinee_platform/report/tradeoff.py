@@ -8,6 +8,10 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from matinee_platform.analysis.tradeoff import Estimate
+from matinee_policies.errors import DataError
+
+BEGIN = "<!-- tradeoff: begin, written by make tradeoff -->"
+END = "<!-- tradeoff: end -->"
 
 Estimates = Mapping[str, Mapping[str, Estimate]]
 
@@ -42,6 +46,29 @@ def markdown_table(estimates: Estimates, *, control: str, references: frozenset[
         cells += [f"{metrics[name].value:.{digits}f}" for name, _, digits in _PLAIN]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def replace_section(page: Path, *, table: str, facts: str) -> None:
+    """Put a new table between the two marks of a Markdown page; the rest stays as it is.
+
+    Args:
+        page: the page.
+        table: as `markdown_table` gives it.
+        facts: one line that says what was run.
+
+    Raises:
+        DataError: if the page cannot be read or lacks the marks.
+    """
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(page, rule=f"must be a page to write into ({error.strerror})") from None
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise DataError(page, rule=f"must hold the lines {BEGIN} and {END}")
+    section = f"{begin}\n{facts}\n\n{table}\n![Engagement against D28](tradeoff.svg)\n\n{end}"
+    page.write_text(before + section + after, encoding="utf-8")
 
 
 def save_tradeoff_plot(
