@@ -36,7 +36,6 @@ _AT_LEAST_ZERO = (
     "churn_goodwill",
     "churn_tenure",
     "retention_sensitivity",
-    "history_taste",
 )
 
 _ABOVE_ZERO = ("satiation_half_life", "satiation_cap", "rating_delay", "history_days")
@@ -54,6 +53,9 @@ _ANY_FINITE = (
     "churn_base",
     "history_mean",
 )
+
+MOST_TASTE = 10.0
+"""Largest `history_taste`: its exponential weighs items, and must stay finite for all of them."""
 
 MOST_PAGES = 4_095
 """Largest `max_pages`: pages and slots share one counter of the random numbers."""
@@ -195,6 +197,7 @@ class Parameters(Config):
             check_range(name, getattr(self, name), low=0.0, high=1.0)
         for name in _ANY_FINITE:
             check_range(name, getattr(self, name))
+        check_range("history_taste", self.history_taste, low=0.0, high=MOST_TASTE)
         check_range("examination_persistence", self.examination_persistence, low=0.0, low_open=True)
         check_range("examination_persistence", self.examination_persistence, high=1.0)
         check_whole("fatigue_days", self.fatigue_days, low=1, high=365)

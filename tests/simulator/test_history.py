@@ -15,7 +15,7 @@ from matinee_simulator.history import (
     history_reference,
     initial_interactions,
 )
-from matinee_simulator.parameters import Parameters
+from matinee_simulator.parameters import MOST_TASTE, Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.world import World
 
@@ -50,6 +50,13 @@ def test_drawing_equals_its_twin() -> None:
         draw_without_repetition(KEY, np.uint64(number), weights.copy(), np.empty(40), out)
         expected = draw_without_repetition_reference(KEY, np.uint64(number), weights, 25)
         assert out.tolist() == expected
+
+
+def test_drawing_ends_under_the_strongest_taste() -> None:
+    weights = np.exp(MOST_TASTE * np.linspace(-8.0, 8.0, 300))
+    out = np.empty(300, dtype=np.int32)
+    draw_without_repetition(KEY, np.uint64(0), weights, np.empty(300), out)
+    assert sorted(out.tolist()) == list(range(300))
 
 
 def test_histories_equal_their_twin(world: World, population: Population) -> None:

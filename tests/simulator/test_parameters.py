@@ -39,6 +39,8 @@ def test_unknown_parameter_is_refused() -> None:
         ("history_least", 0),
         ("leave_clip_low", 7.0),
         ("new_user_share", True),
+        ("history_taste", -0.1),
+        ("history_taste", 10.5),
     ],
 )
 def test_impossible_value_is_named(name: str, value: float) -> None:
