@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from matinee_platform.analysis.exposure import read_exposure
 from matinee_platform.analysis.slate_metrics import (
     coverage,
     exposure_counts,
@@ -130,3 +131,5 @@ def test_items_outside_the_catalogue_are_refused(tmp_path: Path, wrong: int) -> 
             popularity=np.ones(ITEMS, dtype=np.int64),
             past_users=1,
         )
+    with pytest.raises(DataError, match=f"catalogue rows below {ITEMS}, got {wrong}"):
+        read_exposure(tmp_path, "arm", items=ITEMS)

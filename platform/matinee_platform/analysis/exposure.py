@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from matinee_platform.analysis.slate_metrics import exposure_counts
-from matinee_platform.decision_log import read_parts
-from matinee_platform.log_schema import matrix
+from matinee_platform.analysis.slate_metrics import exposure_counts, read_slates
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.config import check_range
-from matinee_policies.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +30,8 @@ def read_exposure(run: Path, arm: str, *, items: int) -> Int64Array:
         DataError: if the log cannot be read or names an item outside the catalogue.
     """
     counts = np.zeros(items, dtype=np.int64)
-    for rows in read_parts(run, "decisions", arm, ["slate"]):
-        found = exposure_counts(matrix(rows["slate"]), items)
-        if found.size > items:
-            raise DataError(
-                run / "decisions" / arm,
-                rule=f"slate must hold catalogue rows below {items}",
-                value=found.size - 1,
-            )
-        counts += found
+    for slates in read_slates(run, arm, items=items):
+        counts += exposure_counts(slates, items)
     return counts
 
 

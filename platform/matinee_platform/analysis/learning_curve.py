@@ -11,15 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from matinee_platform.analysis.compare import linearised
+from matinee_platform.analysis.slate_metrics import EXPLORED_BELOW
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import matrix
 from matinee_policies.arrays import FloatArray, Int64Array, UInt64Array
 from matinee_policies.config import check_whole
 from matinee_policies.records import PAD
-
-EXPLORED_BELOW = 0.5
-"""A slot shown with a lower probability than this counts as explored: above it, no other item
-could have been likelier."""
 
 _Z95 = 1.959963984540054
 

@@ -18,6 +18,10 @@ from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError, DataError
 from matinee_policies.records import PAD
 
+EXPLORED_BELOW = 0.5
+"""A slot shown with a lower probability than this counts as explored: above it, no other item
+could have been likelier."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlateMetrics:
@@ -62,9 +66,7 @@ def read_slate_metrics(
 
     def diversities() -> Iterator[list[float]]:
         nonlocal pages
-        for rows in read_parts(run, "decisions", arm, ["slate"]):
-            slates: IndexArray = matrix(rows.column("slate"))
-            _check_items(slates, counts.size, run / "decisions" / arm)
+        for slates in read_slates(run, arm, items=counts.size):
             counts[:] += exposure_counts(slates, counts.size)
             pages += slates.shape[0]
             values = intra_list_diversity(slates, embeddings)
@@ -79,6 +81,24 @@ def read_slate_metrics(
         gini=gini(counts),
         novelty=novelty(counts, popularity, past_users=past_users),
     )
+
+
+def read_slates(run: Path, arm: str, *, items: int) -> Iterator[IndexArray]:
+    """The slates of one arm's log by row group, each `int32 [n, L]`.
+
+    Raises:
+        DataError: if the log cannot be read or names an item outside the catalogue of `items`.
+    """
+    for rows in read_parts(run, "decisions", arm, ["slate"]):
+        slates: IndexArray = matrix(rows.column("slate"))
+        wrong = (slates < PAD) | (slates >= items)
+        if wrong.any():
+            raise DataError(
+                run / "decisions" / arm,
+                rule=f"slate must hold catalogue rows below {items}",
+                value=int(slates[wrong][0]),
+            )
+        yield slates
 
 
 def intra_list_diversity(slates: IndexArray, embeddings: Float32Array) -> FloatArray:
@@ -184,16 +204,6 @@ def novelty(counts: Int64Array, popularity: Int64Array, *, past_users: int) -> f
     total = int(counts.sum())
     bits = -np.log2(np.maximum(popularity, 1) / past_users)
     return float((counts * bits).sum() / total) if total else math.nan
-
-
-def _check_items(slates: IndexArray, items: int, where: Path) -> None:
-    wrong = (slates < PAD) | (slates >= items)
-    if wrong.any():
-        raise DataError(
-            where,
-            rule=f"slate must hold catalogue rows below {items}",
-            value=int(slates[wrong][0]),
-        )
 
 
 def _exact_mean(values: Iterator[float]) -> float:

@@ -13,6 +13,9 @@ from scipy import special
 from matinee_platform.assignment import check_weights
 from matinee_policies.errors import ContextError
 
+SRM_ALARM = 0.001
+"""A smaller p-value says that the split is not the declared one."""
+
 
 def srm_p_value(units: Sequence[int], weights: Sequence[float]) -> float:
     """Chi-square test of the units per arm against the declared weights (Pearson 1900).

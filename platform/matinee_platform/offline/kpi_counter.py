@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from matinee_platform.analysis.slate_metrics import intra_list_diversity
+from matinee_platform.analysis.slate_metrics import EXPLORED_BELOW, intra_list_diversity
 from matinee_platform.log_schema import COMPONENTS
 from matinee_platform.metrics import LEARNER_UPDATES
 from matinee_policies.arrays import (
@@ -33,9 +33,6 @@ WITHIN_DAY = 7
 
 WINDOWS = (1, 7, 28)
 """Lengths in days over which active users are counted."""
-
-EXPLORATORY = 0.5
-"""An item shown with a lower propensity counts as exploratory."""
 
 JOINED, LATE = "joined", "late"
 _REWARDS = (*((name, JOINED) for name in COMPONENTS), ("return_visit", LATE))
@@ -81,7 +78,7 @@ class ArmFigures:
         exposed: units with at least one decision.
         decisions: slates.
         impressions: items shown.
-        exploratory: items shown with a propensity below `EXPLORATORY`.
+        exploratory: items shown with a propensity below `EXPLORED_BELOW`.
         rewards: events by component and outcome.
         sessions: days of activity, summed over units.
         engagement: sum of watched fractions.
@@ -175,7 +172,7 @@ class KpiCounter:
         """
         shown = slates.items[slates.positions != PAD]
         self._shown[shown] = True
-        self._pages += (len(slates), shown.size, (slates.propensities < EXPLORATORY).sum())
+        self._pages += (len(slates), shown.size, (slates.propensities < EXPLORED_BELOW).sum())
         rows, slots = np.nonzero(clicks)
         # Event by event, as the analysis adds: the same order gives the same bits.
         np.add.at(self._watched, units[rows], watch[rows, slots].astype(np.float64))

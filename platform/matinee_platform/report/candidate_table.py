@@ -19,16 +19,19 @@ def print_evaluation(record: dict[str, Any]) -> None:
         f"Split: {record['split']}: {ratings['train']:,} to learn from, {ratings['held_out']:,} "
         f"held out of {record['users_with_held_out']:,} users; {record['items']:,} items",
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(_rating_table(record))
     for k in record["k"]:
         console.print(_ranking_table(record, k))
     for name, source in record["sources"].items():
         if source["note"]:
-            console.print(f"Source {name}: {source['note']}", highlight=False, soft_wrap=True)
+            console.print(
+                f"Source {name}: {source['note']}", highlight=False, markup=False, soft_wrap=True
+            )
     console.print(
         f"In parentheses: {record['intervals']}. Coverage is of all users together, without one.",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 

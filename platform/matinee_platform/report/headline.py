@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from matinee_platform.analysis.srm import SRM_ALARM
 from matinee_platform.report.formats import listed, number, percent, signed
 from matinee_platform.settings import ExperimentSettings
-
-SRM_ALARM = 0.001
-"""A smaller p-value of the sample ratio says that the split is not the declared one."""
 
 _FEW_USERS = 100
 _SHORT_DAYS = 7

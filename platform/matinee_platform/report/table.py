@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from matinee_platform.analysis.srm import SRM_ALARM
+
 _DIFFERENCES = (
     ("engagement_per_user", "engagement/user", 1.0),
     ("sessions_per_user", "sessions/user", 1.0),
@@ -14,7 +16,6 @@ _DIFFERENCES = (
     ("d7", "D7, pp", 100.0),
     ("d28", "D28, pp", 100.0),
 )
-_SRM_ALARM = 0.001
 _TEXT_WIDTH = 118
 
 
@@ -27,6 +28,7 @@ def print_summary(results: dict[str, Any], run: Path) -> None:
     console.print(
         f"Plot: {run / 'retention.png'}   All numbers: {run / 'results.json'}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
 
@@ -39,12 +41,12 @@ def summary_text(results: dict[str, Any]) -> str:
 
 
 def _render(results: dict[str, Any], console: Console) -> None:
-    console.print(f"Data: {results['data']}", highlight=False, soft_wrap=True)
+    console.print(f"Data: {results['data']}", highlight=False, markup=False, soft_wrap=True)
     console.print(_arm_table(results))
     if len(results["arms"]) > 1:
         console.print(_difference_table(results))
     for line in _notes(results):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
 
 
 def _arm_table(results: dict[str, Any]) -> Table:
@@ -81,7 +83,8 @@ def _arm_table(results: dict[str, Any]) -> Table:
 def _difference_table(results: dict[str, Any]) -> Table:
     level = f"{results['confidence']:.0%}"
     table = Table(
-        title=f"Difference to {results['control']}, {level} interval by user", title_justify="left"
+        title=f"Difference to {results['control']}, {level} interval by user",
+        title_justify="left",
     )
     table.add_column("arm", no_wrap=True)
     for _, header, _ in _DIFFERENCES:
@@ -99,7 +102,7 @@ def _notes(results: dict[str, Any]) -> list[str]:
     lines = []
     srm = results["srm_p_value"]
     if srm is not None:
-        alarm = "  ALARM: the split is not the declared one" if srm < _SRM_ALARM else ""
+        alarm = "  ALARM: the split is not the declared one" if srm < SRM_ALARM else ""
         lines.append(f"Sample ratio: p = {srm:.3f}{alarm}")
     lines.append(
         "pp: percentage points; *: the interval excludes 0; Dk: active on day k after the first "
