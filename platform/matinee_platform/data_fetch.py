@@ -7,6 +7,7 @@ HOME/.fetching/NAME.zip      a download in progress, continued by the next attem
 import fcntl
 import hashlib
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,14 +49,15 @@ def fetch_data(
         DataError: the zip file is damaged or holds what it should not.
     """
     folder = home / known.name
-    if is_present(folder):
+    if _is_there(folder):
         return folder
-    if folder.exists():
-        raise FetchError(f"{folder} is there, but holds no fetched data; move it away")
     patience = patience or Patience()
     url = f"{base_url.rstrip('/')}/{known.name}.zip"
     try:
         with _fetching(home) as work:
+            if _is_there(folder):
+                return folder  # another process fetched it meanwhile
+            _clear_unpacked(known, work)
             archive = work / f"{known.name}.zip"
             announce(f"Fetching {url}")
             limit = known.zip_limit
@@ -67,6 +69,21 @@ def fetch_data(
         what = error.filename or home
         raise FetchError(f"{what}: cannot be written ({error.strerror})") from None
     return folder
+
+
+def _is_there(folder: Path) -> bool:
+    if is_present(folder):
+        return True
+    if folder.exists():
+        raise FetchError(f"{folder} is there, but holds no fetched data; move it away")
+    return False
+
+
+def _clear_unpacked(known: KnownData, work: Path) -> None:
+    """Delete what a process that was killed had unpacked; the lock says that none is at work."""
+    for stale in work.glob(f"{known.name}-*"):
+        if stale.is_dir() and not stale.is_symlink():
+            shutil.rmtree(stale)
 
 
 @contextmanager

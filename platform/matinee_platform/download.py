@@ -162,6 +162,9 @@ def _attempt(
         headers |= {"Range": f"bytes={done}-", "If-Range": tag}
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if _is_whole(response, done, tag):
+                progress(done, done)
+                return
             target.unlink()
             raise _TransientError("the server changed the file meanwhile")
         _check_status(response, url)
@@ -189,6 +192,12 @@ def _attempt(
                 _check_deadline(url, deadline)
     if total is not None and done < total:
         raise _TransientError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def _is_whole(response: httpx.Response, done: int, tag: str) -> bool:
+    """Whether nothing was left to send: the part is as long as the file, and of the same tag."""
+    same = response.headers.get("ETag", tag) == tag
+    return bool(same and response.headers.get("Content-Range", "") == f"bytes */{done}")
 
 
 def _total(response: httpx.Response, done: int) -> int | None:

@@ -90,6 +90,12 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(1.5)
             return
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if start >= len(body) and self.headers.get("If-Range") == self.server.etag:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(body)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if start and self.headers.get("If-Range") != self.server.etag:
             start = 0
         self.server.starts += [start] if name.endswith(".zip") else []
@@ -204,6 +210,48 @@ def test_a_file_that_changed_meanwhile_starts_anew(publisher: Publisher, tmp_pat
     folder = fetch(publisher, tmp_path)
     assert (folder / "README.txt").read_text("utf-8") == FILES["README.txt"]
     assert publisher.starts == [0, 0]
+
+
+def leave_part(home: Path, content: bytes) -> None:
+    work = home / ".fetching"
+    work.mkdir()
+    (work / "ml-tiny.zip").write_bytes(content)
+    (work / "ml-tiny.zip.etag").write_text('"one"')
+
+
+def test_a_whole_download_is_not_downloaded_again(publisher: Publisher, tmp_path: Path) -> None:
+    leave_part(tmp_path, publisher.files["ml-tiny.zip"])
+    fetch(publisher, tmp_path)
+    assert zip_requests(publisher) == [f"bytes={len(publisher.files['ml-tiny.zip'])}-"]
+    assert publisher.starts == []
+
+
+def test_a_part_longer_than_the_file_starts_anew(publisher: Publisher, tmp_path: Path) -> None:
+    leave_part(tmp_path, publisher.files["ml-tiny.zip"] + b"more")
+    fetch(publisher, tmp_path)
+    assert publisher.starts == [0]
+
+
+def test_what_a_killed_process_unpacked_is_deleted(publisher: Publisher, tmp_path: Path) -> None:
+    stale = tmp_path / ".fetching" / "ml-tiny-abc123" / "ml-tiny"
+    stale.mkdir(parents=True)
+    (stale / "movies.csv").write_text("half")
+    fetch(publisher, tmp_path)
+    assert [path.name for path in (tmp_path / ".fetching").iterdir()] == ["lock"]
+
+
+def test_what_another_process_fetched_before_the_lock_is_kept(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched_meanwhile(file: object, flags: int) -> None:
+        folder = tmp_path / "ml-tiny"
+        folder.mkdir()
+        for name, text in FILES.items():
+            (folder / name).write_text(text)
+
+    monkeypatch.setattr("matinee_platform.data_fetch.fcntl.flock", fetched_meanwhile)
+    assert fetch(publisher, tmp_path) == tmp_path / "ml-tiny"
+    assert publisher.requests == []
 
 
 def test_a_missing_file_fails_at_once(publisher: Publisher, tmp_path: Path) -> None:
