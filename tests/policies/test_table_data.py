@@ -88,6 +88,9 @@ def test_harmless_differences(tmp_path: Path, text: str) -> None:
     assert_small(load(write(tmp_path / "t.csv", text)))
 
 
+AT = (1000000200, 1000000000, 1000000100)
+
+
 def small_table(**columns: Any) -> pa.Table:
     table = {
         "who": pa.array(["zoe", "amy", "amy"]),
@@ -106,6 +109,7 @@ def small_table(**columns: Any) -> pa.Table:
         {"at": [datetime.fromtimestamp(1000000000 + k, tz=UTC) for k in (200, 0, 100)]},
         {"at": pa.array([1000000200, 1000000000, 1000000100], pa.timestamp("s"))},
         {"at": [1000000200.9, 1000000000.0, 1000000100.2]},
+        {"at": pa.array([k * 10**9 + 987_654_321 for k in AT], pa.timestamp("ns", "UTC"))},
     ],
 )
 def test_parquet_of_many_types(tmp_path: Path, columns: dict[str, Any]) -> None:
@@ -308,6 +312,9 @@ def test_the_line_is_found_in_a_long_file(tmp_path: Path) -> None:
         ({"who": [1.0, 2.0, 3.0]}, "column who must hold ids: whole numbers or texts"),
         ({"who": ["a", None, "b"]}, "row 2: who must not be missing"),
         ({"at": ["x", "y", "z"]}, "column at must hold times"),
+        ({"at": pa.array([0, -1, 0], pa.timestamp("ns"))}, "row 2: at must be a time from 1970"),
+        ({"at": pa.array([0, 2**62, 0], pa.timestamp("ms"))}, "row 2: at must be a time from 1970"),
+        ({"stars": [1, 2**53 + 1, 2]}, "stars must be within -2^53 and 2^53, got 9007199254740993"),
         ({"who": ["amy", "amy", "amy"]}, "row 3: (who, what) must be unique, row 1 already has it"),
     ],
 )
@@ -316,6 +323,19 @@ def test_bad_parquet_is_refused_with_its_row(
 ) -> None:
     parquet.write_table(small_table(**columns), tmp_path / "t.parquet")
     assert complaint in refusal(tmp_path / "t.parquet")
+
+
+def test_what_arrow_cannot_cast_names_file_and_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(column: pa.ChunkedArray, kind: pa.DataType) -> None:
+        raise pa.ArrowInvalid("it would overflow\nmore")
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(small_table(), path)
+    monkeypatch.setattr("matinee_policies.datasets.table_columns.pc.cast", refuse)
+    expected = f"{path}: column who must be readable as string (it would overflow), got 'string'"
+    assert refusal(path) == expected
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ LATEST = 4_102_444_800
 SECONDS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 """Ticks of a second by the unit of time."""
 
+_TICKS = {**SECONDS, "ns": 1_000_000_000}
+_LARGEST_EXACT = 2**53
+
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _NUMBER = re.compile(r"[-+]?[0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -71,8 +74,7 @@ def id_column(parts: Parts, name: str) -> IdColumn:
     for file, column in parts:
         _check_id_type(file, name, column.type)
         _refuse_nulls(file, name, column)
-    texts = [pc.cast(c, pa.string()) if not _is_text(c.type) else c for _, c in parts]
-    encoded = [pc.dictionary_encode(pc.cast(c, pa.string())) for c in texts]
+    encoded = [pc.dictionary_encode(_cast(file, name, c, pa.string())) for file, c in parts]
     whole = pa.chunked_array([chunk for column in encoded for chunk in column.chunks])
     flat = whole.unify_dictionaries().combine_chunks()
     flat = flat if isinstance(flat, pa.DictionaryArray) else flat.chunk(0)
@@ -97,7 +99,8 @@ def number_column(parts: Parts, name: str) -> FloatArray:
     """Finite numbers, `float64 [n]`.
 
     Raises:
-        DataError: a null, NaN, infinity, or a column that is not of numbers.
+        DataError: a null, NaN, infinity, a whole number beyond 2^53, which `float64` would round,
+            or a column that is not of numbers.
     """
     columns: list[FloatArray] = []
     for file, column in parts:
@@ -105,7 +108,11 @@ def number_column(parts: Parts, name: str) -> FloatArray:
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or _is_decimal(kind)):
             raise DataError(file.path, rule=f"column {name} must hold numbers", value=str(kind))
         _refuse_nulls(file, name, column)
-        numbers = pc.cast(column, pa.float64()).to_numpy()
+        if pa.types.is_integer(kind):
+            raw = column.to_numpy()
+            exact = (raw <= _LARGEST_EXACT) & (raw >= -_LARGEST_EXACT)
+            _refuse(file, exact, raw, rule=f"{name} must be within -2^53 and 2^53")
+        numbers = _cast(file, name, column, pa.float64()).to_numpy()
         _refuse(file, np.isfinite(numbers), numbers, rule=f"{name} must be a finite number")
         columns.append(numbers)
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
@@ -127,8 +134,10 @@ def time_column(parts: Parts, name: str, *, unit: str = "s") -> Int64Array:
         kind = column.type
         _refuse_nulls(file, name, column)
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            ticks = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64()).to_numpy()
-            seconds = ticks // SECONDS["us"]
+            if pa.types.is_date(kind):
+                column = _cast(file, name, column, pa.timestamp("ms"))
+            ticks = _cast(file, name, column, pa.int64()).to_numpy()
+            seconds = ticks // _TICKS[column.type.unit]
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
             raw = column.to_numpy()
             good: BoolArray = np.isfinite(raw) & (raw >= 0) & (raw <= LATEST * SECONDS[unit])
@@ -189,6 +198,16 @@ def _refuse_nulls(file: TableFile, name: str, column: pa.ChunkedArray) -> None:
     if column.null_count:
         row = int(np.argmax(pc.is_null(column).to_numpy()))
         raise file.error(row, rule=f"{name} must not be missing", value="null")
+
+
+def _cast(
+    file: TableFile, name: str, column: pa.ChunkedArray, kind: pa.DataType
+) -> pa.ChunkedArray:
+    try:
+        return pc.cast(column, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        rule = f"column {name} must be readable as {kind} ({str(error).splitlines()[0][:120]})"
+        raise DataError(file.path, rule=rule, value=str(column.type)) from None
 
 
 def _refuse(file: TableFile, good: AnyArray, values: AnyArray, *, rule: str) -> None:
