@@ -1,7 +1,10 @@
 """What a run ran on: versions that its determinism is stated for."""
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+
+from matinee_policies.plugins import module_digests
 
 _PACKAGES = (
     "matinee",
@@ -16,12 +19,21 @@ _PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, the machine type and the packages that numbers pass through."""
+def versions(modules: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of Python, the machine type and the packages that numbers pass through.
+
+    Args:
+        modules: names of the config, of which each `module:Class` adds the SHA-256 of its module's
+            file as `module NAME`.
+
+    Raises:
+        ConfigError: if such a class is not there.
+    """
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "absent"
-    return found
+    digests = module_digests(modules)
+    return found | {f"module {name}": digest for name, digest in digests.items()}

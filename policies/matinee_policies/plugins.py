@@ -4,17 +4,18 @@ Nothing is imported but what a config names, and naming a module runs its code: 
 people you trust. Modules are found among the installed packages first, then in the current folder.
 """
 
+import hashlib
 import importlib
 import inspect
 import re
 import sys
-import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from matinee_policies.config import Config
 from matinee_policies.errors import ConfigError, MatineeError, SnapshotError
+from matinee_policies.plugin_guard import guard, told
 from matinee_policies.policy import Policy
 from matinee_policies.snapshot import Snapshot
 
@@ -54,6 +55,34 @@ def load_class(name: str) -> type[Any]:
     return found
 
 
+def module_digests(names: Iterable[str]) -> dict[str, str]:
+    """What the user's own code was: a digest of the file of each module that a config names.
+
+    Modules that those import in turn are not followed.
+
+    Args:
+        names: kinds and objects of a config; those that are not `module:Class` are passed over.
+
+    Returns:
+        SHA-256, 64 hex digits, by the module's name, in alphabetical order.
+
+    Raises:
+        ConfigError: if a class is not there, or its module has no file that can be read.
+    """
+    digests = {}
+    for name in sorted({name for name in names if is_plugin(name)}):
+        load_class(name)
+        module = name.partition(":")[0]
+        file = getattr(sys.modules[module], "__file__", None)
+        if file is None:
+            raise ConfigError(f"{name}: module {module} must be read from a file, got none")
+        try:
+            digests[module] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConfigError(f"{name}: {file} cannot be read: {error.strerror}") from None
+    return digests
+
+
 def policy_class(name: str) -> type[Policy]:
     """The policy class that a config names; see `build_custom_policy` for what it must have.
 
@@ -77,7 +106,8 @@ def build_custom_policy(name: str, config: Mapping[str, Any], *, dimension: int)
     """A new policy of the user's own class.
 
     The class follows `Policy` and has a class attribute `config_type`, a subclass of `Config`. It
-    is called as `Class(config)`, or `Class(config, dimension=...)` if it takes a `dimension`.
+    is called as `Class(config)`, or `Class(config, dimension=...)` if it takes a `dimension`. What
+    it does later is guarded, see `plugin_guard.guard`.
 
     Args:
         name: `module:Class`.
@@ -91,14 +121,12 @@ def build_custom_policy(name: str, config: Mapping[str, Any], *, dimension: int)
     try:
         settings = found.config_type.from_json(config)
         takes_dimension = "dimension" in inspect.signature(found).parameters
-        policy: Policy = (
-            found(settings, dimension=dimension) if takes_dimension else found(settings)
-        )
+        policy = found(settings, dimension=dimension) if takes_dimension else found(settings)
+        return guard(policy, name)
     except MatineeError:
         raise
     except Exception as error:
         raise ConfigError(f"policy {name} cannot be built: {told(error)}") from error
-    return policy
 
 
 def restore_custom_policy(name: str, snapshot: Snapshot) -> Policy:
@@ -114,18 +142,11 @@ def restore_custom_policy(name: str, snapshot: Snapshot) -> Policy:
     """
     found = policy_class(name)
     try:
-        return found.from_snapshot(snapshot)
+        return guard(found.from_snapshot(snapshot), name)
     except MatineeError:
         raise
     except Exception as error:
         raise SnapshotError(f"policy {name} cannot be restored: {told(error)}") from error
-
-
-def told(error: Exception) -> str:
-    """An error of the user's own code in one line, with the place it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
 
 
 def _import(module: str, name: str) -> Any:

@@ -1,15 +1,21 @@
 """Classes that a config names: found or refused by name, checked against the contract."""
 
+import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from matinee_policies.errors import ConfigError, SnapshotError
-from matinee_policies.plugins import is_plugin, load_class
+from matinee_policies.arrays import AnyArray
+from matinee_policies.errors import ConfigError, ContextError, SnapshotError
+from matinee_policies.plugins import is_plugin, load_class, module_digests
 from matinee_policies.policy_check import check_policy
 from matinee_policies.registry import build_policy, restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.testing_data import example_contexts, example_keys, example_outcomes
 
 BROKEN = """
 import numpy as np
@@ -60,6 +66,38 @@ class DrawsFromAnotherLaw(Good):
 class Fails(Good):
     def decide(self, contexts, *, slots, keys):
         raise KeyError("novelty")
+
+
+class FailsLater(Good):
+    def propensities(self, contexts, slates):
+        return {}["law"]
+
+    def learn(self, outcomes):
+        raise ZeroDivisionError("no rows")
+
+    def snapshot(self):
+        raise AttributeError("no state")
+
+
+class GivesNone(Good):
+    decide = propensities = lambda self, *_, **__: None
+    snapshot = lambda self: {}
+
+
+class Alters(Good):
+    config_type = EpsilonGreedyConfig
+    change = staticmethod(lambda positions, items, law: None)
+
+    def decide(self, contexts, *, slots, keys):
+        drawn = super().decide(contexts, slots=slots, keys=keys)
+        given = self.change(drawn.positions, drawn.items, drawn.propensities)
+        return SlateBatch(*given) if given else drawn
+
+
+class NamesItself(Good):
+    @classmethod
+    def from_snapshot(cls, snapshot):
+        return NamesItself(EpsilonGreedyConfig(), dimension=4)
 
 
 class NoConfig(EpsilonGreedy):
@@ -131,6 +169,21 @@ def test_a_module_is_imported_only_when_named() -> None:
     assert "my_policies" in sys.modules
 
 
+def test_a_change_of_a_module_changes_its_digest(tmp_path: Path) -> None:
+    names = ["lin_ucb", "my_policies:Good", "my_policies:Fails"]
+    first = module_digests(names)
+    assert first == {"my_policies": hashlib.sha256(BROKEN.encode()).hexdigest()}
+    with (tmp_path / "my_policies.py").open("a", encoding="utf-8") as file:
+        file.write("# changed")
+    changed = hashlib.sha256(f"{BROKEN}# changed".encode()).hexdigest()
+    assert module_digests(names) == {"my_policies": changed}
+    (tmp_path / "my_policies.py").unlink()
+    with pytest.raises(ConfigError, match=r"my_policies\.py cannot be read: No such file"):
+        module_digests(names)
+    with pytest.raises(ConfigError, match="no class 'Godo'"):
+        module_digests(["my_policies:Godo"])
+
+
 def test_a_snapshot_is_restored_by_the_name_in_the_config_alone() -> None:
     policy = build_policy("my_policies:Good", {"epsilon": 0.3}, dimension=4)
     restored = restore_policy(policy.snapshot(), kind="my_policies:Good")
@@ -167,4 +220,90 @@ def test_the_broken_rule_is_named(name: str, broken: str | None) -> None:
         assert failed[broken]
         assert all(len(reason) <= 300 for reason in failed.values())
     if name == "Fails":
-        assert failed["slates hold distinct candidates"] == "KeyError: 'novelty'"
+        reason = failed["slates hold distinct candidates"]
+        assert "my_policies:Fails: decide failed: KeyError: 'novelty' (my_policies.py" in reason
+
+
+def set_place(array: AnyArray, value: float) -> None:
+    array[1, 2] = value
+
+
+def set_padding(array: AnyArray, value: float) -> None:
+    array[0, -1] = value
+
+
+def test_a_failure_of_an_own_policy_names_class_method_and_cause() -> None:
+    contexts = example_contexts(5, decisions=3, candidates=6, dimension=4)
+    slates = np.tile(np.arange(2, dtype=np.int32), (3, 1))
+    policy = build_policy("my_policies:FailsLater", {}, dimension=4)
+    calls: dict[str, Callable[[], object]] = {
+        "propensities failed: KeyError: 'law'": lambda: policy.propensities(contexts, slates),
+        "learn failed: ZeroDivisionError: no rows": lambda: policy.learn(
+            example_outcomes(1, slates=5, dimension=4)
+        ),
+        "snapshot failed: AttributeError: no state": policy.snapshot,
+    }
+    for message, call in calls.items():
+        told = rf"^my_policies:FailsLater: {message} \(my_policies.py, line \d+\)$"
+        with pytest.raises(ConfigError, match=told):
+            call()
+
+
+def test_an_error_of_ours_keeps_its_class_and_gets_a_name() -> None:
+    policy = build_policy("my_policies:Good", {}, dimension=4)
+    contexts = example_contexts(5, decisions=3, candidates=6, dimension=4)
+    with pytest.raises(ContextError, match=r"^my_policies:Good: decide: slots must be"):
+        policy.decide(contexts, slots=0, keys=example_keys(3))
+
+
+def test_a_restored_policy_is_guarded_too() -> None:
+    policy = build_policy("my_policies:NamesItself", {}, dimension=4)
+    restored = restore_policy(policy.snapshot(), kind="my_policies:NamesItself")
+    contexts = example_contexts(5, decisions=3, candidates=6, dimension=3)
+    with pytest.raises(ContextError, match=r"^my_policies:NamesItself: decide: "):
+        restored.decide(contexts, slots=2, keys=example_keys(3))
+
+
+def test_results_of_another_type_are_refused() -> None:
+    policy = build_policy("my_policies:GivesNone", {}, dimension=4)
+    contexts = example_contexts(5, decisions=3, candidates=6, dimension=4)
+    with pytest.raises(ConfigError, match="GivesNone: decide: must give a SlateBatch, got NoneTy"):
+        policy.decide(contexts, slots=2, keys=example_keys(3))
+    with pytest.raises(ConfigError, match="propensities: propensities must be an array, got None"):
+        policy.propensities(contexts, np.zeros((3, 2), dtype=np.int32))
+    with pytest.raises(ConfigError, match="GivesNone: snapshot: must give a Snapshot, got dict"):
+        policy.snapshot()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p, i, law: set_place(law, np.nan), r"propensities must be in \(0, 1\].*decision 1"),
+        (lambda p, i, law: set_place(law, 0.0), r"propensities must be in \(0, 1\].*decision 1"),
+        (lambda p, i, law: set_place(law, 1.5), r"propensities must be in \(0, 1\].*decision 1"),
+        (lambda p, i, law: set_padding(law, 0.5), "and 1 at padding, got .* for decision 0"),
+        (lambda p, i, law: set_place(p, 99), r"positions must be those of candidates.* 99"),
+        (lambda p, i, law: set_place(p, -2), r"positions must be those of candidates.* -2"),
+        (lambda p, i, law: set_padding(p, 0), "positions must be those of candidates, then -1"),
+        (lambda p, i, law: set_place(p, p[1, 0]), "positions must be distinct, got .* decision 1"),
+        (lambda p, i, law: set_place(i, i[1, 0]), "items must be those at the positions"),
+        (
+            lambda p, i, law: (p, i, law[:, 0]),
+            r"propensities must be float64 \(5, 6\), got .*\(5,\)",
+        ),
+        (
+            lambda p, i, law: (p[:, :2], i, law),
+            r"positions must be int32 \(5, 6\), got int32 \(5, 2\)",
+        ),
+        (lambda p, i, law: (p, i.astype(float), law), r"items must be int32 .* got float64"),
+        (lambda p, i, law: (p.tolist(), i, law), "positions must be an array, got list"),
+    ],
+)
+def test_slates_that_break_a_rule_are_refused(change: Any, message: str) -> None:
+    policy: Any = build_policy("my_policies:Alters", {"epsilon": 0.5}, dimension=4)
+    contexts = example_contexts(5, decisions=5, candidates=8, dimension=4)
+    contexts.candidates[0, 4:] = -1
+    policy.decide(contexts, slots=6, keys=example_keys(5))
+    policy.change = change
+    with pytest.raises(ConfigError, match=f"^my_policies:Alters: decide: .*{message}"):
+        policy.decide(contexts, slots=6, keys=example_keys(5))

@@ -28,7 +28,8 @@ from matinee_policies.candidates.source_data import SourceData
 from matinee_policies.catalogue import Catalogue
 from matinee_policies.errors import ConfigError, MatineeError
 from matinee_policies.interactions import Interactions
-from matinee_policies.plugins import load_class, told
+from matinee_policies.plugin_guard import told
+from matinee_policies.plugins import load_class
 from matinee_policies.records import PAD
 
 KIND = "custom"
