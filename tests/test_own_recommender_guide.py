@@ -42,6 +42,14 @@ def test_the_guide_runs_as_written(tmp_path: Path) -> None:
     assert "newest: ok" in output["matinee verify runs/own"]
 
 
+def test_the_guide_names_every_command_that_imports_the_users_code() -> None:
+    """Those whose modules build or restore policies, or fit sources, by name."""
+    text = (ROOT / "docs" / "your_own_recommender.md").read_text("utf-8")
+    trust = " ".join(text.partition("## Trust")[2].split())
+    commands = ("simulate", "tradeoff", "policy check", "candidates evaluate", "verify", "report")
+    assert [name for name in commands if f"`{name}`" not in trust] == []
+
+
 def environment() -> dict[str, str]:
     """Ours without real data, and with `matinee` and `python` of this interpreter first."""
     own = {key: value for key, value in os.environ.items() if key != "MATINEE_DATA"}
