@@ -45,7 +45,7 @@ lint: $(STAMP)
 	@status=0; for check in 'ruff check' 'ruff format --check' mypy 'lint-imports --no-logo'; do \
 	$(BIN)/$$check || status=1; done; exit $$status
 
-# Twelve arms, 90 days, four seeds of the same 3,000 users each; resumes where it was stopped.
+# Thirteen arms, 90 days, four seeds of the same 3,000 users each; resumes where it was stopped.
 tradeoff: $(STAMP)
 	@$(BIN)/matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff --results docs/results.md
 

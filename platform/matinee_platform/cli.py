@@ -5,7 +5,6 @@ Tables go to people, `--json` to machines, progress to standard error. Exit stat
 """
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -53,6 +52,9 @@ def main() -> None:
         app()
     except MatineeError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -139,7 +141,7 @@ def simulate(
     Example: matinee simulate --config examples/demo.yaml --out runs/demo --set users=2000
     """
     # Imported here, so that --help and usage errors answer at once.
-    from matinee_platform.offline.run import run_experiment
+    from matinee_platform.offline.run import default_workers, run_experiment
     from matinee_platform.report.progress import ProgressLine
     from matinee_platform.settings import load_settings
 
@@ -158,7 +160,7 @@ def simulate(
         results = run_experiment(
             settings,
             out,
-            workers=workers if workers is not None else os.cpu_count() or 1,
+            workers=workers if workers is not None else default_workers(),
             overwrite=overwrite,
             resume=resume,
             metrics_port=metrics_port,
@@ -179,18 +181,15 @@ def show(run: RunFolder, as_json: AsJson = False) -> None:
 @app.command()
 def verify(run: RunFolder, as_json: AsJson = False) -> None:
     """Re-score every logged slot from the snapshots on disk: each ratio must be exactly 1."""
-    from matinee_platform.offline.results import read_results
-    from matinee_platform.serving_model import load_serving_model
-    from matinee_platform.verify import check_arm
+    from matinee_platform.verify import check_run
 
-    arms = list(read_results(run)["arms"])
-    model = load_serving_model(run / "model")
-    checks = [check_arm(run, arm, model) for arm in arms]
+    checks = check_run(run)
     if as_json:
         print(json.dumps([{**asdict(check), "passed": check.passed} for check in checks], indent=2))
     else:
         for check in checks:
             word = "ok" if check.passed else "FAILED"
+            word += "" if check.complete else ", not the log that the results speak of"
             print(
                 f"{check.arm}: {word}: {check.slots:,} slots re-scored by {check.snapshots} "
                 f"snapshots, {check.unequal:,} with a ratio other than 1 "

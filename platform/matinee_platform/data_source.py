@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from matinee_platform.data_settings import DataSettings, name_the_columns, parse_data
 from matinee_platform.known_data import KNOWN_DATA, data_home, is_present
@@ -37,9 +38,22 @@ def open_data(data: DataSettings | None) -> Dataset:
         )
     path = resolved(data.path)
     if path.is_file():
-        columns = ", ".join(open_tables(path)[0].names)
-        raise DataError(path, rule=f"{name_the_columns()}; there are {columns[:400]}")
+        table = open_tables(path)[0]
+        raise DataError(path, rule=f"{name_the_columns()}; there are {table.shown_names()}")
     return open_dataset(path)
+
+
+def data_identity(data: DataSettings | None) -> dict[str, Any]:
+    """What tells the data of a run from others: where they are, and the size of each file."""
+    named = os.environ.get(VARIABLE) if data is None else data.path
+    if not named:
+        return {"path": None}
+    path = resolved(named)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {
+        "path": str(path.resolve()),
+        "files": {file.name: file.stat().st_size for file in files if file.is_file()},
+    }
 
 
 _DEFAULTS = DataSettings.model_fields

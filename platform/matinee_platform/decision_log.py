@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from matinee_platform.log_schema import (
     DecisionRows,
     RewardRows,
+    column_values,
     decision_table,
     feature_table,
     reward_table,
@@ -151,6 +152,28 @@ class DecisionLog:
             part.close()
         self._parts = {}
         self.content_hash = self._day.chained(self.content_hash)
+
+
+def rehash(run: Path, arm: str, *, days: int) -> tuple[int, str]:
+    """Decisions and content hash of one arm's log, computed anew from its parts.
+
+    Args:
+        run: folder of the run.
+        arm: name of the arm.
+        days: length of the run.
+
+    Raises:
+        DataError: if a part cannot be read.
+    """
+    digest, decisions = "", 0
+    for day in range(days):
+        today = DayHash()
+        for kind in ("decisions", "rewards"):
+            for table in read_parts(run, kind, arm, day=day):
+                today.update({f"{kind}.{name}": v for name, v in column_values(table).items()})
+                decisions += table.num_rows if kind == "decisions" else 0
+        digest = today.chained(digest)
+    return decisions, digest
 
 
 def _columns(kind: str, rows: DecisionRows | RewardRows) -> dict[str, AnyArray]:

@@ -12,6 +12,7 @@ from matinee_platform.decision_keys import decision_keys
 from matinee_platform.log_schema import SERVED_BY_POLICY, DecisionRows, pack_state
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, UInt64Array
 from matinee_policies.features import (
+    FEATURE_VERSION,
     ItemFeatures,
     UnitStateBatch,
     compute_features,
@@ -33,6 +34,7 @@ class Decisions:
         contexts: what the policy saw.
         slates: what it chose.
         snapshot: version of the policy that chose.
+        catalogue_version: of the item features, first 16 hex digits as a number.
         shown: features of the items shown, `float32 [n, L, d]`.
     """
 
@@ -40,6 +42,7 @@ class Decisions:
     contexts: ContextBatch
     slates: SlateBatch
     snapshot: int
+    catalogue_version: int
     shown: Float32Array
 
     def sampled(self) -> IndexArray:
@@ -61,6 +64,7 @@ class Engine:
         self.policy = policy
         self.snapshot = 0
         self._items = items
+        self._catalogue_version = catalogue_number(items)
         self._slots = slots
         self._secret = secret
 
@@ -84,7 +88,7 @@ class Engine:
             contexts, slots=self._slots, keys=decision_keys(self._secret, ids)
         )
         shown = shown_features(contexts.features, slates.positions)
-        return Decisions(ids, contexts, slates, self.snapshot, shown)
+        return Decisions(ids, contexts, slates, self.snapshot, self._catalogue_version, shown)
 
 
 def build_contexts(
@@ -97,6 +101,11 @@ def build_contexts(
         scores=scores,
         embeddings=items.embeddings,
     )
+
+
+def catalogue_number(items: ItemFeatures) -> int:
+    """The version of the item features as the number that the log holds."""
+    return int(items.version, 16)
 
 
 def log_rows(
@@ -129,6 +138,8 @@ def log_rows(
         page=np.full(n, page, dtype=np.int16),
         decided_at=np.full(n, decided_at, dtype=np.int64),
         snapshot=np.full(n, decisions.snapshot, dtype=np.int32),
+        feature_version=np.full(n, FEATURE_VERSION, dtype=np.int16),
+        catalogue_version=np.full(n, decisions.catalogue_version, dtype=np.uint64),
         served_by=np.full(n, SERVED_BY_POLICY, dtype=np.int8),
         last_watched=state.last_watched,
         unit_state=pack_state(state),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from matinee_policies.arrays import (
     AnyArray,
@@ -41,6 +42,8 @@ class DecisionRows:
         page: page within the session, from 0, `int16 [n]`.
         decided_at: UTC, milliseconds since 1970, `int64 [n]`.
         snapshot: version of the policy that chose, `int32 [n]`.
+        feature_version: of the feature function, `int16 [n]`.
+        catalogue_version: of the item features, first 16 hex digits as a number, `uint64 [n]`.
         served_by: `SERVED_BY_POLICY`, `int8 [n]`.
         last_watched: catalogue row, -1 for none, `int32 [n]`.
         unit_state: state as seen (`pack_state`), `float32 [n, S]`.
@@ -57,6 +60,8 @@ class DecisionRows:
     page: AnyArray
     decided_at: AnyArray
     snapshot: IndexArray
+    feature_version: AnyArray
+    catalogue_version: UInt64Array
     served_by: AnyArray
     last_watched: IndexArray
     unit_state: Float32Array
@@ -112,7 +117,11 @@ def unpack_state(unit_state: Float32Array, last_watched: IndexArray) -> UnitStat
     )
 
 
-_SERVED_BY = pa.array(["policy", "fallback"])
+_WORDS = {
+    "served_by": pa.array(["policy", "fallback"]),
+    "component": pa.array(list(COMPONENTS)),
+}
+"""The words of dictionary columns, in the order of their codes."""
 
 
 def decision_table(rows: DecisionRows) -> pa.Table:
@@ -126,7 +135,11 @@ def decision_table(rows: DecisionRows) -> pa.Table:
             "page": rows.page,
             "decided_at": pa.array(rows.decided_at).cast(pa.timestamp("ms", tz="UTC")),
             "snapshot": rows.snapshot,
-            "served_by": pa.DictionaryArray.from_arrays(pa.array(rows.served_by), _SERVED_BY),
+            "feature_version": rows.feature_version,
+            "catalogue_version": rows.catalogue_version,
+            "served_by": pa.DictionaryArray.from_arrays(
+                pa.array(rows.served_by), _WORDS["served_by"]
+            ),
             "last_watched": rows.last_watched,
             "unit_state": _fixed(rows.unit_state),
             "candidates": _fixed(rows.candidates),
@@ -143,7 +156,7 @@ def reward_table(rows: RewardRows) -> pa.Table:
         {
             "decision_id": rows.decision_id,
             "component": pa.DictionaryArray.from_arrays(
-                pa.array(rows.component), pa.array(list(COMPONENTS))
+                pa.array(rows.component), _WORDS["component"]
             ),
             "slot": rows.slot,
             "value": rows.value,
@@ -156,6 +169,23 @@ def feature_table(decision_ids: UInt64Array, features: Float32Array) -> pa.Table
     """Arrow table of full features `[n, K, d]`, flattened to `K d` values a row."""
     flat = features.reshape(decision_ids.size, -1)
     return pa.table({"decision_id": decision_ids, "features": _fixed(flat)})
+
+
+def column_values(table: pa.Table) -> dict[str, AnyArray]:
+    """The columns of a log table as the arrays they were written from."""
+    return {name: _values(name, table[name].combine_chunks()) for name in table.column_names}
+
+
+def _values(name: str, column: pa.Array) -> AnyArray:
+    if pa.types.is_fixed_size_list(column.type):
+        return matrix(column)
+    if name in _WORDS:
+        # A file keeps the words, not the codes that they had.
+        column = pc.index_in(column.cast(pa.string()), value_set=_WORDS[name]).cast(pa.int8())
+    elif pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    values: AnyArray = column.to_numpy(zero_copy_only=False)
+    return values
 
 
 def matrix(column: pa.ChunkedArray | pa.Array) -> AnyArray:

@@ -215,6 +215,12 @@ class ExperimentSettings(_Settings):
             )
         return self
 
+    def user_classes(self) -> list[str]:
+        """The `module:Class` names of the user's own that the settings name."""
+        kinds = [arm.policy["kind"] for arm in self.arms]
+        objects = [source.object for source in self.sources.values()]
+        return sorted({name for name in [*kinds, *objects] if name and ":" in name})
+
     def arm(self, name: str) -> ArmSettings:
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
@@ -300,6 +306,9 @@ def _parse_yaml(text: str, origin: str) -> Any:
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "not valid YAML"
         raise ConfigError(f"{origin}{where}: {problem}") from None
+    except ValueError as error:
+        # A value that looks like a date and is none.
+        raise ConfigError(f"{origin}: {error}") from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -318,9 +327,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _step(place: Any, part: str, key: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, part, key)]
-    child = place.setdefault(part, {})
+    at: Any = _index(place, part, key) if isinstance(place, list) else part
+    child = place[at] if isinstance(place, list) else place.setdefault(part, {})
     if not isinstance(child, dict | list):
         raise ConfigError(f"--set {key}: {part!r} is a plain value and has nothing below it")
     return child

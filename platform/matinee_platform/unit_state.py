@@ -98,7 +98,8 @@ class UnitStates:
         last = self.last_visit[units]
         days = np.where(last == NEVER, NEVER, day - last).astype(np.float32)
         self.days_since[units] = days
-        elapsed = np.maximum(days, 0.0).astype(np.float64)
+        # Before the first visit, what is known is as of the start of the run.
+        elapsed = np.where(last == NEVER, day, days).astype(np.float64)
         history = np.exp2(-elapsed / HISTORY_HALF_LIFE).astype(np.float32)
         exposure = np.exp2(-elapsed / EXPOSURE_HALF_LIFE).astype(np.float32)
         self.genre_history[units] *= history[:, None]
@@ -138,7 +139,10 @@ class UnitStates:
         mark_seen(self.seen, clicked_units, clicked_items)
 
     def observe_ratings(self, units: IndexArray, items: IndexArray, stars: Float32Array) -> None:
-        """Fold ratings, or plays expressed in stars, into the units' taste statistics."""
+        """Fold ratings, or plays expressed in stars, into the units' taste statistics.
+
+        A rating of a played item is a second observation of it, and counts as such.
+        """
         self._fold_in.add(units, items, stars)
         self._changed[units] = True
 

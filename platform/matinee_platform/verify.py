@@ -8,15 +8,20 @@ pass for a policy that never learned.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from matinee_platform.decision_log import read_parts
+from matinee_platform.decision_log import read_parts, rehash
+from matinee_platform.engine import catalogue_number
+from matinee_platform.json_file import read_json
 from matinee_platform.log_schema import matrix
 from matinee_platform.logged_contexts import context_rows, logged_contexts, slate_positions
-from matinee_platform.serving_model import ServingModel
+from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.errors import DataError
+from matinee_policies.features import FEATURE_VERSION
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.registry import restore_policy
@@ -29,6 +34,9 @@ class ArmCheck:
 
     Attributes:
         arm: name.
+        decisions: rows of the log.
+        complete: whether the log is the one that the results speak of: as many decisions, the same
+            content hash, and the versions of features and catalogue that are here.
         slots: logged slots re-scored.
         unequal: slots whose ratio of propensities is not exactly 1.
         neighbour_unequal: slots that differ under the next snapshot, or the one before the last.
@@ -38,6 +46,8 @@ class ArmCheck:
     """
 
     arm: str
+    decisions: int = 0
+    complete: bool = False
     slots: int = 0
     unequal: int = 0
     neighbour_unequal: int = 0
@@ -49,7 +59,8 @@ class ArmCheck:
     def passed(self) -> bool:
         """Whether every ratio is 1, and a neighbouring snapshot, if there is one, differs."""
         told_apart = self.snapshots < 2 or self.neighbour_unequal > 0
-        return self.unequal == 0 and self.features_unequal == 0 and told_apart
+        equal = self.unequal == 0 and self.features_unequal == 0
+        return self.complete and equal and told_apart
 
 
 class _Snapshots:
@@ -70,6 +81,35 @@ class _Snapshots:
         return self._policies[version]
 
 
+def check_run(run: Path) -> list[ArmCheck]:
+    """Check every arm of a finished run, from its folder alone.
+
+    Raises:
+        MatineeError: if the folder holds no finished run, or a file of it is damaged.
+    """
+    runs = _arm_runs(run)
+    days = int(read_json(run / "settings.json")["days"])
+    model = load_serving_model(run / "model")
+    checks = []
+    for arm, wanted in runs.items():
+        check = check_arm(run, arm, model)
+        check.decisions, digest = rehash(run, arm, days=days)
+        check.complete &= (check.decisions, digest) == (wanted["pages"], wanted["log_hash"])
+        checks.append(check)
+    return checks
+
+
+def _arm_runs(run: Path) -> dict[str, dict[str, Any]]:
+    path = run / "results.json"
+    if not path.is_file():
+        raise DataError(path, rule="must exist; the folder holds no finished run")
+    results = read_json(path)
+    try:
+        return {str(arm): dict(wanted) for arm, wanted in results["arm_runs"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataError(path, rule="must hold the log hash of each arm") from None
+
+
 def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
     """Re-score the whole log of one arm.
 
@@ -81,12 +121,13 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
     Raises:
         DataError: if the log cannot be read or names candidates it does not hold.
     """
-    check = ArmCheck(arm)
+    check = ArmCheck(arm, complete=True)
     snapshots = _Snapshots(run / "snapshots" / arm, _kind_in_settings(run, arm))
     versions: set[int] = set()
     sample = _feature_sample(run, arm)
     for table in read_parts(run, "decisions", arm):
         contexts = logged_contexts(table, model.items)
+        check.complete &= _same_versions(table, model)
         slates, logged = matrix(table["slate"]), matrix(table["propensities"])
         positions = slate_positions(contexts.candidates, slates, run / "decisions" / arm)
         version_of_row = table["snapshot"].to_numpy()
@@ -118,6 +159,13 @@ def _kind_in_settings(run: Path, arm: str) -> str | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(path, rule=f"must hold the settings of the run ({error!r})") from None
     return kinds.get(arm)
+
+
+def _same_versions(table: pa.Table, model: ServingModel) -> bool:
+    features = table["feature_version"].to_numpy()
+    catalogue = table["catalogue_version"].to_numpy()
+    wanted = catalogue_number(model.items)
+    return bool((features == FEATURE_VERSION).all() and (catalogue == wanted).all())
 
 
 def _unequal(

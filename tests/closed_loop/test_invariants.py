@@ -31,6 +31,8 @@ def test_every_logged_slot_rescores_to_ratio_one_in_a_fresh_process(tiny_run: Pa
     assert set(checks) == {"popularity", "mf_order", "mf_explored", "epsilon_greedy", "lin_ucb"}
     for check in checks.values():
         assert check["slots"] > 500
+        assert check["complete"]
+        assert check["decisions"] > 100
         assert check["unequal"] == 0
         assert check["features_unequal"] == 0
     assert sum(check["features_compared"] for check in checks.values()) > 0
@@ -55,6 +57,18 @@ def test_verify_finds_one_changed_propensity(tiny_run: Path, tmp_path: Path) -> 
     assert done.returncode == 1
     checks = {check["arm"]: check for check in json.loads(done.stdout)}
     assert checks["lin_ucb"]["unequal"] == 1
+
+
+@pytest.mark.parametrize("kind", ["decisions", "rewards"])
+def test_verify_misses_no_part_of_the_log(tiny_run: Path, tmp_path: Path, kind: str) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(tiny_run, run)
+    sorted((run / kind / "mf_order").glob("*.parquet"))[-1].unlink()
+    done = _verify(run)
+    assert done.returncode == 1
+    checks = {check["arm"]: check["complete"] for check in json.loads(done.stdout)}
+    assert not checks.pop("mf_order")
+    assert all(checks.values())
 
 
 def test_verify_refuses_a_damaged_snapshot(tiny_run: Path, tmp_path: Path) -> None:

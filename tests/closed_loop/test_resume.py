@@ -26,9 +26,12 @@ candidates: 30
 world: {arrival_days: 2}
 reward: {return_visit: {weight: 0.1, window_days: 3}}
 arms:
-  - {name: mf_order, weight: 0.5, policy: {kind: score_order, epsilon: 0.1}}
-  - {name: lin_ucb, weight: 0.5, policy: {kind: lin_ucb, diversity: 0.05}}
+  - {name: mf_order, policy: {kind: score_order, epsilon: 0.1}}
+  - {name: lin_ucb, policy: {kind: lin_ucb, diversity: 0.05}}
+  - {name: vowpal_wabbit, policy: {kind: vowpal_wabbit, diversity: 0.05}}
 """
+
+KINDS = ("decisions", "rewards", "features", "regret", "snapshots")
 
 UNFINISHED = {"results.json", "summary.txt", "retention.png", "retention.svg"}
 
@@ -71,7 +74,7 @@ class StopError(Exception):
     """Interrupts a run from within."""
 
 
-@pytest.mark.parametrize("stop_after", [1, 9, 14])
+@pytest.mark.parametrize("stop_after", [1, 13])
 def test_a_run_stopped_after_any_day_goes_on_to_the_same_result(
     settings: ExperimentSettings,
     whole: tuple[Path, dict[str, Any]],
@@ -92,34 +95,55 @@ def test_a_run_stopped_after_any_day_goes_on_to_the_same_result(
     again: list[object] = []
     results = run_experiment(settings, run, workers=1, resume=True, report=again.append)
     assert _without_timings(results) == whole[1]
-    kinds = ("decisions", "rewards", "features", "snapshots")
-    assert _contents(run, *kinds) == _contents(whole[0], *kinds)
-    assert len(again) == 18 - stop_after
+    assert _contents(run, *KINDS) == _contents(whole[0], *KINDS)
+    assert len(again) == 27 - stop_after
 
 
-@pytest.mark.parametrize("seconds", [0.2, 0.8])
+@pytest.mark.parametrize("moment", ["prepared.json", "checkpoints/lin_ucb/day-00003.npz"])
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(
-    config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, seconds: float
+    config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, moment: str
 ) -> None:
+    """Only the first process is killed: the others must not write on."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
     command += ["--out", str(run), "--workers", "2", "--resume"]
     environment = {name: value for name, value in os.environ.items() if name != "MATINEE_DATA"}
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _wait_for(run / "prepared.json")
-    time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        _wait_for(run / moment)
+        process.send_signal(signal.SIGKILL)
+    assert not (run / "results.json").exists()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert _without_timings(results) == json.loads(json.dumps(whole[1]))
+    assert _contents(run, *KINDS) == _contents(whole[0], *KINDS)
+
+
+def test_no_process_outlives_the_one_that_started_it(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
+    command += ["--out", str(run), "--workers", "2", "--set", "days=2000"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _wait_for(run / "checkpoints" / "lin_ucb" / "day-00002.npz")
+        process.send_signal(signal.SIGKILL)
+    time.sleep(1.0)
+    before = sorted(path.name for path in run.rglob("day-*.npz"))
+    time.sleep(1.0)
+    assert sorted(path.name for path in run.rglob("day-*.npz")) == before
+
+
+def test_two_processes_do_not_run_one_run(config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
+    command += ["--out", str(run), "--workers", "1", "--set", "days=2000", "--resume"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _wait_for(run / "checkpoints" / "lin_ucb" / "day-00001.npz")
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+        process.send_signal(signal.SIGKILL)
+    assert second.returncode == 1
+    assert "is being run by another process" in second.stderr
 
 
 def _wait_for(path: Path) -> None:

@@ -21,6 +21,8 @@ def _decisions(n: int, seed: int = 1) -> DecisionRows:
         page=rng.integers(0, 5, n).astype(np.int16),
         decided_at=np.full(n, 1_767_571_200_000, dtype=np.int64),
         snapshot=np.full(n, 3, dtype=np.int32),
+        feature_version=np.ones(n, dtype=np.int16),
+        catalogue_version=np.full(n, 7, dtype=np.uint64),
         served_by=np.zeros(n, dtype=np.int8),
         last_watched=rng.integers(-1, 9, n).astype(np.int32),
         unit_state=rng.random((n, S)).astype(np.float32),

@@ -35,7 +35,7 @@ def _decisions(ids: list[int], padded: bool = False) -> Decisions:
     )
     shown = np.full((n, L, D), ids[0], dtype=np.float32)
     slates = SlateBatch(positions, positions.copy(), np.full((n, L), 0.5))
-    return Decisions(np.array(ids, dtype=np.uint64), contexts, slates, 0, shown)
+    return Decisions(np.array(ids, dtype=np.uint64), contexts, slates, 0, 0, shown)
 
 
 def _learner(weight: float, window: int = 2) -> tuple[ArmLearner, Recorder]:

@@ -32,6 +32,7 @@ def _card(control: np.ndarray, arm: np.ndarray) -> dict[str, Any]:
 
     return {
         "paired": True,
+        "data": "drawn",
         "control": "control",
         "confidence": 0.95,
         "arms": {
@@ -66,6 +67,13 @@ def test_errors_of_independent_seeds_add_in_squares() -> None:
     assert found.difference == pytest.approx(np.mean([(a - c).mean() for c, a in samples]))
 
 
+def test_the_spread_of_seeds_is_told() -> None:
+    samples = [_samples(seed) for seed in range(5)]
+    found = combine([_card(*pair) for pair in samples])["arm"]["ctr"]
+    assert found.seed_error == pytest.approx(stats.sem([(a - c).mean() for c, a in samples]))
+    assert math.isnan(combine([_card(*samples[0])])["arm"]["ctr"].seed_error)
+
+
 def test_the_control_has_no_difference_to_itself() -> None:
     found = combine([_card(*_samples(1))])["control"]["d7"]
     assert math.isnan(found.difference)
@@ -84,7 +92,9 @@ def test_false_positives_are_as_rare_as_stated() -> None:
     assert abs(rejected / n - 0.05) < 4 * math.sqrt(0.05 * 0.95 / n)
 
 
-@pytest.mark.parametrize("change", [{"paired": False}, {"arms": {}}, {"control": "arm"}])
+@pytest.mark.parametrize(
+    "change", [{"paired": False}, {"arms": {}}, {"control": "arm"}, {"data": "other"}]
+)
 def test_runs_that_do_not_belong_together_are_refused(change: dict[str, Any]) -> None:
     card = _card(*_samples(1))
     with pytest.raises(ContextError):

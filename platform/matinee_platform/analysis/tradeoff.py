@@ -1,14 +1,17 @@
 """Paired runs over several seeds, put together: what each arm trades for what.
 
 In a paired run every user goes through every arm with the same luck, so differences are within
-users. Seeds are independent worlds of users: the mean difference over seeds has the standard error
-sqrt(sum se_s^2) / seeds, with se_s that of the paired difference of seed s, read off the half-width
-of its interval (by the normal quantile: for 1,000 users at most .2 % too large).
+users. The mean difference over seeds has the standard error sqrt(sum se_s^2) / seeds, where se_s is
+that of seed s, read off the half-width of its interval by the normal quantile (for 1,000 users at
+most .2 % too large). It speaks of users within these worlds. Worlds differ too, and the users of an
+arm share one learner: `seed_error`, from the spread of the seeds' differences, has all of that in
+it, and few degrees of freedom.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 from typing import Any
 
 from scipy.stats import norm
@@ -29,12 +32,14 @@ class Estimate:
     Attributes:
         value: mean over seeds.
         difference: mean paired difference to control; NaN for the control itself.
-        standard_error: of the difference; NaN for the control itself.
+        standard_error: of the difference, over users; NaN for the control itself.
+        seed_error: of the difference, over seeds; NaN for less than two.
     """
 
     value: float
     difference: float
     standard_error: float
+    seed_error: float = math.nan
 
     @property
     def p_value(self) -> float:
@@ -61,6 +66,10 @@ def combine(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]
     for run in runs:
         if not run["paired"] or run["control"] != first["control"]:
             raise ContextError("runs must be paired and have one control")
+        if run["data"] != first["data"]:
+            raise ContextError(
+                f"runs must have the same data, got {first['data']!r} and {run['data']!r}"
+            )
         if list(run["arms"]) != list(first["arms"]):
             raise ContextError(
                 f"runs must have the same arms, got {list(first['arms'])} and {list(run['arms'])}"
@@ -87,7 +96,8 @@ def _estimate(runs: Sequence[Mapping[str, Any]], arm: str, metric: str) -> Estim
         for difference in found
     ]
     error = math.sqrt(math.fsum(e * e for e in errors)) / len(runs)
-    return Estimate(value, _mean(differences), error)
+    spread = stdev(differences) / math.sqrt(len(runs)) if len(runs) > 1 else math.nan
+    return Estimate(value, _mean(differences), error, spread)
 
 
 def _plain(runs: Sequence[Mapping[str, Any]], arm: str, metric: str) -> Estimate:

@@ -1,7 +1,6 @@
 """`matinee tradeoff`: a paired experiment over several seeds, put together with standard errors."""
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -78,14 +77,17 @@ def tradeoff(
         print(text)
     else:
         print(f"Data: {runs[0]['data']}\n\n{table}")
-        print("Brackets: paired difference to control ± standard error; *: p < .01")
+        print(
+            "Brackets: paired difference to control ± standard error over users; *: p < .01, and "
+            "beyond two standard errors over seeds"
+        )
         print(f"Plot: {out / 'tradeoff.svg'}")
 
 
 def _run_seed(
     config: Path, overrides: list[str], run: Path, workers: int | None, quiet: bool
 ) -> dict[str, Any]:
-    from matinee_platform.offline.run import run_experiment
+    from matinee_platform.offline.run import default_workers, run_experiment
     from matinee_platform.report.progress import ProgressLine
     from matinee_platform.settings import load_settings
     from matinee_policies.errors import ConfigError
@@ -98,7 +100,7 @@ def _run_seed(
         return run_experiment(
             settings,
             run,
-            workers=workers if workers is not None else os.cpu_count() or 1,
+            workers=workers if workers is not None else default_workers(),
             resume=True,
             announce=line.announce,
             report=line.report,

@@ -4,7 +4,9 @@ Kept apart from `run.py`, whose analysis and plots the other processes need not 
 """
 
 import multiprocessing
+import os
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -16,6 +18,7 @@ from matinee_platform.offline.arm_run import ArmResult, ArmRun, DayReport
 from matinee_platform.offline.arm_state import arm_policy
 from matinee_platform.offline.prepare import Prepared, Roster, draw_roster, load_prepared
 from matinee_platform.offline.report_queue import ReportQueue, pass_on
+from matinee_platform.offline.run_lock import only_arm
 from matinee_platform.settings import ExperimentSettings
 from matinee_policies.arrays import Int64Array
 
@@ -59,7 +62,8 @@ def run_arm(settings: ExperimentSettings, run: Path, arm: int, report: Reporter)
         shared=shared,
         run=run,
     )
-    return arm_run.run(report)
+    with only_arm(run, settings.arms[arm].name):
+        return arm_run.run(report)
 
 
 def run_arms(
@@ -117,6 +121,15 @@ _days_of_this_process: "ReportQueue | None" = None
 def _connect(days: ReportQueue) -> None:
     global _days_of_this_process
     _days_of_this_process = days
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the process that started this one is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_arm_in_process(settings: ExperimentSettings, run: Path, arm: int) -> ArmResult:

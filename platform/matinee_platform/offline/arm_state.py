@@ -157,7 +157,7 @@ def new_arm_state(
         learner=ArmLearner(policy, settings.reward),
         log=DecisionLog(run, arm.name),
         regret=RegretLog(run, arm.name),
-        plays=PlayScale.of(shared.past.ratings),
+        plays=shared.plays,
         kpis=KpiCounter(own, days=settings.days, embeddings=model.items.embeddings),
         pages_of_last_session=np.zeros(users.size, dtype=np.int32),
     )

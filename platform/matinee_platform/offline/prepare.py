@@ -7,8 +7,7 @@ It is written to the run folder, from which each arm's process reads it back:
 """
 
 import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import numpy as np
 
 from matinee_platform.assignment import assign, buckets
 from matinee_platform.data_source import open_data
+from matinee_platform.json_file import read_json, write_json
+from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
 from matinee_platform.settings import ExperimentSettings
@@ -29,6 +30,11 @@ from matinee_simulator.population import Population
 from matinee_simulator.world import World
 
 _PREPARED = "prepared.json"
+
+KNOWN_SHARE = 0.8
+"""Share of the data's ratings, drawn at random, that the platform's models are fitted on. The truth
+is fitted on all of them: so the platform is wrong about items as a service is that has not seen
+everything, and knows of users only what they did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +99,14 @@ class Prepared:
         world: the simulator's truth.
         past: the users' ratings before the run.
         model: what the platform knows.
+        plays: scale of the ratings that the platform knows.
     """
 
     data: str
     world: World
     past: PastRatings
     model: ServingModel
+    plays: PlayScale
 
     def save(self, run: Path) -> None:
         """Write `model/` and `world/` under the run's folder, then say that they are complete."""
@@ -106,7 +114,7 @@ class Prepared:
         (run / "world").mkdir(parents=True, exist_ok=True)
         self.world.save(run / "world" / "world.npz")
         self.past.save(run / "world" / "past_ratings.npz")
-        (run / _PREPARED).write_text(json.dumps({"data": self.data}) + "\n", encoding="utf-8")
+        write_json(run / _PREPARED, {"data": self.data, "plays": asdict(self.plays)})
 
 
 def is_prepared(run: Path) -> bool:
@@ -116,8 +124,10 @@ def is_prepared(run: Path) -> bool:
 
 def load_prepared(run: Path) -> Prepared:
     """Read back what `Prepared.save` wrote."""
+    facts = read_json(run / _PREPARED)
     return Prepared(
-        data=json.loads((run / _PREPARED).read_text(encoding="utf-8"))["data"],
+        data=facts["data"],
+        plays=PlayScale(**facts["plays"]),
         world=World.load(run / "world" / "world.npz"),
         past=PastRatings.load(run / "world" / "past_ratings.npz"),
         model=load_serving_model(run / "model"),
@@ -148,7 +158,9 @@ def prepare(settings: ExperimentSettings) -> Prepared:
     everyone = np.arange(settings.users, dtype=np.int64)
     population = Population.draw(world, everyone, seed=settings.seed, parameters=parameters)
     past = PastRatings(*initial_interactions(world, population, seed=settings.seed))
-    interactions = dataset.interactions.subset_items(world.item_rows)
+    _, interactions = dataset.interactions.subset_items(world.item_rows).split_random(
+        KNOWN_SHARE, seed=settings.seed
+    )
     data = SourceData(
         catalogue=catalogue,
         interactions=interactions,
@@ -157,7 +169,8 @@ def prepare(settings: ExperimentSettings) -> Prepared:
         units=_units(settings, past, interactions),
     )
     model = fit_serving_model(data, sources=settings.sources, seed=settings.seed)
-    return Prepared(dataset.description, world, past, model)
+    plays = PlayScale.of(interactions.matrix.data)
+    return Prepared(dataset.description, world, past, model, plays)
 
 
 def draw_roster(settings: ExperimentSettings) -> Roster:

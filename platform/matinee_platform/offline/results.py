@@ -1,6 +1,5 @@
 """From the log of a finished run to its numbers: results.json, summary.txt, plot and report."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from matinee_platform.analysis.retention_plot import save_retention_plot
 from matinee_platform.analysis.scorecard import scorecard
 from matinee_platform.analysis.slate_metrics import read_slate_metrics
 from matinee_platform.analysis.unit_table import read_unit_table
+from matinee_platform.json_file import read_json, write_json
 from matinee_platform.offline.prepare import PastRatings
-from matinee_platform.report.page import write_report
 from matinee_platform.report.table import summary_text
 from matinee_platform.serving_model import load_serving_model
 from matinee_platform.settings import ExperimentSettings
@@ -22,6 +21,8 @@ from matinee_policies.errors import DataError
 RESULTS = "results.json"
 PLOT = "retention.png"
 SUMMARY = "summary.txt"
+
+_KEYS = {"arm_runs", "arms", "confidence", "control", "data", "srm_p_value", "timings"}
 
 
 def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
                 arm.name,
                 embeddings=embeddings,
                 popularity=popularity.astype(np.int64),
-                past_users=np.unique(past.users).size,
+                past_users=max(np.unique(past.users).size, 1),
             )
             for arm in settings.arms
         },
@@ -62,11 +63,9 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
 
 
 def write_results(results: dict[str, Any], run: Path) -> None:
-    """Write summary and report, then `results.json`, whose presence says the run is complete."""
+    """Write the summary, then `results.json`, whose presence says that the run is complete."""
     (run / SUMMARY).write_text(summary_text(results), encoding="utf-8")
-    write_report(run, results)
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    (run / RESULTS).write_text(text, encoding="utf-8")
+    write_json(run / RESULTS, results)
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -78,12 +77,9 @@ def read_results(run: Path) -> dict[str, Any]:
     path = run / RESULTS
     if not path.is_file():
         raise DataError(path, rule="must exist; the folder holds no finished run")
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(path, rule=f"must be JSON ({error})") from None
-    if not isinstance(results, dict) or "arms" not in results:
-        raise DataError(path, rule="must hold the results of a run, with its arms")
+    results = read_json(path)
+    if not isinstance(results, dict) or not results.keys() >= _KEYS:
+        raise DataError(path, rule=f"must hold the results of a run: {', '.join(sorted(_KEYS))}")
     return results
 
 

@@ -1,11 +1,11 @@
 """Whether an interrupted run may go on: the same settings, on the same versions."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from matinee_policies.errors import ConfigError, DataError
+from matinee_platform.json_file import read_json
+from matinee_policies.errors import ConfigError
 
 
 def differences(stored: Any, wanted: Any, place: str = "") -> Iterator[str]:
@@ -42,13 +42,9 @@ def check_same(path: Path, wanted: Any, *, what: str) -> None:
 
     Raises:
         ConfigError: listing every difference.
-        DataError: if the file is not JSON.
+        DataError: if the file is missing or not JSON.
     """
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(path, rule=f"must be JSON ({error})") from None
-    found = list(differences(stored, wanted))
+    found = list(differences(read_json(path), wanted))
     if found:
         raise ConfigError(
             f"{path.parent} cannot be resumed, since its {what} differ; resume with the same or "

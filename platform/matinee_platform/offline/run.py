@@ -6,21 +6,23 @@
     RUN/metrics.prom       figures for Prometheus
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
 
-`results.json` is written last: a folder without it holds an unfinished run.
+`results.json` is written when all else but the report is there: a folder without it holds an
+unfinished run.
 """
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from matinee_platform.data_source import data_identity
+from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
 from matinee_platform.offline.arm_run import ArmResult, DayReport
 from matinee_platform.offline.arm_state import arm_policy
@@ -34,12 +36,17 @@ from matinee_platform.offline.prepare import (
 )
 from matinee_platform.offline.results import RESULTS, analyse, read_results, write_results
 from matinee_platform.offline.resume import check_same
+from matinee_platform.offline.run_lock import only_run
+from matinee_platform.report.page import write_report
 from matinee_platform.settings import ExperimentSettings
 from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
 
 SETTINGS = "settings.json"
 """File of a run's settings, written first."""
+
+DATA = "data.json"
+"""File that names the data of a run."""
 
 VERSIONS = "versions.json"
 """File of the versions that a run's determinism is stated for."""
@@ -83,9 +90,10 @@ def run_experiment(
     if workers < 1:
         raise ConfigError(f"workers must be >= 1, got {workers}")
     go_on = resume and (run / SETTINGS).is_file()
+    facts = _facts(settings)
     if go_on:
-        check_same(run / SETTINGS, settings.model_dump(mode="json"), what="settings")
-        check_same(run / VERSIONS, versions(), what="versions")
+        for name, wanted in facts.items():
+            check_same(run / name, wanted, what=name.removesuffix(".json"))
         if (run / RESULTS).is_file():
             return read_results(run)
     else:
@@ -96,7 +104,9 @@ def run_experiment(
         run_metrics.update(day.arm, day.figures)
         report(day)
 
-    with _one_blas_thread(), served(run_metrics, metrics_port) as url:
+    with ExitStack() as held:
+        held.enter_context(_one_blas_thread())
+        url = held.enter_context(served(run_metrics, metrics_port))
         if url is not None:
             announce(f"Metrics: {url}")
         if go_on and is_prepared(run):
@@ -107,8 +117,10 @@ def run_experiment(
             announce(f"Data: {shared.data}")
             for note in shared.model.notes:
                 announce(note)
-            _start_folder(settings, run)
+            if not go_on:
+                _start_folder(facts, run)
             shared.save(run)
+        held.enter_context(only_run(run))
         roster = draw_roster(settings)
         run_metrics.assigned(
             [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
@@ -131,6 +143,10 @@ def run_experiment(
         run_metrics.finish()
         write_metrics(run_metrics, run)
         write_results(results, run)
+        try:
+            write_report(run, results)
+        except MatineeError as error:
+            announce(f"No report: {error}. The results are complete; matinee report tries again.")
     return results
 
 
@@ -142,6 +158,11 @@ def _identity(result: ArmResult) -> dict[str, Any]:
         "log_hash": result.log_hash,
         "snapshots": list(result.snapshots),
     }
+
+
+def default_workers() -> int:
+    """One process per core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_settings(settings: ExperimentSettings) -> None:
@@ -169,15 +190,36 @@ def check_folder(run: Path, *, overwrite: bool) -> None:
             raise ConfigError(
                 f"{run} holds a run already; name another folder, or add --overwrite or --resume"
             )
+    try:
+        run.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {run} cannot be made: {error.strerror}") from None
+    if not os.access(run.parent, os.W_OK):
+        raise ConfigError(f"--out {run} cannot be made: {run.parent} is not writable")
 
 
-def _start_folder(settings: ExperimentSettings, run: Path) -> None:
-    """Make the run's folder anew, recognisable as a run from its first file on."""
+def _facts(settings: ExperimentSettings) -> dict[str, Any]:
+    """The files that say what a run is: it goes on only with the same."""
+    return {
+        VERSIONS: versions(),
+        DATA: data_identity(settings.data),
+        SETTINGS: settings.model_dump(mode="json"),
+    }
+
+
+def _start_folder(facts: Mapping[str, Any], run: Path) -> None:
+    """Make the run's folder anew; it appears with all its facts at once, or not at all."""
+    run = run.resolve()
+    new, old = run.with_name(f".{run.name}.new"), run.with_name(f".{run.name}.old")
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    new.mkdir()
+    for name, content in facts.items():
+        write_json(new / name, content)
     if run.is_dir():
-        shutil.rmtree(run)
-    run.mkdir(parents=True)
-    _write_json(run / SETTINGS, settings.model_dump(mode="json"))
-    _write_json(run / VERSIONS, versions())
+        run.rename(old)
+    new.rename(run)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
@@ -194,7 +236,3 @@ def _one_blas_thread() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -74,7 +74,9 @@ class ProgressLine:
 
     def _text(self) -> str:
         elapsed = max(time.perf_counter() - self._start, 1e-9)
-        left = elapsed * (self._total - self._done) / self._done
+        # Arms of a resumed run do not start at their first day.
+        over = sum(day.day + 1 for day in self._latest.values())
+        left = elapsed * (self._total - over) / self._done
         running = [day for day in self._latest.values() if day.day + 1 < self._days]
         days = ", ".join(f"{day.arm} day {day.day + 1}/{self._days}" for day in running) or "done"
         active = sum(day.active for day in running)

@@ -119,7 +119,7 @@ def _cell(found: Estimate, scale: float, digits: int) -> str:
     shown = f"{scale * found.value:.{digits}f}"
     if math.isnan(found.standard_error):
         return shown
-    star = "*" if found.p_value < 0.01 else ""
+    star = "*" if found.p_value < 0.01 and not abs(found.difference) < 2 * found.seed_error else ""
     precision = digits + 1
     return (
         f"{shown} ({scale * found.difference:+.{precision}f} "
