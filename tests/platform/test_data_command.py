@@ -176,6 +176,26 @@ def test_info_of_a_table(shop: Path, articles: Path) -> None:
     assert "note           no genres" in text
 
 
+def test_info_takes_the_data_of_a_config(tmp_path: Path) -> None:
+    path = tmp_path / "stars.csv"
+    path.write_text("who;what;mark;at\na;x;20;86400000\na;y;80;0\nb;x;60;0\n", encoding="utf-8")
+    data = {"path": str(path), "users": "who", "items": "what", "ratings": "mark"}
+    data |= {"timestamps": "at", "delimiter": ";", "time_unit": "ms", "rating_scale": [0, 100]}
+    config = config_file(tmp_path, data=data)
+    result = matinee("data", "info", "--config", config, "--json")
+    assert result.exit_code == 0, result.output
+    info = json.loads(result.stdout)
+    assert (info["users"], info["times"]["days"]) == (2, 1.0)
+    assert "must have the column of users" in complaint(
+        "data", "info", "--config", config, "--users", "client"
+    )
+    assert "must have a section `data`" in complaint(
+        "data", "info", "--config", config_file(tmp_path)
+    )
+    assert "data.path: Field required" in complaint("data", "info")
+    assert "set delimiter if it is not ','" in complaint("data", "info", path)
+
+
 def test_info_tells_what_is_missing(tmp_path: Path, shop: Path) -> None:
     assert "there are customer, sku, quantity, bought_at, till" in complaint("data", "info", shop)
     words: list[str | Path] = ["data", "info", shop, "--users", "client", *SHOP[2:]]

@@ -295,6 +295,16 @@ def test_bad_csv_is_refused_with_line_and_rule(tmp_path: Path, case: str) -> Non
     assert complaint in message
 
 
+def test_a_header_of_a_single_field_hints_at_the_delimiter(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", RATINGS.replace(",", ";"))
+    message = refusal(path)
+    assert (
+        "there are who;what;stars;at;extra (a single field; set delimiter if it is not ',')"
+        in message
+    )
+    assert "delimiter" not in refusal(write(path, RATINGS), users="client")
+
+
 def test_the_line_is_found_in_a_long_file(tmp_path: Path) -> None:
     rows = [f"u{k},{k},3.5,{10**9 + k},\n" for k in range(3_000)]
     rows[2_345] = "u1,1,3.5.5,9,\n"

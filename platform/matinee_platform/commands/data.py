@@ -122,15 +122,25 @@ def fetch(
 @app.command()
 def info(
     data: Annotated[
-        str,
-        typer.Argument(metavar="DATA", help="A path, or the name of a fetched set."),
-    ],
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="A path, or the name of a fetched set; default that of --config."
+        ),
+    ] = None,
     users: UsersColumn = None,
     items: ItemsColumn = None,
     ratings: RatingsColumn = None,
     timestamps: TimestampsColumn = None,
     feedback: Feedback = None,
     metadata: Metadata = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Experiment whose `data:` section says the rest, such as delimiter and time_unit.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Load data as a run would, with every value checked, and print what they hold.
@@ -140,20 +150,21 @@ def info(
     from matinee_platform.data_info import describe_data
     from matinee_platform.data_settings import parse_data
     from matinee_platform.data_source import open_data
+    from matinee_platform.settings import load_settings
+    from matinee_policies.errors import ConfigError
 
-    settings = parse_data(
-        {
-            "path": data,
-            **data_changes(
-                users=users,
-                items=items,
-                ratings=ratings,
-                timestamps=timestamps,
-                feedback=feedback,
-                metadata=metadata,
-            ),
-        }
+    changes = data_changes(
+        path=data,
+        users=users,
+        items=items,
+        ratings=ratings,
+        timestamps=timestamps,
+        feedback=feedback,
+        metadata=metadata,
     )
+    settings = parse_data(changes) if config is None else load_settings(config, data=changes).data
+    if settings is None:
+        raise ConfigError(f"{config}: must have a section `data`, or name DATA")
     has_times = not settings.is_table or settings.timestamps is not None
     described = describe_data(open_data(settings), has_times=has_times)
     if as_json:

@@ -48,6 +48,13 @@ class TableFile:
             return DataError(self.path, rule=rule, line=row + 2, value=value)
         return DataError(self.path, rule=f"row {row + 1}: {rule}", value=value)
 
+    def shown_names(self) -> str:
+        """The columns for an error; a CSV header of one field hints at its delimiter."""
+        names = ", ".join(self.names)[:400]
+        if self.delimiter is None or len(self.names) > 1:
+            return names
+        return f"{names} (a single field; set delimiter if it is not {self.delimiter!r})"
+
 
 def is_table(path: Path) -> bool:
     """Whether the name of a file says that it is CSV or Parquet."""
@@ -118,10 +125,9 @@ def require_columns(file: TableFile, wanted: Mapping[str, str]) -> None:
     """
     for use, name in wanted.items():
         if name not in file.names:
-            there = ", ".join(file.names)[:400]
             raise DataError(
                 file.path,
-                rule=f"must have the column of {use}; there are {there}",
+                rule=f"must have the column of {use}; there are {file.shown_names()}",
                 line=1 if file.delimiter is not None else None,
                 value=name,
             )
