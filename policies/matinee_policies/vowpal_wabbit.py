@@ -250,7 +250,10 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
     def _adopt(self, workspace: Workspace, *, model: UInt8Array, rows: int) -> None:
         """Take over a model and the workspace that it is open in, or keep the own state."""
         weights = workspace.weights(self._indices)
-        if not np.isfinite(weights).all():
+        # A row of ones has every weight in its sum, those of interactions too.
+        ones = rows_text(np.ones((1, self.dimension)), self._plain)
+        total = workspace.predict(ones, rows=1)
+        if not (np.isfinite(weights).all() and np.isfinite(total).all()):
             raise ContextError("features and rewards must be moderate, got weights that overflow")
         self._model = model
         self._weights = weights

@@ -218,6 +218,32 @@ def test_numbers_as_large_as_allowed_leave_finite_weights() -> None:
     assert np.isfinite(values).all()
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_weights_of_interactions_that_overflow_leave_the_state_unchanged(
+    number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = VowpalWabbitConfig(context_features=CONTEXT, interactions=INTERACTIONS, bits=12)
+    policy = VowpalWabbit(config, dimension=4)
+    policy.learn(example_outcomes(1, slates=20, dimension=4))
+    contexts = example_contexts(0, decisions=2, candidates=6, dimension=4)
+    before, values = policy.snapshot().content_hash, policy.values(contexts)
+    learn = Workspace.learn
+
+    def learn_and_overflow(workspace: Workspace, text: str, *, rows: int) -> None:
+        learn(workspace, text, rows=rows)
+        vw, own = workspace._vw, set(policy._indices)
+        used = [index for index in range(2**12) if vw.get_weight(index, 0) and index not in own]
+        assert used
+        vw.set_weight(used[-1], 0, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "learn", learn_and_overflow)
+        with pytest.raises(ContextError, match="must be moderate, got weights that overflow"):
+            policy.learn(example_outcomes(2, slates=20, dimension=4))
+    assert policy.snapshot().content_hash == before
+    np.testing.assert_array_equal(policy.values(contexts), values)
+
+
 @pytest.mark.parametrize("interactions", [(), ("aa",)])
 def test_contexts_that_are_not_finite_or_do_not_fit_are_refused(
     interactions: tuple[str, ...],
