@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,23 @@ def test_test_folders_are_no_packages() -> None:
 def test_layers() -> None:
     lint_imports = Path(sys.executable).with_name("lint-imports")
     assert "0 broken" in run(str(lint_imports), "--no-cache").stdout
+
+
+def test_every_platform_module_is_held_to_a_layer() -> None:
+    """A new module must be listed, or may know the simulator like the few named here."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    (listed,) = [
+        contract["source_modules"]
+        for contract in contracts
+        if contract["name"] == "inside the platform only offline and cli know the simulator"
+    ]
+    folder = ROOT / "platform" / "matinee_platform"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    modules |= {path.parent.name for path in folder.glob("*/*.py")}
+    free = {"offline", "cli", "commands", "report"}
+    assert len(listed) == len(set(listed))
+    assert {name.removeprefix("matinee_platform.") for name in listed} | free == modules
 
 
 def test_importing_the_bottom_package_loads_numpy_and_numba_only() -> None:

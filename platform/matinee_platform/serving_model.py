@@ -1,7 +1,7 @@
 """What the platform knows of the catalogue: metadata, item features and candidate models.
 
 Fitted on the interactions known before a run, kept in one folder, and never given the simulator's
-truth.
+users or their response; of items it knows what ratings tell.
 """
 
 from collections.abc import Mapping

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from matinee_platform.decision_log import read_parts
+from matinee_platform.offline.prepare import load_prepared
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings
 
@@ -90,3 +91,14 @@ def test_click_oracle_on_real_ratings(tmp_path: Path) -> None:
     oracle = results["arms"]["click_oracle"]
     assert oracle["difference"]["ctr"]["low"] > 0
     assert oracle["difference"]["sessions_per_user"]["high"] < 0
+
+
+def test_the_platform_does_not_hold_the_items_of_the_truth(tmp_path: Path) -> None:
+    run_experiment(_paired(30, days=1), tmp_path / "run", workers=1)
+    shared = load_prepared(tmp_path / "run")
+    source, world = shared.model.sources["mf"], shared.world
+    truth = world.item_factors
+    fitted = source.item_factors[:, -truth.shape[1] :]
+    assert not np.allclose(fitted, truth, atol=1e-3)
+    agreement = np.corrcoef(source.item_offset, world.quality)[0, 1]
+    assert 0.8 < agreement < 0.999

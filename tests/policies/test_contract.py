@@ -1,5 +1,7 @@
 """The contract suite catches the faults it is there for."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -116,3 +118,28 @@ def test_faults_are_caught(faulty: type[EpsilonGreedy], test: str, tmp_path: Pat
     contract.policy_type = faulty
     with pytest.raises(AssertionError):
         getattr(contract, test)(*arguments)
+
+
+CONTRACT_WITHOUT_AN_ORACLE = """
+from matinee_policies import ScoreOrder, ScoreOrderConfig
+from matinee_policies.testing import PolicyContract
+
+
+class TestOwn(PolicyContract):
+    def make_policy(self):
+        return ScoreOrder(ScoreOrderConfig(epsilon=0.3))
+"""
+
+
+def test_a_comparison_that_was_not_made_shows_as_skipped(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text(CONTRACT_WITHOUT_AN_ORACLE, encoding="utf-8")
+    words = ["-q", "-rs", "-p", "no:cacheprovider", "-k", "brute_force", "test_own.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 skipped" in done.stdout, done.stdout + done.stderr
+    assert "brute_force_law gives nothing to compare with" in done.stdout
