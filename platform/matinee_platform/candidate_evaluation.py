@@ -104,15 +104,17 @@ def evaluate_candidates(
 
 def _source_data(dataset: Dataset, train: Interactions) -> SourceData:
     key_of = partial(pseudonyms, secret=_SECRET)
+    users = dataset.user_labels or [str(user) for user in train.user_ids.tolist()]
     return SourceData(
         catalogue=dataset.catalogue,
         interactions=train,
         known_items=dataset.catalogue.ids,
         item_labels=dataset.item_labels,
         units=Units(
-            keys=key_of([str(user) for user in train.user_ids.tolist()]),
+            keys=key_of(users),
             histories=lambda: train,
             key_of=key_of,
+            example=users[0],
         ),
     )
 

@@ -23,6 +23,7 @@ from matinee_platform.settings import SourceSettings
 from matinee_policies.catalogue import Catalogue
 from matinee_policies.datasets.dataset import Dataset
 from matinee_policies.datasets.locate import open_dataset
+from matinee_policies.datasets.table import TableSpec, load_table
 from matinee_policies.errors import ConfigError
 from matinee_policies.interactions import Interactions
 from matinee_policies.tag_table import TagTable
@@ -135,6 +136,35 @@ def test_lists_of_another_recommender_equal_brute_force(dataset: Dataset, tmp_pa
     assert_scores(scores["at"]["5"], plain_scores(dataset, ranked, 5))
     assert "40 of 40 units have a list" in scores["note"]
     assert scores["rmse"] is None
+
+
+def test_users_with_text_ids_are_found(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    lines = ["who,what,stars,at"]
+    lines += [
+        f"{who},i{what},{rng.integers(1, 6)},{rng.integers(10**6)}"
+        for who in ("zoe", "7", "amy")
+        for what in range(10)
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    spec = TableSpec(path=path, users="who", items="what", ratings="stars", timestamps="at")
+    table = load_table(spec)
+    assert table.user_labels == ("7", "amy", "zoe")
+    rows = [("zoe", f"i{n}", float(n)) for n in range(10)] + [("7", "i3", 1.0)]
+    columns = {name: [row[c] for row in rows] for c, name in enumerate(("unit", "item", "score"))}
+    pq.write_table(pa.table(columns), tmp_path / "scores.parquet")
+    source = SourceSettings(kind="score_table", settings={"path": str(tmp_path / "scores.parquet")})
+    record = evaluate_candidates(table, {"theirs": source}, ks=[2], seed=0)
+    assert "2 of 3 units have a list" in record["sources"]["theirs"]["note"]
+    columns["unit"] = ["user-1"] * len(rows)
+    columns["item"] = [f"i{n % 10}" for n in range(len(rows))]
+    pq.write_table(pa.table(columns), tmp_path / "scores.parquet")
+    expected = (
+        "theirs: .* of the 3 units such as '7', but all 11 rows are of others such as 'user-1'"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        evaluate_candidates(table, {"theirs": source}, ks=[2], seed=0)
 
 
 def test_given_factors_predict_ratings_as_by_hand(dataset: Dataset, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def test_items_are_aligned_with_the_catalogue(tmp_path: Path, source_data: MakeD
         assert reading.model.item_offset[row] == pytest.approx(content["item_offset"][place])
     assert reading.other_items == 1
     assert reading.vectors.vectors.shape == (1, F)
+
+
+def test_vectors_of_other_units_only_are_refused(tmp_path: Path, source_data: MakeData) -> None:
+    content = arrays()
+    count = len(content["user_ids"])
+    content["user_ids"] = np.array([f"visitor-{n}" for n in range(count)])
+    data = source_data()
+    data = replace(data, units=replace(data.units, example="user-0"))
+    expected = (
+        f"must name some of the 12 units such as 'user-0', but all {count} vectors are of others "
+        "such as 'visitor-0'"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        fit_source("factor_file", {"path": write(tmp_path, content)}, data, seed=0)
 
 
 def test_given_vectors_rank_by_hand_and_the_others_are_folded_in(

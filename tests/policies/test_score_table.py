@@ -228,6 +228,12 @@ def test_bad_settings_are_refused(
         fit_source("score_table", settings, source_data(), seed=0)
 
 
+def test_rows_of_other_units_only_are_refused(tmp_path: Path, source_data: MakeData) -> None:
+    path = write(tmp_path / "a.parquet", [("other", 10, 0.1), ("other", 20, 0.2)])
+    with pytest.raises(ConfigError, match="all 2 rows are of others such as 'other'"):
+        fit_source("score_table", {"path": str(path)}, source_data(), seed=0)
+
+
 def test_the_note_says_how_many_fall_back(tmp_path: Path, source_data: MakeData) -> None:
     path = write(tmp_path / "a.parquet", [GOOD, ("user-2", 10, 0.1), ("other", 10, 0.1)])
     source = fit_source("score_table", {"path": str(path)}, source_data(), seed=0)

@@ -120,6 +120,7 @@ def read_factor_file(config: FactorFileConfig, data: SourceData) -> FactorReadin
     Raises:
         DataError: the file is missing or damaged, an array is missing, unknown or of a wrong shape,
             a number is not finite, an id is unknown or comes twice, or an item has no factors.
+        ConfigError: there are vectors of units, but none is of this run.
         ContextError: the past ratings do not suit the feedback.
     """
     path = Path(config.path)
@@ -219,6 +220,8 @@ def _unit_vectors(
     _refuse_doubles(path, "user_ids", ids)
     keys = units.key_of([str(one) for one in ids.tolist()])
     here = find_keys(np.unique(units.keys), keys) >= 0
+    if ids.size and not here.any():
+        raise units.stranger(path, given=ids.size, what="vectors", example=str(ids[0]))
     order = np.argsort(keys[here], kind="stable")
     return UnitVectors(keys[here][order], vectors[here][order]), len(vectors)
 

@@ -102,7 +102,8 @@ def read_score_table(config: ScoreTableConfig, data: SourceData) -> TableReading
     """Read the lists of the units of `data`.
 
     Raises:
-        DataError: the file or a column is missing, or a value breaks a rule; no unit is named.
+        DataError: the file or a column is missing, or a value breaks a rule.
+        ConfigError: no row is of a unit of this run.
     """
     path = Path(config.path)
     index = ItemIndex(data)
@@ -124,6 +125,9 @@ def read_score_table(config: ScoreTableConfig, data: SourceData) -> TableReading
         kept.add(units, items.astype(np.int32), raw, here & shown)
     if rows == 0:
         raise DataError(path, rule="must hold at least one row")
+    if other_units == rows:
+        example = str(batch.column(0)[0].as_py())
+        raise data.units.stranger(path, given=rows, what="rows", example=example)
     keys, items_kept, raw_kept = kept.result()
     mean = total / rows
     sd = max(squares / rows - mean * mean, 0.0) ** 0.5

@@ -20,6 +20,7 @@ class Dataset:
         interactions: ratings of the same items, in the same order.
         item_labels: the items' ids as they stand in the data, where those are no whole numbers;
             else empty.
+        user_labels: the same of the users, in the order of the interactions.
         notes: what a person should know of the data, a plain line each.
 
     Raises:
@@ -31,6 +32,7 @@ class Dataset:
     catalogue: Catalogue
     interactions: Interactions
     item_labels: tuple[str, ...] = ()
+    user_labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

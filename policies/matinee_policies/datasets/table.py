@@ -151,6 +151,7 @@ def load_table(spec: TableSpec) -> Dataset:
         catalogue=catalogue,
         interactions=interactions,
         item_labels=() if items.numeric else items.labels,
+        user_labels=() if users.numeric else users.labels,
         notes=(*_notes(spec, users, items), *notes),
     )
 
