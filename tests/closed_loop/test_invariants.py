@@ -145,12 +145,6 @@ def test_rewards_belong_to_logged_decisions_and_their_windows(tiny_run: Path) ->
         assert expected
 
 
-def test_raw_user_ids_are_nowhere_in_a_run(tiny_run: Path) -> None:
-    for path in tiny_run.rglob("*"):
-        if path.is_file():
-            assert b"user-1" not in path.read_bytes(), path
-
-
 @pytest.mark.parametrize("name", ["settings.json", "versions.json", "results.json"])
 def test_run_folder_says_what_it_is(tiny_run: Path, name: str) -> None:
     assert json.loads((tiny_run / name).read_text(encoding="utf-8"))
