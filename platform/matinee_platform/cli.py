@@ -56,9 +56,6 @@ def main() -> None:
     except OSError as error:
         print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _print_version(wanted: bool) -> None:
@@ -156,17 +153,21 @@ def simulate(
     )
     settings = load_settings(config, overrides or [], data=columns)
     line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
-    with line:
-        results = run_experiment(
-            settings,
-            out,
-            workers=workers if workers is not None else default_workers(),
-            overwrite=overwrite,
-            resume=resume,
-            metrics_port=metrics_port,
-            announce=line.announce,
-            report=line.report,
-        )
+    try:
+        with line:
+            results = run_experiment(
+                settings,
+                out,
+                workers=workers if workers is not None else default_workers(),
+                overwrite=overwrite,
+                resume=resume,
+                metrics_port=metrics_port,
+                announce=line.announce,
+                report=line.report,
+            )
+    except KeyboardInterrupt:
+        print("interrupted; the same command with --resume goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
     _print_results(results, out, as_json=as_json)
 
 

@@ -134,6 +134,27 @@ def test_no_process_outlives_the_one_that_started_it(config: Path, tmp_path: Pat
     assert sorted(path.name for path in run.rglob("day-*.npz")) == before
 
 
+def test_an_interrupt_ends_a_run_at_once_and_without_a_traceback(
+    config: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
+    command += ["--out", str(run), "--workers", "2", "--set", "days=2000"]
+    with subprocess.Popen(
+        command,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        _wait_for(run / "checkpoints" / "lin_ucb" / "day-00001.npz")
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+
+
 def test_two_processes_do_not_run_one_run(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]

@@ -5,10 +5,12 @@ Kept apart from `run.py`, whose analysis and plots the other processes need not 
 
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,9 +99,10 @@ def _run_in_processes(
     with ProcessPoolExecutor(
         min(workers, len(order)), mp_context=context, initializer=_connect, initargs=(days,)
     ) as pool:
-        waiting: set[Future[ArmResult]] = {
-            pool.submit(_run_arm_in_process, settings, run, arm) for arm in order
-        }
+        with _deaf_to_interrupts():
+            waiting: set[Future[ArmResult]] = {
+                pool.submit(_run_arm_in_process, settings, run, arm) for arm in order
+            }
         results: list[ArmResult] = []
         ended = 0
         try:
@@ -111,8 +114,23 @@ def _run_in_processes(
             ended += pass_on(days, report, until=len(order) - ended)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
             raise
     return results
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within do not hear Ctrl-C; the one that started them ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _days_of_this_process: "ReportQueue | None" = None

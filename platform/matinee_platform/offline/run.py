@@ -201,7 +201,7 @@ def check_folder(run: Path, *, overwrite: bool) -> None:
 def _facts(settings: ExperimentSettings) -> dict[str, Any]:
     """The files that say what a run is: it goes on only with the same."""
     return {
-        VERSIONS: versions(),
+        VERSIONS: versions(settings.user_classes()),
         DATA: data_identity(settings.data),
         SETTINGS: settings.model_dump(mode="json"),
     }
