@@ -208,7 +208,8 @@ def _units(settings: ExperimentSettings, past: PastRatings, data: Interactions) 
         n_users=settings.users,
         item_ids=data.item_ids,
     )
-    return Units(keys=key_of(unit_ids(settings)), histories=histories, key_of=key_of)
+    ids = unit_ids(settings)
+    return Units(keys=key_of(ids), histories=histories, key_of=key_of, example=ids[0])
 
 
 def _check_catalogue(settings: ExperimentSettings, items: int) -> None:
