@@ -20,13 +20,19 @@ arms:
 """
 
 
+def _without_data() -> dict[str, str]:
+    """The environment, in which no real data are named: fixtures of a module come before those
+    of a function, so the command line is kept from them here."""
+    return {name: value for name, value in os.environ.items() if name != "MATINEE_DATA"}
+
+
 def matinee(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "matinee_platform.cli", *map(str, words)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "COLUMNS": "120", **environment},
+        env={**_without_data(), "COLUMNS": "120", **environment},
     )
 
 

@@ -275,7 +275,7 @@ def scraped(url: str) -> Scrape | None:
 
 
 def test_a_live_run_can_be_scraped(tmp_path: Path, small_data: Path) -> None:
-    words = ("--metrics-port", "0", "--workers", "2", "--set", "users=400", "--set", "days=14")
+    words = ("--metrics-port", "0", "--workers", "2", "--set", "users=1500", "--set", "days=60")
     process = subprocess.Popen(
         command(tmp_path, small_data, *words),
         stderr=subprocess.PIPE,
@@ -302,11 +302,11 @@ def test_a_live_run_can_be_scraped(tmp_path: Path, small_data: Path) -> None:
                         if live.has(metrics.COMPLETED_DAY, arm=arm)
                     }
                 )
-            time.sleep(0.2)
+            time.sleep(0.05)
         assert process.wait(timeout=60) == 0, process.stderr.read()
         days = [figures["lin_ucb"] for figures in seen if "lin_ucb" in figures]
         assert days == sorted(days)
-        assert any(0 < day < 14 for day in days), "no figure was seen while the arm ran"
+        assert any(0 < day < 60 for day in days), "no figure was seen while the arm ran"
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)
     finally:
