@@ -1,6 +1,5 @@
 """Run one arm of an experiment day by day, from its first day or from its last checkpoint."""
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from matinee_platform.offline.checkpoint import (
     save_checkpoint,
 )
 from matinee_platform.offline.kpi_counter import ArmFigures
+from matinee_platform.offline.peak_memory import peak_memory_mb
 from matinee_platform.offline.prepare import Prepared, Roster
 from matinee_platform.offline.sessions import serve_sessions
 from matinee_platform.reward_rows import rating_rewards
@@ -135,7 +135,7 @@ class ArmRun:
             timing=ArmTiming(
                 seconds=time.perf_counter() - start,
                 stage_seconds=dict(state.clock.seconds),
-                peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                peak_memory_mb=peak_memory_mb(),
             ),
         )
 

@@ -126,6 +126,7 @@ def run_experiment(
             [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
         )
         compile_kernels(settings, shared)
+        announce(f"Running {len(settings.arms)} arms over {settings.days} days")
         prepared = time.perf_counter()
         arms = run_arms(settings, run, workers=workers, report=report_day)
         for arm in arms:
