@@ -22,7 +22,7 @@ export MKL_NUM_THREADS := 1
 .PHONY: help demo test lint bench tradeoff kernels lock
 
 help:
-	@echo 'make demo    compare six reranking policies on simulated users (about 4 minutes)'
+	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
 	@echo 'make test    run the tests'
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against limits of this machine'

@@ -16,6 +16,7 @@ import typer
 from matinee_platform.commands import candidates, policy
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.data_options import (
+    DataOption,
     Feedback,
     ItemsColumn,
     Metadata,
@@ -92,15 +93,7 @@ def simulate(
             help="Change a setting, e.g. users=2000 or arms.lin_ucb.policy.alpha=0.3; repeatable.",
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="DATA",
-            help="MovieLens folder, name of a fetched set, CSV or Parquet table; default "
-            "MATINEE_DATA, else a synthetic catalogue.",
-        ),
-    ] = None,
+    data: DataOption = None,
     users: UsersColumn = None,
     items: ItemsColumn = None,
     ratings: RatingsColumn = None,

@@ -179,7 +179,8 @@ def test_info_of_a_table(shop: Path, articles: Path) -> None:
 def test_info_takes_the_data_of_a_config(tmp_path: Path) -> None:
     path = tmp_path / "stars.csv"
     path.write_text("who;what;mark;at\na;x;20;86400000\na;y;80;0\nb;x;60;0\n", encoding="utf-8")
-    data = {"path": str(path), "users": "who", "items": "what", "ratings": "mark"}
+    data: dict[str, object] = {"path": str(path), "users": "who", "items": "what"}
+    data |= {"ratings": "mark"}
     data |= {"timestamps": "at", "delimiter": ";", "time_unit": "ms", "rating_scale": [0, 100]}
     config = config_file(tmp_path, data=data)
     result = matinee("data", "info", "--config", config, "--json")

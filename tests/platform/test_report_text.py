@@ -13,7 +13,12 @@ METRICS = ("ctr", "engagement_per_user", "sessions_per_user", "ild", "coverage")
 
 
 def results() -> dict[str, Any]:
-    arm = {"users": 5, "reference": False, "difference": None, **dict.fromkeys(METRICS, 0.1)}
+    arm: dict[str, Any] = {
+        "users": 5,
+        "reference": False,
+        "difference": None,
+        **dict.fromkeys(METRICS, 0.1),
+    }
     arm |= {day: {"rate": 0.2, "matured": 1.0} for day in ("d1", "d7", "d28")}
     return {"data": NAMED, "control": "a", "srm_p_value": None, "arms": {"a": arm}}
 

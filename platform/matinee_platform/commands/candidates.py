@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from matinee_platform.commands.data_options import (
+    DataOption,
     Feedback,
     ItemsColumn,
     Metadata,
@@ -27,15 +28,7 @@ def _group() -> None:
 
 @app.command()
 def evaluate(
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="DATA",
-            help="MovieLens folder, name of a fetched set, CSV or Parquet table; default "
-            "MATINEE_DATA, else a synthetic catalogue.",
-        ),
-    ] = None,
+    data: DataOption = None,
     users: UsersColumn = None,
     items: ItemsColumn = None,
     ratings: RatingsColumn = None,
