@@ -20,6 +20,25 @@ class Config:
         """The fields as JSON values."""
         return dataclasses.asdict(self)
 
+    def get_params(self, *, deep: bool = True) -> dict[str, Any]:
+        """The fields by name, after scikit-learn's convention.
+
+        Args:
+            deep: whether configs inside this one show as `outer__inner` too.
+
+        Example:
+            >>> from matinee_policies.diversity import Caps
+            >>> Caps(aspect=2).get_params()
+            {'aspect': 2, 'creator': 0}
+        """
+        params: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            params[field.name] = value
+            if deep and isinstance(value, Config):
+                params.update({f"{field.name}__{key}": v for key, v in value.get_params().items()})
+        return params
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Build from JSON values.

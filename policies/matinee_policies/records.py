@@ -2,10 +2,10 @@
 
 All are batches of arrays with a leading dimension `B` (a live request is `B = 1`), frozen, and
 refuse arrays that do not fit together. Dimensions: `B` decisions, `K` candidates, `L` slots,
-`d` features, `M` items of the catalogue, `m` dimensions of an embedding.
+`d` features, `M` items of the catalogue, `m` dimensions of an embedding, `G` aspects (genres).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from matinee_policies.arrays import (
     Float32Array,
     FloatArray,
     IndexArray,
+    Int8Array,
+    Int64Array,
     UInt8Array,
 )
 from matinee_policies.errors import ContextError
@@ -24,6 +26,38 @@ PAD = -1
 
 SHARDS = 64
 """Learners sum over this many fixed shards of units, added in shard order."""
+
+
+_SHARE_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemTraits:
+    """What caps and calibration know of every item of the catalogue.
+
+    Attributes:
+        aspects: share of each aspect (genre) in an item, `float32 [M, G]`, at least 0; rows sum to
+            1, or to 0 for an item without any.
+        creators: number of the item's creator (director, say), -1 if unknown, `int32 [M]`.
+    """
+
+    aspects: Float32Array
+    creators: IndexArray
+
+    def __post_init__(self) -> None:
+        _check(self.aspects, "aspects", np.float32, 2)
+        _check(self.creators, "creators", np.int32, 1)
+        if len(self.creators) != len(self.aspects):
+            raise ContextError(
+                f"creators must have {len(self.aspects)} items like aspects, "
+                f"got {len(self.creators)}"
+            )
+        _check_shares(self.aspects, "aspects")
+        if self.creators.size and int(self.creators.min()) < -1:
+            raise ContextError(f"creators must be at least -1, got {int(self.creators.min())}")
+
+    def __len__(self) -> int:
+        return int(self.aspects.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +70,22 @@ class ContextBatch:
         scores: score of the candidate source in (0, 1), `float32 [B, K]`.
         embeddings: similarity vector of every item of the catalogue, `float32 [M, m]`; rows have
             length one, or zero for an item about which nothing is known.
+        traits: aspects and creators of the catalogue; `None` where nothing reads them.
+        interests: share of each aspect in what the unit likes, `float32 [B, G]`, at least 0; rows
+            sum to 1, or to 0 for a unit of which nothing is known. `None` means all such.
+        eligible: candidates that may be shown, `bool [B, K]`; `None` means all.
+        pinned: position among the candidates that slot `l` must show, `PAD` where it is free,
+            `int32 [B, P]`; slots from `P` on are free. Distinct within a row; `None` means none.
     """
 
     candidates: IndexArray
     features: Float32Array
     scores: Float32Array
     embeddings: Float32Array
+    traits: ItemTraits | None = None
+    interests: Float32Array | None = None
+    eligible: BoolArray | None = None
+    pinned: IndexArray | None = None
 
     def __post_init__(self) -> None:
         _check(self.candidates, "candidates", np.int32, 2)
@@ -58,9 +102,69 @@ class ContextBatch:
                 f"scores must have the shape of candidates {self.candidates.shape}, "
                 f"got {self.scores.shape}"
             )
+        self._check_options()
 
     def __len__(self) -> int:
         return int(self.candidates.shape[0])
+
+    def rows(self, index: AnyArray) -> "ContextBatch":
+        """Some of the decisions, by index or mask `[n]`; copies, but for the catalogue's tables."""
+        return ContextBatch(
+            self.candidates[index],
+            self.features[index],
+            self.scores[index],
+            self.embeddings,
+            self.traits,
+            *(
+                None if part is None else part[index]
+                for part in (self.interests, self.eligible, self.pinned)
+            ),
+        )
+
+    def _check_options(self) -> None:
+        B, K = self.candidates.shape
+        if self.traits is not None and len(self.traits) != len(self.embeddings):
+            raise ContextError(
+                f"traits must have {len(self.embeddings)} items like embeddings, "
+                f"got {len(self.traits)}"
+            )
+        if self.interests is not None:
+            _check(self.interests, "interests", np.float32, 2)
+            aspects = 0 if self.traits is None else self.traits.aspects.shape[1]
+            if self.interests.shape != (B, aspects):
+                raise ContextError(
+                    f"interests must have shape {(B, aspects)}, got {self.interests.shape}"
+                )
+            _check_shares(self.interests, "interests")
+        if self.eligible is not None:
+            _check(self.eligible, "eligible", np.bool_, 2)
+            if self.eligible.shape != (B, K):
+                raise ContextError(f"eligible must have shape {(B, K)}, got {self.eligible.shape}")
+        if self.pinned is not None:
+            _check(self.pinned, "pinned", np.int32, 2)
+            self._check_pins(self.pinned)
+
+    def _check_pins(self, pinned: IndexArray) -> None:
+        B, K = self.candidates.shape
+        if len(pinned) != B:
+            raise ContextError(f"pinned must have {B} rows, got {len(pinned)}")
+        bad = (pinned < PAD) | (pinned >= K)
+        if bad.any():
+            raise ContextError(f"pinned must be positions below {K} or {PAD}, got {pinned[bad][0]}")
+        ordered = np.sort(pinned, axis=1)
+        twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PAD)
+        if twice.any():
+            raise ContextError(f"pinned must not repeat a position, got {ordered[:, 1:][twice][0]}")
+        row, slot = np.nonzero(pinned != PAD)
+        places = pinned[row, slot]
+        closed = self.candidates[row, places] == PAD
+        if self.eligible is not None:
+            closed |= ~self.eligible[row, places]
+        if closed.any():
+            raise ContextError(
+                f"pinned positions must be eligible candidates, got position "
+                f"{places[closed][0]} in decision {row[closed][0]}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +177,15 @@ class SlateBatch:
         items: catalogue rows of the same items, `int32 [B, L]`.
         propensities: P(item at slot l | context, items at slots < l), `float64 [B, L]`, in (0, 1];
             1 where the slot is padding.
+        base: which policy of a mixture drew the slate, `int8 [B]`; `None` if there is but one.
+        base_propensity: probability of that draw, `float64 [B]`, in (0, 1]; comes with `base`.
     """
 
     positions: IndexArray
     items: IndexArray
     propensities: FloatArray
+    base: Int8Array | None = None
+    base_propensity: FloatArray | None = None
 
     def __len__(self) -> int:
         return int(self.positions.shape[0])
@@ -96,6 +204,11 @@ class OutcomeBatch:
         shown: which slots held an item, `bool [n, L]`.
         propensities: as logged, `float64 [n, L]`.
         shards: shard of the unit, `uint8 [n]`, below `SHARDS`.
+        items: catalogue rows of the items shown, `int32 [n, L]`; what learns one model per item
+            needs them.
+        days: day of each decision, `int64 [n]`, never falling; what forgets needs them.
+        base: as `SlateBatch.base`.
+        base_propensity: as `SlateBatch.base_propensity`.
 
     Rows must come in the canonical order of the log (day, page, unit), so that sums do not depend
     on how the slates were batched.
@@ -108,6 +221,10 @@ class OutcomeBatch:
     shown: BoolArray
     propensities: FloatArray
     shards: UInt8Array
+    items: IndexArray | None = None
+    days: Int64Array | None = None
+    base: Int8Array | None = None
+    base_propensity: FloatArray | None = None
 
     def __post_init__(self) -> None:
         _check(self.features, "features", np.float32, 3)
@@ -127,9 +244,51 @@ class OutcomeBatch:
             raise ContextError(f"shards must be below {SHARDS}, got {int(self.shards.max())}")
         if not np.isfinite(self.rewards[self.shown]).all():
             raise ContextError("rewards of shown slots must be finite, got NaN or infinity")
+        self._check_options()
 
     def __len__(self) -> int:
         return int(self.features.shape[0])
+
+    def rows(self, index: AnyArray) -> "OutcomeBatch":
+        """Some of the slates, by index or mask `[n]`; copies."""
+        parts = {
+            name: part[index] for name in _OUTCOME_ROWS if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts)
+
+    def _check_options(self) -> None:
+        n, slots = self.features.shape[:2]
+        for name, dtype, shape in (
+            ("items", np.int32, (n, slots)),
+            ("days", np.int64, (n,)),
+            ("base", np.int8, (n,)),
+            ("base_propensity", np.float64, (n,)),
+        ):
+            part = getattr(self, name)
+            if part is None:
+                continue
+            _check(part, name, dtype, len(shape))
+            if part.shape != shape:
+                raise ContextError(f"{name} must have shape {shape}, got {part.shape}")
+        if self.items is not None and bool((self.items[self.shown] < 0).any()):
+            raise ContextError("items of shown slots must be rows of the catalogue, got -1")
+        if self.days is not None and bool((np.diff(self.days) < 0).any()):
+            raise ContextError("days must never fall from one slate to the next")
+        if (self.base is None) != (self.base_propensity is None):
+            raise ContextError("base and base_propensity must come together")
+
+
+_OUTCOME_ROWS = (
+    "features",
+    "rewards",
+    "shown",
+    "propensities",
+    "shards",
+    "items",
+    "days",
+    "base",
+    "base_propensity",
+)
 
 
 def _check(array: AnyArray, name: str, dtype: type, dimensions: int) -> None:
@@ -142,3 +301,15 @@ def _check(array: AnyArray, name: str, dtype: type, dimensions: int) -> None:
         raise ContextError(
             f"{name} must be a {np.dtype(dtype).name} array with {dimensions} dimensions, got {got}"
         )
+
+
+def _check_shares(shares: Float32Array, name: str) -> None:
+    """Refuse rows that are no shares: below 0, or with a sum other than 1 or 0."""
+    if not np.isfinite(shares).all() or bool((shares < 0).any()):
+        bad = shares[~np.isfinite(shares) | (shares < 0)][0]
+        raise ContextError(f"{name} must be finite and at least 0, got {bad}")
+    total = shares.sum(axis=1, dtype=np.float64)
+    wrong = (np.abs(total - 1.0) > _SHARE_TOLERANCE) & (total != 0.0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ContextError(f"{name} must sum to 1 or 0 in a row, got {total[row]:g} in row {row}")
