@@ -139,7 +139,7 @@ class SlateConfig(Config):
     """The settings that every policy over the slate sampler shares."""
 
     diversity: float | Diversity = 0.0
-    """Price of redundancy in value units, at least 0: a number for MMR, or a kind with its price."""
+    """Price of redundancy in value units: a number at least 0 for MMR, or a kind with its price."""
 
     caps: Caps = Caps()
     """Most items of one aspect or creator on a slate."""

@@ -109,17 +109,10 @@ class ContextBatch:
 
     def rows(self, index: AnyArray) -> "ContextBatch":
         """Some of the decisions, by index or mask `[n]`; copies, but for the catalogue's tables."""
-        return ContextBatch(
-            self.candidates[index],
-            self.features[index],
-            self.scores[index],
-            self.embeddings,
-            self.traits,
-            *(
-                None if part is None else part[index]
-                for part in (self.interests, self.eligible, self.pinned)
-            ),
-        )
+        parts = {
+            name: part[index] for name in _CONTEXT_ROWS if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts)
 
     def _check_options(self) -> None:
         B, K = self.candidates.shape
@@ -165,6 +158,9 @@ class ContextBatch:
                 f"pinned positions must be eligible candidates, got position "
                 f"{places[closed][0]} in decision {row[closed][0]}"
             )
+
+
+_CONTEXT_ROWS = ("candidates", "features", "scores", "interests", "eligible", "pinned")
 
 
 @dataclass(frozen=True, slots=True)
