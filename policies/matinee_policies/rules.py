@@ -35,6 +35,7 @@ from matinee_policies.config import check_range
 GREEDY = 0
 SOFTMAX = 1
 INVERSE_GAP = 2
+VOTES = 3
 _CLOSED = -np.inf
 
 
@@ -43,16 +44,19 @@ class Rule:
     """A rule with its parameters; build one with the functions below.
 
     Attributes:
-        code: `GREEDY`, `SOFTMAX` or `INVERSE_GAP`.
+        code: `GREEDY`, `SOFTMAX`, `INVERSE_GAP` or `VOTES`.
         parameter: temperature of softmax, gamma of inverse gap, else 0.
-        epsilon: exploration budget of a whole slate, in [0, 1].
+        epsilon: probability that a full slate holds at least one uniform draw, in [0, 1].
         floor: least weight of the uniform law at every slot, in [0, 1].
+        budget: largest probability that a full slate holds any draw other than the greedy pick's,
+            in [0, 1].
     """
 
     code: int
     parameter: float
     epsilon: float
     floor: float
+    budget: float = 1.0
 
     def uniform_weight(self, slots: int) -> float:
         """Weight `w` of the uniform law at each slot of a slate of `slots` slots."""
@@ -80,16 +84,24 @@ def upper_bound_rule(*, floor: float = 0.0) -> Rule:
     return Rule(GREEDY, 0.0, 0.0, _checked_floor(floor))
 
 
-def softmax_rule(temperature: float, *, floor: float = 0.0) -> Rule:
+def softmax_rule(temperature: float, *, floor: float = 0.0, budget: float = 1.0) -> Rule:
     """Draw in proportion to exp(utility / temperature); temperature > 0 in value units."""
     check_range("temperature", temperature, low=0, low_open=True)
-    return Rule(SOFTMAX, temperature, 0.0, _checked_floor(floor))
+    check_range("budget", budget, low=0, high=1)
+    return Rule(SOFTMAX, temperature, 0.0, _checked_floor(floor), budget)
 
 
-def inverse_gap_rule(gamma: float, *, floor: float = 0.0) -> Rule:
+def inverse_gap_rule(gamma: float, *, floor: float = 0.0, budget: float = 1.0) -> Rule:
     """Draw in inverse proportion to the gap to the best; gamma >= 0 per value unit."""
     check_range("gamma", gamma, low=0)
-    return Rule(INVERSE_GAP, gamma, 0.0, _checked_floor(floor))
+    check_range("budget", budget, low=0, high=1)
+    return Rule(INVERSE_GAP, gamma, 0.0, _checked_floor(floor), budget)
+
+
+def votes_rule(*, floor: float = 0.0, budget: float = 1.0) -> Rule:
+    """Draw in proportion to the members of an ensemble that like a candidate best."""
+    check_range("budget", budget, low=0, high=1)
+    return Rule(VOTES, 0.0, 0.0, _checked_floor(floor), budget)
 
 
 @kernel

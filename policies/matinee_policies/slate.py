@@ -26,14 +26,15 @@ from matinee_policies.arrays import (
     UInt64Array,
 )
 from matinee_policies.compiled import kernel
-from matinee_policies.config import check_range
-from matinee_policies.errors import ContextError
+from matinee_policies.diversity import MMR, Caps, Diversity, diversity_of
+from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.philox import uniform
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
-from matinee_policies.rules import Rule, fill_law, rule_law_reference
+from matinee_policies.rules import VOTES, Rule, fill_law, rule_law_reference
 from matinee_policies.similarity import gather_vectors, raise_redundancy, redundancy_reference
 
 _CLOSED = -np.inf
+NO_CAPS = Caps()
 _NO_KEYS = np.zeros(0, dtype=np.uint64)
 
 
@@ -45,9 +46,12 @@ class SlateProblem:
         contexts: candidates and similarity vectors; each row's candidates are distinct.
         values: value of each candidate, finite where eligible, `float64 [B, K]`.
         rule: turns utilities into probabilities.
-        diversity: lambda, the price of redundancy in value units, at least 0; 0 means none.
+        diversity: kind and price of redundancy; a number is the price of `MMR` in value units.
         eligible: candidates the law may choose, `bool [B, K]`; `None` means all. The others have
             probability 0.
+        caps: most items of one aspect or creator on a slate.
+        members: value of each candidate to each member of an ensemble, `float64 [B, M, K]`; the
+            rule of votes needs them.
 
     Raises:
         ContextError: if the arrays break a rule above.
@@ -57,11 +61,16 @@ class SlateProblem:
     contexts: ContextBatch
     values: FloatArray
     rule: Rule
-    diversity: float = 0.0
+    diversity: float | Diversity = 0.0
     eligible: BoolArray | None = None
+    caps: Caps = NO_CAPS
+    members: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        check_range("diversity", self.diversity, low=0)
+        if not isinstance(diversity_of(self.diversity), MMR):
+            raise ConfigError("not yet")
+        if self.caps != Caps() or self.rule.code == VOTES or self.rule.budget != 1.0:
+            raise ConfigError("not yet")
         _check_array(self.values, "values", np.float64, self.contexts.candidates.shape)
         if self.eligible is not None:
             _check_array(self.eligible, "eligible", np.bool_, self.contexts.candidates.shape)
@@ -142,6 +151,20 @@ def next_law(problem: SlateProblem, prefix: IndexArray, *, slots: int) -> FloatA
     return laws
 
 
+def exploration_cost(problem: SlateProblem, slates: IndexArray) -> FloatArray:
+    """Expected utility that exploration gives up along each slate.
+
+    Args:
+        problem: what fixes the law.
+        slates: as `score_slates` takes them, `int32 [B, L]`.
+
+    Returns:
+        Sum over slots of the largest utility minus the mean utility under the law, given the items
+        before it in the slate, `float64 [B]`, at least 0, in value units.
+    """
+    raise ConfigError("not yet")
+
+
 def sample_slate_reference(
     problem: SlateProblem, decision: int, *, slots: int, key: int
 ) -> tuple[list[int], list[float]]:
@@ -167,7 +190,9 @@ def sample_slate_reference(
             candidates, problem.contexts.embeddings, np.array(chosen, dtype=np.int32)
         )
         utility = np.where(
-            is_open, problem.values[decision] - problem.diversity * redundancy, -np.inf
+            is_open,
+            problem.values[decision] - diversity_of(problem.diversity).price * redundancy,
+            -np.inf,
         )
         law = rule_law_reference(utility, problem.rule, slots=slots)
         draw = uniform(np.uint64(key), np.uint64(slot), np.uint64(0))
@@ -233,7 +258,7 @@ def _run(
         np.ascontiguousarray(problem.available()),
         np.require(problem.contexts.candidates, requirements=["C", "W"]),
         np.ascontiguousarray(problem.contexts.embeddings),
-        float(problem.diversity),
+        float(diversity_of(problem.diversity).price),
         problem.rule.code,
         float(problem.rule.parameter),
         problem.rule.uniform_weight(slots),

@@ -1,16 +1,19 @@
 """The common part of policies that value candidates and leave the slate to a rule."""
 
 import abc
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from matinee_policies.arrays import BoolArray, FloatArray, IndexArray, UInt64Array
 from matinee_policies.config import Config
+from matinee_policies.diversity import Caps, Diversity
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.records import ContextBatch, OutcomeBatch, SlateBatch
 from matinee_policies.rules import Rule
 from matinee_policies.slate import (
+    NO_CAPS,
     SlateProblem,
     check_slots,
+    exploration_cost,
     next_law,
     sample_slates,
     score_slates,
@@ -28,7 +31,8 @@ class ValuePolicy(abc.ABC, Generic[C]):
     Args:
         config: parameters, of the policy's own type.
         rule: turns utilities into probabilities.
-        diversity: price of redundancy in value units, at least 0.
+        diversity: kind and price of redundancy; a number is the price of `MMR` in value units.
+        caps: most items of one aspect or creator on a slate.
 
     Attributes:
         name: the kind of policy.
@@ -39,10 +43,22 @@ class ValuePolicy(abc.ABC, Generic[C]):
     name: ClassVar[str]
     learns: ClassVar[bool] = False
 
-    def __init__(self, config: C, *, rule: Rule, diversity: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: C,
+        *,
+        rule: Rule,
+        diversity: float | Diversity = 0.0,
+        caps: Caps = NO_CAPS,
+    ) -> None:
         self.config: C = config
         self._rule = rule
         self._diversity = diversity
+        self._caps = caps
+
+    def get_params(self, *, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name, after scikit-learn's convention; see `Config.get_params`."""
+        return self.config.get_params(deep=deep)
 
     @abc.abstractmethod
     def values(self, contexts: ContextBatch) -> FloatArray:
@@ -50,6 +66,10 @@ class ValuePolicy(abc.ABC, Generic[C]):
 
     def eligible(self, contexts: ContextBatch, *, slots: int) -> BoolArray | None:
         """Candidates that may be shown, `bool [B, K]`; `None` means all."""
+        return None
+
+    def members(self, contexts: ContextBatch) -> FloatArray | None:
+        """Value of each candidate to each member of an ensemble, `float64 [B, M, K]`, if any."""
         return None
 
     def decide(self, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
@@ -63,6 +83,19 @@ class ValuePolicy(abc.ABC, Generic[C]):
     def next_law(self, contexts: ContextBatch, prefix: IndexArray, *, slots: int) -> FloatArray:
         """Law of the slot that follows a prefix, `float64 [B, K]`; see `slate.next_law`."""
         return next_law(self._problem(contexts, slots=slots), prefix, slots=slots)
+
+    def exploration_cost(self, contexts: ContextBatch, slates: IndexArray) -> FloatArray:
+        """Expected utility that exploration gives up along each slate, `float64 [B]`, at least 0.
+
+        Summed over slots, the largest utility minus the mean utility under the slot's law, given
+        the items before it in the slate. In value units; 0 for a law without exploration.
+
+        Args:
+            contexts: `B` decisions with `K` candidates each.
+            slates: any slates, as `Policy.propensities` takes them, `int32 [B, L]`.
+        """
+        problem = self._problem(contexts, slots=slate_length(slates))
+        return exploration_cost(problem, slates)
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """Do nothing: this policy does not learn."""
@@ -84,6 +117,8 @@ class ValuePolicy(abc.ABC, Generic[C]):
             rule=self._rule,
             diversity=self._diversity,
             eligible=self.eligible(contexts, slots=slots),
+            caps=self._caps,
+            members=self.members(contexts),
         )
 
 
