@@ -35,7 +35,10 @@ def example_contexts(
 
 
 def example_outcomes(seed: int, *, slates: int, dimension: int, first: bool = True) -> OutcomeBatch:
-    """Made-up outcomes of slates of 3 slots, with empty slots; `first` changes rewards only."""
+    """Made-up outcomes of slates of 3 slots, with empty slots; `first` changes rewards only.
+
+    Rewards are fractions in [0, 1], with some at the ends; a day has 20 slates.
+    """
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(slates, 3, dimension)).astype(np.float32)
     shown = rng.random((slates, 3)) < 0.9
@@ -45,10 +48,12 @@ def example_outcomes(seed: int, *, slates: int, dimension: int, first: bool = Tr
         component="engagement" if first else "return_visit",
         first=first,
         features=features,
-        rewards=rewards[0 if first else 1],
+        rewards=rewards[0 if first else 1].clip(0.0, 1.0),
         shown=shown,
         propensities=np.ones((slates, 3)),
         shards=shards,
+        items=rng.integers(0, 40, size=(slates, 3)).astype(np.int32),
+        days=np.arange(slates, dtype=np.int64) // 20,
     )
 
 
@@ -69,12 +74,4 @@ def rows_of(contexts: ContextBatch, rows: AnyArray) -> ContextBatch:
 
 def rows_of_outcomes(outcomes: OutcomeBatch, rows: AnyArray) -> OutcomeBatch:
     """Some slates of a batch, by index; copies."""
-    return OutcomeBatch(
-        component=outcomes.component,
-        first=outcomes.first,
-        features=outcomes.features[rows],
-        rewards=outcomes.rewards[rows],
-        shown=outcomes.shown[rows],
-        propensities=outcomes.propensities[rows],
-        shards=outcomes.shards[rows],
-    )
+    return outcomes.rows(rows)

@@ -74,7 +74,7 @@ def test_the_order_of_shards_and_batches_leaves_no_trace() -> None:
     """Units may be interleaved in any way, so long as each shard keeps its own order."""
     outcomes = example_outcomes(2, slates=400, dimension=5)
     whole = learned(outcomes)
-    by_shard = rows_of_outcomes(outcomes, np.argsort(outcomes.shards, kind="stable"))
+    by_shard = replace(outcomes, days=None).rows(np.argsort(outcomes.shards, kind="stable"))
     pieces = [
         rows_of_outcomes(by_shard, np.arange(start, min(start + 13, 400)))
         for start in range(0, 400, 13)
