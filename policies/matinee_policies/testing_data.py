@@ -37,13 +37,15 @@ def example_contexts(
 def example_outcomes(seed: int, *, slates: int, dimension: int, first: bool = True) -> OutcomeBatch:
     """Made-up outcomes of slates of 3 slots, with empty slots; `first` changes rewards only.
 
-    Rewards are fractions in [0, 1], with some at the ends; a day has 20 slates.
+    Rewards are fractions in [0, 1], with some at the ends; a day has 20 slates; two policies of a
+    mixture drew them.
     """
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(slates, 3, dimension)).astype(np.float32)
     shown = rng.random((slates, 3)) < 0.9
     shards = rng.integers(0, SHARDS, size=slates).astype(np.uint8)
     rewards = rng.random((2, slates, 3)) + features.sum(axis=2) * 0.1
+    draws = np.random.default_rng([seed, 1])
     return OutcomeBatch(
         component="engagement" if first else "return_visit",
         first=first,
@@ -54,6 +56,8 @@ def example_outcomes(seed: int, *, slates: int, dimension: int, first: bool = Tr
         shards=shards,
         items=rng.integers(0, 40, size=(slates, 3)).astype(np.int32),
         days=np.arange(slates, dtype=np.int64) // 20,
+        base=draws.integers(0, 2, size=slates).astype(np.int8),
+        base_propensity=draws.uniform(0.2, 0.8, size=slates),
     )
 
 
