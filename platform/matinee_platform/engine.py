@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import decision_keys
 from matinee_platform.log_schema import SERVED_BY_POLICY, DecisionRows, pack_state
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, UInt64Array
@@ -15,7 +16,6 @@ from matinee_policies.features import (
     FEATURE_VERSION,
     ItemFeatures,
     UnitStateBatch,
-    compute_features,
     shown_features,
 )
 from matinee_policies.policy import Policy
@@ -55,16 +55,18 @@ class Engine:
 
     Args:
         policy: the arm's policy.
-        items: per-item features, with the embeddings that diversity is measured by.
+        contexts: builds what the policy sees, the rules of the arm's pages among it.
         slots: items per slate.
         secret: 16 bytes that key the random draws of this arm.
     """
 
-    def __init__(self, policy: Policy, *, items: ItemFeatures, slots: int, secret: bytes) -> None:
+    def __init__(
+        self, policy: Policy, *, contexts: ContextBuilder, slots: int, secret: bytes
+    ) -> None:
         self.policy = policy
         self.snapshot = 0
-        self._items = items
-        self._catalogue_version = catalogue_number(items)
+        self._contexts = contexts
+        self._catalogue_version = catalogue_number(contexts.items)
         self._slots = slots
         self._secret = secret
 
@@ -82,25 +84,18 @@ class Engine:
             state: unit state as seen.
             candidates: catalogue rows, `int32 [n, K]`.
             scores: candidate scores, `float32 [n, K]`.
+
+        Raises:
+            ContextError: if the policy breaks a rule of the arm's pages.
         """
-        contexts = build_contexts(self._items, state, candidates, scores)
+        contexts = self._contexts.build(state, candidates, scores)
         slates = self.policy.decide(
             contexts, slots=self._slots, keys=decision_keys(self._secret, ids)
         )
+        if self._contexts.rules is not None:
+            self._contexts.rules.check(contexts, slates, policy=self.policy.name)
         shown = shown_features(contexts.features, slates.positions)
         return Decisions(ids, contexts, slates, self.snapshot, self._catalogue_version, shown)
-
-
-def build_contexts(
-    items: ItemFeatures, state: UnitStateBatch, candidates: IndexArray, scores: Float32Array
-) -> ContextBatch:
-    """Contexts from unit state and candidates: pure, and repeated when a log is re-scored."""
-    return ContextBatch(
-        candidates=candidates,
-        features=compute_features(items, state, candidates, scores),
-        scores=scores,
-        embeddings=items.embeddings,
-    )
 
 
 def catalogue_number(items: ItemFeatures) -> int:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from matinee_policies.arrays import (
     BoolArray,
     Float32Array,
     FloatArray,
+    IndexArray,
+    Int8Array,
     UInt8Array,
     UInt64Array,
 )
@@ -23,14 +26,17 @@ from matinee_policies.records import PAD, OutcomeBatch
 
 @dataclass(frozen=True, slots=True)
 class _Pages:
-    """Logged pages that wait for their windows; the same fields as `OutcomeBatch`."""
+    """Logged pages of one day that wait for their windows; fields as in `OutcomeBatch`."""
 
     ids: UInt64Array
     features: Float32Array
     shown: BoolArray
     propensities: FloatArray
     shards: UInt8Array
+    items: IndexArray
     engagement: FloatArray
+    base: Int8Array | None
+    base_propensity: FloatArray | None
 
 
 class ArmLearner:
@@ -38,7 +44,7 @@ class ArmLearner:
 
     Engagement matures at the barrier of its own day. A return visit matures when its window has
     closed: then no return is an explicit zero. Pages are held for the length of that window, about
-    `L (4 d + 17)` bytes each, and for one day only when return visits carry no weight.
+    `L (4 d + 21)` bytes each, and for one day only when return visits carry no weight.
 
     Args:
         policy: the arm's policy.
@@ -70,7 +76,10 @@ class ArmLearner:
                     shown=decisions.slates.positions != PAD,
                     propensities=decisions.slates.propensities,
                     shards=shards,
+                    items=decisions.slates.items,
                     engagement=engagement,
+                    base=decisions.slates.base,
+                    base_propensity=decisions.slates.base_propensity,
                 )
             )
 
@@ -89,7 +98,7 @@ class ArmLearner:
         if self._today:
             pages = _concatenate(self._today)
             self._today = []
-            self.policy.learn(_outcomes("engagement", pages, pages.engagement, first=True))
+            self.policy.learn(_outcomes("engagement", pages, pages.engagement, day, first=True))
             learned = True
             if self._rewards.return_visit.weight > 0.0:
                 self._waiting.append((day, pages))
@@ -113,10 +122,7 @@ class ArmLearner:
             "returned_ids": np.concatenate(
                 [np.empty(0, dtype=np.uint64), *(ids for _, ids in returned)]
             ),
-            **{
-                field.name: np.empty(0) if held is None else getattr(held, field.name)
-                for field in fields(_Pages)
-            },
+            **{field.name: _stored(held, field.name) for field in fields(_Pages)},
         }
 
     def restore(self, arrays: Mapping[str, AnyArray]) -> None:
@@ -125,7 +131,9 @@ class ArmLearner:
         self._waiting.clear()
         for day in np.unique(arrays["page_day"]):
             here = arrays["page_day"] == day
-            pages = _Pages(**{field.name: arrays[field.name][here] for field in fields(_Pages)})
+            pages = _Pages(
+                **{field.name: _restored(arrays[field.name], here) for field in fields(_Pages)}
+            )
             self._waiting.append((int(day), pages))
         self._returned = {
             int(day): [arrays["returned_ids"][arrays["returned_day"] == day]]
@@ -139,10 +147,12 @@ class ArmLearner:
         rewards = np.repeat(
             self._rewards.return_visit.weight * returned[:, None], pages.shown.shape[1], axis=1
         )
-        self.policy.learn(_outcomes("return_visit", pages, rewards, first=False))
+        self.policy.learn(_outcomes("return_visit", pages, rewards, session_day, first=False))
 
 
-def _outcomes(component: str, pages: _Pages, rewards: FloatArray, *, first: bool) -> OutcomeBatch:
+def _outcomes(
+    component: str, pages: _Pages, rewards: FloatArray, day: int, *, first: bool
+) -> OutcomeBatch:
     return OutcomeBatch(
         component=component,
         first=first,
@@ -151,13 +161,34 @@ def _outcomes(component: str, pages: _Pages, rewards: FloatArray, *, first: bool
         shown=pages.shown,
         propensities=pages.propensities,
         shards=pages.shards,
+        items=pages.items,
+        days=np.full(pages.ids.size, day, dtype=np.int64),
+        base=pages.base,
+        base_propensity=pages.base_propensity,
     )
 
 
 def _concatenate(parts: list[_Pages]) -> _Pages:
     return _Pages(
         **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            field.name: _joined([getattr(part, field.name) for part in parts])
             for field in fields(_Pages)
         }
     )
+
+
+def _joined(parts: list[AnyArray | None]) -> Any:
+    """One array of many; None where a policy gives none. A policy gives it always or never."""
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None
+
+
+def _stored(held: _Pages | None, name: str) -> AnyArray:
+    """A field for a checkpoint: an array of length 0 where there is none."""
+    values: AnyArray | None = None if held is None else getattr(held, name)
+    return np.empty(0) if values is None else values
+
+
+def _restored(values: AnyArray, here: BoolArray) -> Any:
+    """The rows of a day from a checkpoint; days without pages are not in it, so none means None."""
+    return values[here] if values.size else None

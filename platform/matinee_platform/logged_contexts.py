@@ -5,33 +5,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from matinee_platform.engine import build_contexts
+from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.log_schema import matrix, unpack_state
-from matinee_policies.arrays import AnyArray, IndexArray
+from matinee_policies.arrays import IndexArray
 from matinee_policies.errors import DataError
-from matinee_policies.features import ItemFeatures
 from matinee_policies.records import PAD, ContextBatch
 
 
-def logged_contexts(rows: pa.Table, items: ItemFeatures) -> ContextBatch:
+def logged_contexts(rows: pa.Table, contexts: ContextBuilder) -> ContextBatch:
     """Contexts of logged decisions, the same to the bit as when they were decided.
 
     Args:
         rows: of the decision log, with state, candidates and scores.
-        items: per-item features of the run's catalogue.
+        contexts: of the arm that logged them.
     """
     state = unpack_state(matrix(rows["unit_state"]), rows["last_watched"].to_numpy())
-    return build_contexts(items, state, matrix(rows["candidates"]), matrix(rows["scores"]))
-
-
-def context_rows(contexts: ContextBatch, rows: AnyArray) -> ContextBatch:
-    """Some of the contexts, by index `[n]`."""
-    return ContextBatch(
-        contexts.candidates[rows],
-        contexts.features[rows],
-        contexts.scores[rows],
-        contexts.embeddings,
-    )
+    return contexts.build(state, matrix(rows["candidates"]), matrix(rows["scores"]))
 
 
 def slate_positions(candidates: IndexArray, slates: IndexArray, log: Path) -> IndexArray:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from matinee_platform.context_builder import ContextBuilder
+from matinee_platform.page_rules import PageRules
 from matinee_platform.settings import SourceSettings
+from matinee_platform.unit_interests import item_traits
 from matinee_policies.arrays import Float32Array, UInt64Array
 from matinee_policies.candidates.candidate_source import (
     CandidateSource,
@@ -25,6 +28,7 @@ from matinee_policies.candidates.source_data import SourceData
 from matinee_policies.catalogue import Catalogue, similarity_embeddings
 from matinee_policies.errors import ConfigError, MatineeError
 from matinee_policies.features import ItemFeatures
+from matinee_policies.records import ItemTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class ServingModel:
         sources: candidate models by the name that arms use; for a source of lists, its fallback.
         own: lists or vectors of single units by the name of their source.
         notes: a line on each source of the user's own, when just fitted.
+        rules: of the pages of those arms that have any, by the arm's name.
+        traits: genres and creators of the catalogue.
     """
 
     catalogue: Catalogue
@@ -44,6 +50,15 @@ class ServingModel:
     sources: Mapping[str, FactorModel]
     own: Mapping[str, OwnCandidates] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rules: Mapping[str, PageRules] = field(default_factory=dict)
+    traits: ItemTraits = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", item_traits(self.catalogue))
+
+    def contexts(self, arm: str) -> ContextBuilder:
+        """What builds the contexts of an arm, by its name."""
+        return ContextBuilder(self.items, self.traits, self.rules.get(arm))
 
     def ranker(self, source: str, keys: UInt64Array) -> UnitRanker:
         """What ranks items of a source for the units with these pseudonyms, `uint64 [n]`."""
@@ -59,10 +74,16 @@ class ServingModel:
         for name, own in self.own.items():
             prefix = "lists" if isinstance(own, ScoreTable) else "vectors"
             own.save(folder / f"{prefix}-{name}.npz")
+        for arm, rules in self.rules.items():
+            rules.save(folder / f"rules-{arm}.npz")
 
 
 def fit_serving_model(
-    data: SourceData, *, sources: Mapping[str, SourceSettings], seed: int
+    data: SourceData,
+    *,
+    sources: Mapping[str, SourceSettings],
+    seed: int,
+    rules: Mapping[str, PageRules] | None = None,
 ) -> ServingModel:
     """Fit every candidate source, and derive embeddings and features.
 
@@ -70,6 +91,7 @@ def fit_serving_model(
         data: catalogue, what was observed before the run, and the units to serve.
         sources: candidate sources to fit, by name.
         seed: of the fits.
+        rules: of the pages of those arms that have any, by the arm's name.
 
     Raises:
         MatineeError: naming the source, if it cannot be fitted or read.
@@ -86,6 +108,7 @@ def fit_serving_model(
         notes=tuple(
             f"Source {name}: {source.note}" for name, source in fitted.items() if source.note
         ),
+        rules=rules or {},
     )
 
 
@@ -105,6 +128,10 @@ def load_serving_model(folder: Path) -> ServingModel:
         ItemFeatures.load(folder / "item_features.npz"),
         sources,
         own,
+        rules={
+            path.stem.removeprefix("rules-"): PageRules.load(path)
+            for path in sorted(folder.glob("rules-*.npz"))
+        },
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -67,6 +67,31 @@ class RewardSettings(_Settings):
     return_visit: ReturnVisitSettings = ReturnVisitSettings()
 
 
+ItemId: TypeAlias = int | str
+"""An item as the data call it: a whole number, or a text where the data's ids are texts."""
+
+
+class PageRuleSettings(_Settings):
+    """What pages must and must not show, whatever the policy."""
+
+    exclude_items: list[ItemId] = Field(default_factory=list)
+    """Items that are never shown, by the data's own ids."""
+    exclude_genres: list[str] = Field(default_factory=list)
+    """Genres none of whose items is shown."""
+    pinned: dict[Annotated[int, Field(ge=0, strict=False)], ItemId] = Field(default_factory=dict)
+    """Item by the slot that shows it on the first page of every visit; slots count from 0."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        pins = list(self.pinned.values())
+        for slot, item in self.pinned.items():
+            if pins.count(item) > 1:
+                raise ValueError(f"pinned must name an item once, got {item!r} more than once")
+            if item in self.exclude_items:
+                raise ValueError(f"pinned must not name an excluded item, got {item!r} at {slot}")
+        return self
+
+
 class ArmSettings(_Settings):
     """One arm: a policy over one candidate source.
 
@@ -79,6 +104,8 @@ class ArmSettings(_Settings):
     """Name of a candidate source."""
     policy: dict[str, Any]
     """`kind` and the settings of that policy."""
+    rules: PageRuleSettings | None = None
+    """Rules of this arm in place of the experiment's; `{}` means none."""
 
     @field_validator("name")
     @classmethod
@@ -159,6 +186,8 @@ class ExperimentSettings(_Settings):
     world: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the simulated users, by name."""
     reward: RewardSettings = RewardSettings()
+    rules: PageRuleSettings = PageRuleSettings()
+    """What pages of every arm without rules of its own must and must not show."""
     arms: Annotated[list[ArmSettings], Field(min_length=1, max_length=100)]
 
     @field_validator("name")
@@ -209,11 +238,27 @@ class ExperimentSettings(_Settings):
                     f"candidates of arm {arm.name!r} must be one of "
                     f"{', '.join(sorted(self.sources))}, got {arm.candidates!r}"
                 )
+        self._check_pins()
         if self.candidates < self.slots:
             raise ValueError(
                 f"candidates must be at least slots = {self.slots}, got {self.candidates}"
             )
         return self
+
+    def _check_pins(self) -> None:
+        for arm in self.arms:
+            rules = self.rules_of(arm)
+            beyond = [slot for slot in rules.pinned if slot >= self.slots] if rules else []
+            if beyond:
+                raise ValueError(
+                    f"pinned slots of arm {arm.name!r} must be below slots = {self.slots}, "
+                    f"got {beyond[0]}"
+                )
+
+    def rules_of(self, arm: ArmSettings) -> PageRuleSettings | None:
+        """The rules of an arm's pages, its own or else the experiment's; None if it has none."""
+        rules = self.rules if arm.rules is None else arm.rules
+        return rules if rules != PageRuleSettings() else None
 
     def user_classes(self) -> list[str]:
         """The `module:Class` names of the user's own that the settings name."""

@@ -17,7 +17,7 @@ from matinee_platform.decision_log import read_parts, rehash
 from matinee_platform.engine import catalogue_number
 from matinee_platform.json_file import read_json
 from matinee_platform.log_schema import matrix
-from matinee_platform.logged_contexts import context_rows, logged_contexts, slate_positions
+from matinee_platform.logged_contexts import logged_contexts, slate_positions
 from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.errors import DataError
@@ -126,14 +126,14 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
     versions: set[int] = set()
     sample = _feature_sample(run, arm)
     for table in read_parts(run, "decisions", arm):
-        contexts = logged_contexts(table, model.items)
+        contexts = logged_contexts(table, model.contexts(arm))
         check.complete &= _same_versions(table, model)
         slates, logged = matrix(table["slate"]), matrix(table["propensities"])
         positions = slate_positions(contexts.candidates, slates, run / "decisions" / arm)
         version_of_row = table["snapshot"].to_numpy()
         for version in np.unique(version_of_row):
             rows = np.flatnonzero(version_of_row == version)
-            part = context_rows(contexts, rows)
+            part = contexts.rows(rows)
             neighbour = version + 1 if version < snapshots.last else version - 1
             check.slots += int((positions[rows] != PAD).sum())
             check.unequal += _unequal(snapshots, version, part, positions[rows], logged[rows])

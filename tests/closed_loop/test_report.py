@@ -145,18 +145,19 @@ def test_hostile_titles_stay_text(tiny_run: Path, tmp_path: Path) -> None:
 
 def test_examples_show_what_a_fixed_policy_did_show(tiny_run: Path) -> None:
     model = load_serving_model(tiny_run / "model")
-    sample = read_sample(tiny_run, "mf_order", items=model.items, size=5_000)
+    sample = read_sample(tiny_run, "mf_order", contexts=model.contexts("mf_order"), size=5_000)
     assert sample is not None
     arms = [
-        ArmPolicy(name, "popularity" if name == "popularity" else "mf", policy)
+        ArmPolicy(
+            name, "popularity" if name == "popularity" else "mf", policy, model.contexts(name)
+        )
         for name, policy in ((arm, last_policy(tiny_run, arm)) for arm in tiny_arms(tiny_run))
     ]
     pages = slate_examples(
         sample,
-        [*arms, ArmPolicy("oracle", "mf", None)],
+        [*arms, ArmPolicy("oracle", "mf", None, model.contexts("oracle"))],
         source="mf",
         sources=model.sources,
-        items=model.items,
         count=4,
     )
     assert len({page.unit for page in pages}) == 4
@@ -182,7 +183,7 @@ def test_examples_show_what_a_fixed_policy_did_show(tiny_run: Path) -> None:
 def test_a_policy_that_never_changed_keeps_its_whole_log(tiny_run: Path) -> None:
     model = load_serving_model(tiny_run / "model")
     for arm in ("mf_order", "mf_explored"):
-        sample = read_sample(tiny_run, arm, items=model.items, size=300)
+        sample = read_sample(tiny_run, arm, contexts=model.contexts(arm), size=300)
         assert sample is not None
         assert 150 < len(sample) <= 300
         found = predict_overlap(sample, last_policy(tiny_run, arm))

@@ -1,6 +1,9 @@
 """Each component of each page is learned once, when its window has closed."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 
 from matinee_platform.engine import Decisions
 from matinee_platform.learner import ArmLearner
@@ -24,7 +27,7 @@ class Recorder(Uniform):
         self.lessons.append(outcomes)
 
 
-def _decisions(ids: list[int], padded: bool = False) -> Decisions:
+def _decisions(ids: list[int], padded: bool = False, base: list[int] | None = None) -> Decisions:
     n = len(ids)
     positions = np.tile(np.array([0, PAD if padded else 1], dtype=np.int32), (n, 1))
     contexts = ContextBatch(
@@ -34,7 +37,13 @@ def _decisions(ids: list[int], padded: bool = False) -> Decisions:
         embeddings=np.zeros((K, 1), dtype=np.float32),
     )
     shown = np.full((n, L, D), ids[0], dtype=np.float32)
-    slates = SlateBatch(positions, positions.copy(), np.full((n, L), 0.5))
+    slates = SlateBatch(
+        positions,
+        positions.copy(),
+        np.full((n, L), 0.5),
+        base=None if base is None else np.array(base, dtype=np.int8),
+        base_propensity=None if base is None else 0.25 * (1.0 + np.array(base) % 3),
+    )
     return Decisions(np.array(ids, dtype=np.uint64), contexts, slates, 0, 0, shown)
 
 
@@ -99,3 +108,65 @@ def test_nothing_is_held_for_a_policy_that_does_not_learn() -> None:
     learner = ArmLearner(Uniform(UniformConfig()), RewardSettings())
     learner.observe_page(_decisions([1]), np.zeros((1, L)), SHARDS[:1])
     assert not learner.close_day(0)
+
+
+def test_outcomes_name_items_and_the_day_of_the_decision() -> None:
+    learner, policy = _learner(weight=0.5, window=1)
+    learner.observe_page(_decisions([1, 2]), np.zeros((2, L)), SHARDS)
+    learner.close_day(4)
+    learner.close_day(5)
+    assert [lesson.component for lesson in policy.lessons] == ["engagement", "return_visit"]
+    for lesson in policy.lessons:
+        assert lesson.items is not None
+        assert lesson.days is not None
+        assert lesson.items.tolist() == [[0, 1], [0, 1]]
+        assert lesson.days.tolist() == [4, 4]
+        assert lesson.base is None
+
+
+def test_the_base_of_a_mixture_waits_with_its_page() -> None:
+    learner, policy = _learner(weight=0.5, window=2)
+    learner.observe_page(_decisions([1, 2], base=[1, 0]), np.zeros((2, L)), SHARDS)
+    learner.observe_page(_decisions([3], base=[2]), np.zeros((1, L)), SHARDS[:1])
+    learner.close_day(0)
+    learner.close_day(2)
+    for lesson in policy.lessons:
+        assert lesson.base is not None
+        assert lesson.base_propensity is not None
+        assert lesson.base.tolist() == [1, 0, 2]
+        assert lesson.base_propensity.tolist() == [0.5, 0.25, 0.75]
+
+
+@pytest.mark.parametrize("base", [None, [1, 0]])
+def test_a_restored_learner_goes_on_as_if_nothing_had_happened(base: list[int] | None) -> None:
+    whole, expected = _learner(weight=0.5, window=3)
+    cut, _ = _learner(weight=0.5, window=3)
+    for learner in (whole, cut):
+        for day in range(3):
+            ids = [10 * day + 1, 10 * day + 2]
+            learner.observe_page(
+                _decisions(ids, padded=day == 1, base=base), np.ones((2, L)), SHARDS
+            )
+            learner.observe_returns(day, np.array(ids[:1], dtype=np.uint64))
+            learner.close_day(day)
+    fresh, policy = _learner(weight=0.5, window=3)
+    fresh.restore({name: array.copy() for name, array in cut.arrays().items()})
+    expected.lessons.clear()
+    for day in range(3, 7):
+        assert whole.close_day(day) == fresh.close_day(day)
+    assert len(policy.lessons) == len(expected.lessons) == 3
+    for one, other in zip(policy.lessons, expected.lessons, strict=True):
+        for field in dataclasses.fields(OutcomeBatch):
+            found, wanted = getattr(one, field.name), getattr(other, field.name)
+            if isinstance(wanted, np.ndarray):
+                assert found.dtype == wanted.dtype
+                np.testing.assert_array_equal(found, wanted)
+            else:
+                assert found == wanted
+
+
+def test_a_learner_with_nothing_held_can_be_restored() -> None:
+    learner, policy = _learner(weight=0.5)
+    learner.restore(_learner(weight=0.5)[0].arrays())
+    assert not learner.close_day(9)
+    assert not policy.lessons

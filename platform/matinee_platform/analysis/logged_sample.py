@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import matrix, unpack_state
 from matinee_platform.logged_contexts import logged_contexts, slate_positions
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray, UInt64Array
 from matinee_policies.config import check_whole
 from matinee_policies.errors import DataError
-from matinee_policies.features import ItemFeatures, UnitStateBatch
+from matinee_policies.features import UnitStateBatch
 from matinee_policies.policy import Policy
 from matinee_policies.records import ContextBatch
 from matinee_policies.registry import restore_policy
@@ -51,13 +52,13 @@ class LoggedSample:
         return int(self.ids.size)
 
 
-def read_sample(run: Path, arm: str, *, items: ItemFeatures, size: int) -> LoggedSample | None:
+def read_sample(run: Path, arm: str, *, contexts: ContextBuilder, size: int) -> LoggedSample | None:
     """Draw decisions by their ids, which are hashes; None if the arm logged nothing.
 
     Args:
         run: folder of the run.
         arm: name of the arm.
-        items: per-item features of the run's catalogue.
+        contexts: of this arm.
         size: decisions wanted, about so many are drawn and never more, at least 1.
 
     Raises:
@@ -80,7 +81,7 @@ def read_sample(run: Path, arm: str, *, items: ItemFeatures, size: int) -> Logge
     if not parts:
         return None
     rows = pa.concat_tables(parts).combine_chunks()
-    contexts = logged_contexts(rows, items)
+    seen = logged_contexts(rows, contexts)
     return LoggedSample(
         arm=arm,
         logged=logged,
@@ -89,10 +90,8 @@ def read_sample(run: Path, arm: str, *, items: ItemFeatures, size: int) -> Logge
         day=rows["day"].to_numpy(),
         page=rows["page"].to_numpy(),
         state=unpack_state(matrix(rows["unit_state"]), rows["last_watched"].to_numpy()),
-        contexts=contexts,
-        positions=slate_positions(
-            contexts.candidates, matrix(rows["slate"]), run / "decisions" / arm
-        ),
+        contexts=seen,
+        positions=slate_positions(seen.candidates, matrix(rows["slate"]), run / "decisions" / arm),
         propensities=np.ascontiguousarray(matrix(rows["propensities"])),
     )
 

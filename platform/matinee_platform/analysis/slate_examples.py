@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_platform.analysis.logged_sample import LoggedSample
+from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import SECRET_BYTES, decision_keys
-from matinee_platform.engine import build_contexts
 from matinee_platform.log_schema import pack_state, unpack_state
-from matinee_platform.logged_contexts import context_rows
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
 from matinee_policies.candidates.factor_model import FactorModel
-from matinee_policies.features import ItemFeatures, UnitStateBatch
+from matinee_policies.features import UnitStateBatch
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch
 
@@ -35,11 +34,13 @@ class ArmPolicy:
         source: name of its candidate source.
         policy: restored from its last snapshot; None for a reference arm, whose scores are the
             simulator's truth and not in the log.
+        contexts: builds what the policy sees, under the rules of the arm's pages.
     """
 
     name: str
     source: str
     policy: Policy | None
+    contexts: ContextBuilder
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,6 @@ def slate_examples(
     *,
     source: str,
     sources: Mapping[str, object],
-    items: ItemFeatures,
     count: int = 3,
 ) -> list[ExamplePage]:
     """Pages of distinct units, late in the run if there are any, with the slate of every arm.
@@ -96,18 +96,17 @@ def slate_examples(
         arms: whose slates to make.
         source: candidate source of the arm that logged the sample.
         sources: models of the candidate sources by name.
-        items: per-item features of the run's catalogue.
         count: pages wanted.
     """
     rows = _chosen(sample, count)
     if not rows.size:
         return []
-    contexts = context_rows(sample.contexts, rows)
+    contexts = sample.contexts.rows(rows)
     state = _state_rows(sample.state, rows)
     keys = decision_keys(_KEY, sample.ids[rows])
     slots = sample.positions.shape[1]
     per_arm = [
-        _arm_slates(arm, contexts, state, keys, slots, source=source, sources=sources, items=items)
+        _arm_slates(arm, contexts, state, keys, slots, source=source, sources=sources)
         for arm in arms
     ]
     return [
@@ -141,20 +140,20 @@ def _arm_slates(
     *,
     source: str,
     sources: Mapping[str, object],
-    items: ItemFeatures,
 ) -> list[ArmSlate]:
-    note = ""
+    note, scores = "", contexts.scores
     if arm.policy is not None and arm.source != source:
-        scores = _impersonal_scores(sources.get(arm.source), contexts.candidates)
-        if scores is None:
+        impersonal = _impersonal_scores(sources.get(arm.source), contexts.candidates)
+        if impersonal is None:
             return [_none(arm, f"its candidates come from {arm.source!r}, not in this log")] * len(
                 contexts
             )
-        contexts = build_contexts(items, state, contexts.candidates, scores)
+        scores = impersonal
         note = f"orders these candidates by {arm.source!r}; its own candidates are others"
     if arm.policy is None:
         return [_none(arm, "knows the simulator's truth, which is not in the log")] * len(contexts)
-    found = arm.policy.decide(contexts, slots=slots, keys=keys)
+    under_rules = arm.contexts.build(state, contexts.candidates, scores)
+    found = arm.policy.decide(under_rules, slots=slots, keys=keys)
     return [
         ArmSlate(arm.name, shown, propensities, note)
         for shown, propensities in zip(found.items, found.propensities, strict=True)

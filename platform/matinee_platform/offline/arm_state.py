@@ -16,6 +16,7 @@ from matinee_platform.offline.late_ratings import RatingQueue
 from matinee_platform.offline.prepare import Prepared, Roster, world_parameters
 from matinee_platform.offline.regret_log import RegretLog
 from matinee_platform.offline.stage_clock import StageClock
+from matinee_platform.page_rules import PageRules
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.settings import ArmSettings, ExperimentSettings
@@ -45,6 +46,7 @@ class ArmState:
         simulation: the users' side.
         units: what the platform remembers of each user.
         ranker: candidate retrieval.
+        rules: of the arm's pages, if it has any.
         engine: decides slates.
         learner: holds outcomes and teaches the policy.
         log: of decisions and rewards.
@@ -67,6 +69,7 @@ class ArmState:
     simulation: Simulation
     units: UnitStates
     ranker: UnitRanker
+    rules: PageRules | None
     engine: Engine
     learner: ArmLearner
     log: DecisionLog
@@ -153,7 +156,10 @@ def new_arm_state(
         simulation=Simulation(shared.world, users, seed=settings.seed, parameters=parameters),
         units=units,
         ranker=model.ranker(arm.candidates, own),
-        engine=Engine(policy, items=model.items, slots=settings.slots, secret=secret),
+        rules=model.rules.get(arm.name),
+        engine=Engine(
+            policy, contexts=model.contexts(arm.name), slots=settings.slots, secret=secret
+        ),
         learner=ArmLearner(policy, settings.reward),
         log=DecisionLog(run, arm.name),
         regret=RegretLog(run, arm.name),

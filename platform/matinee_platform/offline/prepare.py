@@ -18,6 +18,7 @@ from matinee_platform.data_source import open_data
 from matinee_platform.json_file import read_json, write_json
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import pseudonyms
+from matinee_platform.rule_lookup import page_rules
 from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
 from matinee_platform.settings import ExperimentSettings
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Array, UInt64Array
@@ -155,6 +156,12 @@ def prepare(settings: ExperimentSettings) -> Prepared:
     world = World.from_interactions(dataset.catalogue, dataset.interactions, seed=settings.seed)
     catalogue = dataset.catalogue.subset(world.item_rows)
     _check_catalogue(settings, len(catalogue))
+    rules = page_rules(
+        settings,
+        catalogue,
+        known_items=dataset.catalogue.ids,
+        item_labels=dataset.item_labels,
+    )
     everyone = np.arange(settings.users, dtype=np.int64)
     population = Population.draw(world, everyone, seed=settings.seed, parameters=parameters)
     past = PastRatings(*initial_interactions(world, population, seed=settings.seed))
@@ -168,7 +175,7 @@ def prepare(settings: ExperimentSettings) -> Prepared:
         item_labels=dataset.item_labels,
         units=_units(settings, past, interactions),
     )
-    model = fit_serving_model(data, sources=settings.sources, seed=settings.seed)
+    model = fit_serving_model(data, sources=settings.sources, seed=settings.seed, rules=rules)
     plays = PlayScale.of(interactions.matrix.data)
     return Prepared(dataset.description, world, past, model, plays)
 

@@ -68,9 +68,13 @@ def _log_returns(state: ArmState, active: IndexArray, day: int) -> None:
 def _serve_block(state: ArmState, units: IndexArray, day: int) -> None:
     with state.clock.stage("candidates"):
         depth = state.settings.candidates + state.settings.slots * (state.max_pages - 1)
-        ranked = state.ranker.rank(
-            units, state.units.vectors[units], state.units.hidden(units), depth
-        )
+        vectors, hidden = state.units.vectors[units], state.units.hidden(units)
+        if state.rules is not None:
+            hidden = state.rules.hide(hidden)
+        ranked = state.ranker.rank(units, vectors, hidden, depth)
+        if state.rules is not None:
+            k = state.settings.candidates
+            ranked = state.rules.with_pins(ranked, state.ranker, units, vectors, k)
         pool = CandidatePool(ranked.items, ranked.scores)
     state.pages_of_last_session[units] = 0
     visits: IndexArray = np.arange(units.size, dtype=np.int32)

@@ -174,34 +174,37 @@ def _rescore(
             arm.name,
             arm.candidates,
             None if arm.reference else last_policy(run, arm.name, kind=arm.policy["kind"]),
+            model.contexts(arm.name),
         )
         for arm in settings.arms
     ]
     overlaps: dict[tuple[str, str], Overlap | str] = {}
     examples: list[ExamplePage] = []
     for logging in settings.arms:
-        sample = read_sample(run, logging.name, items=model.items, size=size)
+        sample = read_sample(run, logging.name, contexts=model.contexts(logging.name), size=size)
         for valued in policies:
             pair = (logging.name, valued.name)
-            overlaps[pair] = _overlap(sample, logging, valued)
+            same_rules = settings.rules_of(logging) == settings.rules_of(settings.arm(valued.name))
+            overlaps[pair] = _overlap(sample, logging, valued, same_rules=same_rules)
         if logging.name == settings.control and sample is not None and not logging.reference:
             examples = slate_examples(
                 sample,
                 policies,
                 source=logging.candidates,
                 sources={n: one for n, one in model.sources.items() if n not in model.own},
-                items=model.items,
                 count=_EXAMPLES,
             )
     return overlaps, examples
 
 
-def _overlap(sample: LoggedSample | None, logging: ArmSettings, valued: ArmPolicy) -> Overlap | str:
+def _overlap(
+    sample: LoggedSample | None, logging: ArmSettings, valued: ArmPolicy, *, same_rules: bool
+) -> Overlap | str:
     if sample is None:
         return "nothing logged"
     if logging.reference or valued.policy is None:
         return "reference"
-    if logging.candidates != valued.source:
+    if logging.candidates != valued.source or not same_rules:
         return "other candidates"
     return predict_overlap(sample, valued.policy)
 
