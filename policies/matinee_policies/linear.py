@@ -12,6 +12,7 @@ Sums are kept per shard of units and added in the order of the shards, so they d
 the rows were batched or who added them. Features are float32; every sum is float64.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ import numpy as np
 from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, UInt8Array
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
+from matinee_policies.lanes import aligned_zeros, lanes_of
+from matinee_policies.quadratic_form import ROWS, blocks_size, dot_lanes, fill_blocks, row_forms
 from matinee_policies.records import SHARDS, OutcomeBatch
 
 
@@ -238,30 +241,26 @@ def _fill_values(
     alpha: float,
     values: FloatArray,
 ) -> None:
-    """Mean and width of each candidate; inner loops run over candidates."""
+    """Mean and width of each candidate, eight candidates at a time."""
     K, d = features.shape[1], features.shape[2]
-    X = np.empty((d, K))
-    row = np.empty(K)
-    variance = np.empty(K)
+    lanes = lanes_of(theta)
+    D = (d + lanes - 1) // lanes * lanes
+    X = aligned_zeros(ROWS * D, theta).reshape(ROWS, D)
+    weights = aligned_zeros(D, theta)
+    for i in range(d):
+        weights[i] = theta[i]
+    blocks = aligned_zeros(blocks_size(D, lanes) if alpha != 0.0 else 0, theta)
+    if alpha != 0.0:
+        fill_blocks(inverse, blocks)
+    forms = np.empty(ROWS)
     for b in range(features.shape[0]):
-        for k in range(K):
-            for i in range(d):
-                X[i, k] = features[b, k, i]
-            values[b, k] = 0.0
-            variance[k] = 0.0
-        for i in range(d):
-            for k in range(K):
-                values[b, k] += theta[i] * X[i, k]
-        if alpha == 0.0:
-            continue
-        for i in range(d):
-            # The form is symmetric: the half above the diagonal counts twice.
-            for k in range(K):
-                row[k] = 0.0
-            for j in range(i + 1, d):
-                for k in range(K):
-                    row[k] += inverse[i, j] * X[j, k]
-            for k in range(K):
-                variance[k] += (inverse[i, i] * X[i, k] + 2.0 * row[k]) * X[i, k]
-        for k in range(K):
-            values[b, k] += alpha * np.sqrt(max(variance[k], 0.0))
+        for first in range(0, K, ROWS):
+            rows = min(ROWS, K - first)
+            for row in range(rows):
+                for i in range(d):
+                    X[row, i] = features[b, first + row, i]
+                values[b, first + row] = dot_lanes(X, row * D, weights, 0, D)
+            if alpha != 0.0:
+                row_forms(X, blocks, forms, 0)
+                for row in range(rows):
+                    values[b, first + row] += alpha * math.sqrt(max(forms[row], 0.0))

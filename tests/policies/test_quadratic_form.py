@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.quadratic_form import (
+    ROWS,
+    blocks_size,
+    dot_lanes,
+    fill_blocks,
+    fill_products,
+    fill_triangle,
+    row_forms,
+    triangle_size,
+)
+
+TYPES = [np.float32, np.float64]
+
+
+def lanes_in(dtype: type) -> int:
+    return 64 // np.dtype(dtype).itemsize
+
+
+def symmetric(rng: np.random.Generator, dimension: int) -> FloatArray:
+    half = rng.normal(size=(dimension, dimension))
+    return np.ascontiguousarray((half + half.T) / 2)
+
+
+def tolerance(dimension: int, dtype: type, X: FloatArray, A: FloatArray) -> FloatArray:
+    """Bound of Higham (2002, section 3.1): (terms + 4) units of rounding of the sum of moduli."""
+    eps = float(np.finfo(dtype).eps) / 2
+    moduli = np.einsum("ki,ij,kj->k", abs(X), abs(A), abs(X))
+    bound: FloatArray = (dimension * dimension + 4) * eps * moduli
+    return bound
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dimension", [1, 7, 8, 16, 33, 64])
+def test_forms_of_rows_equal_the_formula(dimension: int, dtype: type) -> None:
+    rng = np.random.default_rng(dimension)
+    lanes = lanes_in(dtype)
+    D = -(-dimension // lanes) * lanes
+    A = symmetric(rng, dimension)
+    X: AnyArray = np.zeros((ROWS, D), dtype)
+    X[:, :dimension] = rng.normal(size=(ROWS, dimension))
+    blocks: AnyArray = np.zeros(blocks_size(D, lanes), dtype)
+    fill_blocks(A, blocks)
+    forms = np.full(ROWS + 3, np.nan)
+    row_forms(X, blocks, forms, 2)
+    exact = X[:, :dimension].astype(np.float64)
+    expected = np.einsum("ki,ij,kj->k", exact, A, exact)
+    assert (abs(forms[2:-1] - expected) <= tolerance(dimension, dtype, exact, A)).all()
+    assert np.isnan(forms[[0, 1, -1]]).all()
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dimension", [1, 7, 8, 16, 33, 64])
+def test_forms_under_many_matrices_equal_the_formula(dimension: int, dtype: type) -> None:
+    rng = np.random.default_rng(dimension)
+    size = triangle_size(dimension, lanes_in(dtype))
+    x: AnyArray = rng.normal(size=dimension).astype(dtype)
+    products: AnyArray = np.zeros(size, dtype)
+    fill_products(x, dimension, products)
+    matrices = [symmetric(rng, dimension) for _ in range(3)]
+    triangles: AnyArray = np.zeros((3, size), dtype)
+    for k, A in enumerate(matrices):
+        fill_triangle(A, dimension, triangles[k])
+        got = dot_lanes(triangles, k * size, products, 0, size)
+        exact = x[None].astype(np.float64)
+        bound = tolerance(dimension, dtype, exact, A)
+        assert abs(got - (exact @ A @ exact.T).item()) <= bound[0]
+
+
+def test_the_form_of_a_row_is_its_own() -> None:
+    rng = np.random.default_rng(0)
+    A = symmetric(rng, 16)
+    X = rng.normal(size=(ROWS, 16))
+    blocks = np.zeros(blocks_size(16, 8))
+    fill_blocks(A, blocks)
+    together, alone = np.empty(ROWS), np.empty(ROWS)
+    row_forms(X, blocks, together, 0)
+    for row in range(ROWS):
+        only = np.zeros((ROWS, 16))
+        only[0] = X[row]
+        row_forms(only, blocks, alone, 0)
+        assert alone[0] == together[row]
