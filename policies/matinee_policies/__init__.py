@@ -40,6 +40,7 @@ Once the window of a reward component has closed, the policy learns from it:
 """
 
 from matinee_policies.config import Config
+from matinee_policies.corral_policy import Corral, CorralConfig
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import (
     ConfigError,
@@ -49,6 +50,7 @@ from matinee_policies.errors import (
     SnapshotError,
 )
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, SHARDS, ContextBatch, OutcomeBatch, SlateBatch
 from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
@@ -65,12 +67,16 @@ __all__ = [
     "ConfigError",
     "ContextBatch",
     "ContextError",
+    "Corral",
+    "CorralConfig",
     "DataError",
     "EpsilonGreedy",
     "EpsilonGreedyConfig",
     "LinUCB",
     "LinUCBConfig",
     "MatineeError",
+    "Mixture",
+    "MixtureConfig",
     "OutcomeBatch",
     "Policy",
     "ScoreOrder",

@@ -1,11 +1,14 @@
 """Policies by the name of their kind, for configs and for snapshots on disk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from matinee_policies.base_policies import base_kinds
+from matinee_policies.corral_policy import Corral, CorralConfig
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
@@ -41,6 +44,12 @@ _BUILDERS: dict[str, Callable[[_Config, int], Policy]] = {
         LinUCBConfig.from_json(config), dimension=dimension
     ),
     _VOWPAL_WABBIT: _new_vowpal_wabbit,
+    Mixture.name: lambda config, dimension: Mixture(
+        MixtureConfig.from_json(config), dimension=dimension
+    ),
+    Corral.name: lambda config, dimension: Corral(
+        CorralConfig.from_json(config), dimension=dimension
+    ),
 }
 
 _RESTORERS: dict[str, Callable[[Snapshot], Policy]] = {
@@ -49,6 +58,11 @@ _RESTORERS: dict[str, Callable[[Snapshot], Policy]] = {
         for policy in (Uniform, ScoreOrder, Softmax, EpsilonGreedy, LinUCB)
     },
     _VOWPAL_WABBIT: _restored_vowpal_wabbit,
+}
+
+_RESTORERS_OF_BASES: dict[str, Callable[[Snapshot, Sequence[str]], Policy]] = {
+    Mixture.name: lambda snapshot, kinds: Mixture.from_snapshot(snapshot, kinds=kinds),
+    Corral.name: lambda snapshot, kinds: Corral.from_snapshot(snapshot, kinds=kinds),
 }
 
 POLICY_KINDS = tuple(_BUILDERS)
@@ -77,13 +91,16 @@ def build_policy(kind: str, config: _Config, *, dimension: int) -> Policy:
     return _BUILDERS[kind](config, dimension)
 
 
-def restore_policy(snapshot: Snapshot, *, kind: str | None = None) -> Policy:
+def restore_policy(
+    snapshot: Snapshot, *, kind: str | None = None, config: _Config | None = None
+) -> Policy:
     """The policy that gave a snapshot.
 
     Args:
         snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names.
         kind: the kind in the user's config; only a `module:Class` matters, since no class is
             imported because a snapshot says so.
+        config: the settings in the user's config; of a mixture they name the classes of its bases.
 
     Raises:
         SnapshotError: on an unknown kind or version, or an incomplete state.
@@ -91,6 +108,8 @@ def restore_policy(snapshot: Snapshot, *, kind: str | None = None) -> Policy:
     """
     if kind is not None and is_plugin(kind):
         return restore_custom_policy(kind, snapshot)
+    if snapshot.kind in _RESTORERS_OF_BASES:
+        return _RESTORERS_OF_BASES[snapshot.kind](snapshot, base_kinds(config))
     if snapshot.kind not in _RESTORERS:
         kinds = ", ".join(POLICY_KINDS)
         raise SnapshotError(f"snapshot must be of kind {kinds}, got {snapshot.kind!r}")
