@@ -1,36 +1,62 @@
-"""Epsilon-greedy over the reward that a ridge regression predicts."""
+"""Epsilon-greedy over the reward that a ridge regression predicts.
+
+After n impressions the budget of exploration is
+
+    epsilon_n = max(least_epsilon, epsilon / (1 + n / decay_rows))
+
+a hyperbolic decay after Auer, Cesa-Bianchi and Fischer 2002, "Finite-time analysis of the
+multiarmed bandit problem", figure 3. It counts what was learned, never a clock, so a snapshot
+fixes it.
+"""
 
 from dataclasses import dataclass
 from typing import Self
 
-from matinee_policies.config import Config, check_range
-from matinee_policies.linear_policy import LinearPolicy, counter_of
+from matinee_policies.config import check_range
+from matinee_policies.errors import ConfigError
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
 from matinee_policies.rules import epsilon_rule
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpsilonGreedyConfig(Config):
+class EpsilonGreedyConfig(LinearConfig):
     """Parameters of `EpsilonGreedy`."""
 
     epsilon: float = 0.1
     """Probability that a full slate holds at least one uniform draw, in [0, 1]."""
 
+    decay_rows: float = 0.0
+    """Impressions after which epsilon has halved, at least 0; 0 means that it never falls."""
+
+    least_epsilon: float = 0.0
+    """What epsilon does not fall below, in [0, `epsilon`]."""
+
     floor: float = 0.0
     """Least weight of the uniform law at every slot, within that budget, in [0, 1]."""
 
-    l2: float = 1.0
-    """Weight of the prior that all coefficients are 0, in observations, above 0."""
-
-    diversity: float = 0.0
-    """Price of redundancy in units of the reward, at least 0."""
-
     def __post_init__(self) -> None:
+        LinearConfig.__post_init__(self)
         check_range("epsilon", self.epsilon, low=0, high=1)
+        check_range("decay_rows", self.decay_rows, low=0)
+        check_range("least_epsilon", self.least_epsilon, low=0)
+        if self.least_epsilon > self.epsilon:
+            raise ConfigError(
+                f"least_epsilon must be <= epsilon = {self.epsilon:g}, got {self.least_epsilon!r}"
+            )
         check_range("floor", self.floor, low=0, high=1)
-        check_range("l2", self.l2, low=0, low_open=True)
-        check_range("diversity", self.diversity, low=0)
+
+    def epsilon_at(self, rows: int) -> float:
+        """Epsilon after so many impressions.
+
+        Example:
+            >>> EpsilonGreedyConfig(epsilon=0.2, decay_rows=1000).epsilon_at(3000)
+            0.05
+        """
+        if self.decay_rows == 0.0:
+            return self.epsilon
+        return max(self.least_epsilon, self.epsilon / (1.0 + rows / self.decay_rows))
 
 
 class EpsilonGreedy(LinearPolicy[EpsilonGreedyConfig]):
@@ -52,6 +78,9 @@ class EpsilonGreedy(LinearPolicy[EpsilonGreedyConfig]):
             diversity=config.diversity,
             alpha=0.0,
             l2=config.l2,
+            caps=config.caps,
+            form=config.form,
+            item_features=config.item_features,
         )
 
     @classmethod
@@ -61,3 +90,6 @@ class EpsilonGreedy(LinearPolicy[EpsilonGreedyConfig]):
         policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
         policy._restore(snapshot)
         return policy
+
+    def _settle(self) -> None:
+        self._rule = epsilon_rule(self.config.epsilon_at(self.rows), floor=self.config.floor)

@@ -1,24 +1,28 @@
 """LinUCB: the upper confidence bound of the reward that a ridge regression predicts.
 
-    u(x) = x' theta + alpha sqrt(x' A^-1 x)
+    u(x) = mean(x) + alpha width(x)
+
+    shared     one theta for all candidates     x' theta            `linear.py`
+    disjoint   one theta per item               x' theta_a          `item_ridge.py`
+    hybrid     both                             z' beta + x' theta_a `hybrid_ridge.py`
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article
-recommendation", eqs. 4-5; Chu et al. 2011, "Contextual bandits with linear payoff functions",
-algorithm 1, where all candidates share theta.
+recommendation", eqs. 4-5 and algorithms 1 and 2; Chu et al. 2011, "Contextual bandits with linear
+payoff functions", algorithm 1, where all candidates share theta.
 """
 
 from dataclasses import dataclass
 from typing import Self
 
-from matinee_policies.config import Config, check_range
-from matinee_policies.linear_policy import LinearPolicy, counter_of
+from matinee_policies.config import check_range
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
 from matinee_policies.rules import upper_bound_rule
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinUCBConfig(Config):
+class LinUCBConfig(LinearConfig):
     """Parameters of `LinUCB`."""
 
     alpha: float = 0.5
@@ -27,21 +31,14 @@ class LinUCBConfig(Config):
     floor: float = 0.03
     """Weight of the uniform law at every slot, in [0, 1]; at 0 the slate is fixed by the state."""
 
-    l2: float = 1.0
-    """Weight of the prior that all coefficients are 0, in observations, above 0."""
-
-    diversity: float = 0.0
-    """Price of redundancy in units of the reward, at least 0."""
-
     def __post_init__(self) -> None:
+        LinearConfig.__post_init__(self)
         check_range("alpha", self.alpha, low=0)
         check_range("floor", self.floor, low=0, high=1)
-        check_range("l2", self.l2, low=0, low_open=True)
-        check_range("diversity", self.diversity, low=0)
 
 
 class LinUCB(LinearPolicy[LinUCBConfig]):
-    """Best upper bound first, under a floor; one theta for all candidates.
+    """Best upper bound first, under a floor.
 
     Args:
         config: parameters; defaults if `None`.
@@ -59,6 +56,9 @@ class LinUCB(LinearPolicy[LinUCBConfig]):
             diversity=config.diversity,
             alpha=config.alpha,
             l2=config.l2,
+            caps=config.caps,
+            form=config.form,
+            item_features=config.item_features,
         )
 
     @classmethod

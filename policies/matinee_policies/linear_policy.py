@@ -1,23 +1,83 @@
-"""The common part of policies that value candidates by one ridge regression over all of them."""
+"""The common part of policies that value candidates by ridge regression."""
 
-from typing import Any, ClassVar, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from matinee_policies.arrays import FloatArray
+from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.diversity import Caps, Diversity, SlateConfig
 from matinee_policies.errors import ConfigError, SnapshotError
-from matinee_policies.linear import (
-    RidgeState,
-    RidgeSums,
-    ridge_accumulate,
-    ridge_solve,
-    ridge_values,
-)
-from matinee_policies.records import SHARDS, ContextBatch, OutcomeBatch
+from matinee_policies.hybrid_ridge import HybridRidge
+from matinee_policies.item_ridge import ItemRidge
+from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.rules import Rule
-from matinee_policies.snapshot import Snapshot, snapshot_array
+from matinee_policies.shared_ridge import SharedRidge
+from matinee_policies.slate import NO_CAPS
+from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import ValuePolicy
 
 C = TypeVar("C", bound=Config)
+
+FORMS = ("shared", "disjoint", "hybrid")
+"""Which coefficients there are: of all candidates, of each item, or both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearConfig(SlateConfig):
+    """The settings that every policy over ridge regression shares."""
+
+    form: str = "shared"
+    """`shared`: one set of coefficients for all candidates; `disjoint`: one per item; `hybrid`:
+    both, their predictions added."""
+
+    item_features: tuple[int, ...] = ()
+    """Of `hybrid`: columns that an item's own coefficients read; empty means all."""
+
+    l2: float = 1.0
+    """Weight of the prior that all coefficients are 0, in observations, above 0."""
+
+    def __post_init__(self) -> None:
+        SlateConfig.__post_init__(self)
+        check_range("l2", self.l2, low=0, low_open=True)
+        if self.form not in FORMS:
+            raise ConfigError(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
+        # JSON has lists only.
+        if not isinstance(self.item_features, list | tuple):
+            raise ConfigError(f"item_features must be a list, got {self.item_features!r}")
+        object.__setattr__(self, "item_features", tuple(self.item_features))
+        for column in self.item_features:
+            check_whole("item_features", column, low=0)
+        if len(set(self.item_features)) < len(self.item_features):
+            raise ConfigError(f"item_features must be distinct, got {self.item_features}")
+        if self.item_features and self.form != "hybrid":
+            raise ConfigError(f"item_features are of form hybrid, got form {self.form!r}")
+
+
+class RidgeModel(Protocol):
+    """State of a regression: `SharedRidge`, `ItemRidge` or `HybridRidge`."""
+
+    @property
+    def rows(self) -> int:
+        """Impressions learned from."""
+
+    @property
+    def theta(self) -> FloatArray:
+        """Coefficients of all candidates, a copy, `float64 [d]`."""
+
+    def item_theta(self, items: IndexArray) -> FloatArray:
+        """Coefficients of some items' own, `float64 [n, p]`."""
+
+    def values(self, contexts: ContextBatch, *, alpha: float) -> FloatArray:
+        """Mean plus `alpha` widths, `float64 [B, K]`."""
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """Take in one matured component; unchanged if that raises."""
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """The state by name."""
+
+    def restore(self, snapshot: Snapshot, *, rows: int) -> None:
+        """Take over the state of a snapshot that counts `rows`."""
 
 
 class LinearPolicy(ValuePolicy[C]):
@@ -27,9 +87,15 @@ class LinearPolicy(ValuePolicy[C]):
         config: parameters, of the policy's own type.
         dimension: of the features, at least 1.
         rule: turns utilities into probabilities.
-        diversity: price of redundancy in value units.
+        diversity: kind and price of redundancy in value units.
         alpha: widths to add to the prediction.
         l2: weight of the prior that all coefficients are 0.
+        caps: most items of one aspect or creator on a slate.
+        form: one of `FORMS`.
+        item_features: columns of an item's own part, of form `hybrid`.
+
+    Attributes:
+        dimension: of the features.
     """
 
     learns: ClassVar[bool] = True
@@ -40,33 +106,52 @@ class LinearPolicy(ValuePolicy[C]):
         *,
         dimension: int,
         rule: Rule,
-        diversity: float,
+        diversity: float | Diversity,
         alpha: float,
         l2: float,
+        caps: Caps = NO_CAPS,
+        form: str = "shared",
+        item_features: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(config, rule=rule, diversity=diversity)
+        super().__init__(config, rule=rule, diversity=diversity, caps=caps)
         check_whole("dimension", dimension, low=1)
         check_range("l2", l2, low=0, low_open=True)
         self.dimension = dimension
         self._alpha = alpha
-        self._l2 = l2
-        self._sums = RidgeSums.empty(dimension)
-        self._state = RidgeState.prior(dimension, l2=l2)
+        self._model: RidgeModel
+        if form == "disjoint":
+            self._model = ItemRidge(dimension, l2=l2)
+        elif form == "hybrid":
+            self._model = HybridRidge(dimension, l2=l2, item_features=item_features)
+        else:
+            self._model = SharedRidge(dimension, l2=l2)
+
+    @property
+    def rows(self) -> int:
+        """Impressions learned from."""
+        return self._model.rows
 
     @property
     def theta(self) -> FloatArray:
-        """Coefficient of each feature, a copy, `float64 [d]`."""
-        return self._state.theta.copy()
+        """Coefficients that all candidates share, a copy, `float64 [d]`; 0 if disjoint."""
+        return self._model.theta
+
+    def item_theta(self, items: IndexArray) -> FloatArray:
+        """Coefficients of some items' own, `float64 [n, p]`; 0 for an item never shown.
+
+        Args:
+            items: catalogue rows, `int32 [n]`.
+        """
+        return self._model.item_theta(items)
 
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Predicted reward of each candidate plus `alpha` widths, `float64 [B, K]`."""
-        return ridge_values(contexts.features, self._state, alpha=self._alpha)
+        return self._model.values(contexts, alpha=self._alpha)
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`."""
-        sums = ridge_accumulate(self._sums, outcomes)
-        state = ridge_solve(sums, l2=self._l2)
-        self._sums, self._state = sums, state
+        self._model.learn(outcomes)
+        self._settle()
 
     def snapshot(self) -> Snapshot:
         """See `Policy.snapshot`."""
@@ -74,27 +159,17 @@ class LinearPolicy(ValuePolicy[C]):
         return Snapshot(
             kind=plain.kind,
             version=plain.version,
-            arrays={
-                "gram": self._sums.gram,
-                "moments": self._sums.moments,
-                "inverse": self._state.inverse,
-                "theta": self._state.theta,
-            },
-            manifest={**plain.manifest, "dimension": self.dimension, "rows": self._sums.rows},
+            arrays=self._model.arrays(),
+            manifest={**plain.manifest, "dimension": self.dimension, "rows": self._model.rows},
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
-        """Take over the state of a snapshot of this dimension."""
-        d = self.dimension
-        self._sums = RidgeSums(
-            gram=snapshot_array(snapshot, "gram", shape=(SHARDS, d, d)),
-            moments=snapshot_array(snapshot, "moments", shape=(2, SHARDS, d)),
-            rows=counter_of(snapshot, "rows", low=0),
-        )
-        self._state = RidgeState(
-            inverse=snapshot_array(snapshot, "inverse", shape=(d, d)),
-            theta=snapshot_array(snapshot, "theta", shape=(d,)),
-        )
+        """Take over the state of a snapshot of this dimension and form."""
+        self._model.restore(snapshot, rows=counter_of(snapshot, "rows", low=0))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Derive from a new state what depends on it, a schedule say; a pure function of it."""
 
 
 def counter_of(snapshot: Snapshot, name: str, *, low: int) -> int:

@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.config import Config, check_range
+from matinee_policies.config import check_range
+from matinee_policies.diversity import SlateConfig
 from matinee_policies.records import ContextBatch
 from matinee_policies.rules import epsilon_rule
 from matinee_policies.snapshot import Snapshot
@@ -17,18 +18,15 @@ from matinee_policies.value_policy import ValuePolicy, config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreOrderConfig(Config):
-    """Parameters of `ScoreOrder`."""
+class ScoreOrderConfig(SlateConfig):
+    """Parameters of `ScoreOrder`; values are scores."""
 
     epsilon: float = 0.0
     """Probability that a full slate holds at least one uniform draw, in [0, 1]."""
 
-    diversity: float = 0.0
-    """Price of redundancy in units of the score, at least 0."""
-
     def __post_init__(self) -> None:
+        SlateConfig.__post_init__(self)
         check_range("epsilon", self.epsilon, low=0, high=1)
-        check_range("diversity", self.diversity, low=0)
 
 
 class ScoreOrder(ValuePolicy[ScoreOrderConfig]):
@@ -38,7 +36,12 @@ class ScoreOrder(ValuePolicy[ScoreOrderConfig]):
 
     def __init__(self, config: ScoreOrderConfig | None = None) -> None:
         config = config or ScoreOrderConfig()
-        super().__init__(config, rule=epsilon_rule(config.epsilon), diversity=config.diversity)
+        super().__init__(
+            config,
+            rule=epsilon_rule(config.epsilon),
+            diversity=config.diversity,
+            caps=config.caps,
+        )
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Self:

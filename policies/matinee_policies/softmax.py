@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 
 from matinee_policies.arrays import BoolArray, FloatArray
-from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.config import check_range, check_whole
+from matinee_policies.diversity import SlateConfig
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.rules import softmax_rule
@@ -18,8 +19,8 @@ from matinee_policies.value_policy import ValuePolicy, config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SoftmaxConfig(Config):
-    """Parameters of `Softmax`."""
+class SoftmaxConfig(SlateConfig):
+    """Parameters of `Softmax`; values are scores."""
 
     temperature: float = 0.1
     """Difference in score that makes an item e times as likely, above 0."""
@@ -30,13 +31,14 @@ class SoftmaxConfig(Config):
     floor: float = 0.0
     """Weight of the uniform law over what may be shown, at every slot, in [0, 1]."""
 
-    diversity: float = 0.0
-    """Price of redundancy in units of the score, at least 0."""
+    budget: float = 1.0
+    """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""
 
     def __post_init__(self) -> None:
+        SlateConfig.__post_init__(self)
         check_range("temperature", self.temperature, low=0, low_open=True)
         check_range("floor", self.floor, low=0, high=1)
-        check_range("diversity", self.diversity, low=0)
+        check_range("budget", self.budget, low=0, high=1)
         if self.top is not None:
             check_whole("top", self.top, low=1)
 
@@ -53,8 +55,9 @@ class Softmax(ValuePolicy[SoftmaxConfig]):
         config = config or SoftmaxConfig()
         super().__init__(
             config,
-            rule=softmax_rule(config.temperature, floor=config.floor),
+            rule=softmax_rule(config.temperature, floor=config.floor, budget=config.budget),
             diversity=config.diversity,
+            caps=config.caps,
         )
 
     @classmethod
@@ -67,7 +70,7 @@ class Softmax(ValuePolicy[SoftmaxConfig]):
         return contexts.scores.astype(np.float64)
 
     def eligible(self, contexts: ContextBatch, *, slots: int) -> BoolArray | None:
-        """The `top` candidates by score.
+        """The `top` candidates by score among those that contexts allow.
 
         Raises:
             ContextError: if a slate has more slots than `top`.
@@ -77,7 +80,10 @@ class Softmax(ValuePolicy[SoftmaxConfig]):
             return None
         if slots > top:
             raise ContextError(f"slots must be <= top = {top} of softmax, got {slots}")
-        scores = np.where(contexts.candidates == PAD, -np.inf, contexts.scores)
+        closed = contexts.candidates == PAD
+        if contexts.eligible is not None:
+            closed |= ~contexts.eligible
+        scores = np.where(closed, -np.inf, contexts.scores)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         chosen = np.zeros(contexts.candidates.shape, dtype=np.bool_)
         np.put_along_axis(chosen, best, values=True, axis=1)

@@ -1,5 +1,6 @@
 """The uniform policy: every remaining candidate is equally likely at every slot."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,15 +8,27 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray
 from matinee_policies.config import Config
+from matinee_policies.diversity import Caps
+from matinee_policies.errors import ConfigError
 from matinee_policies.records import ContextBatch
 from matinee_policies.rules import epsilon_rule
+from matinee_policies.slate import NO_CAPS
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import ValuePolicy, config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UniformConfig(Config):
-    """A uniform law has no parameters; a price of redundancy would change nothing."""
+    """Parameters of `Uniform`; a price of redundancy would change nothing."""
+
+    caps: Caps = NO_CAPS
+    """Most items of one aspect or creator on a slate."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.caps, Mapping):
+            object.__setattr__(self, "caps", Caps.from_json(self.caps))
+        elif not isinstance(self.caps, Caps):
+            raise ConfigError(f"caps must be a mapping, got {self.caps!r}")
 
 
 class Uniform(ValuePolicy[UniformConfig]):
@@ -24,7 +37,8 @@ class Uniform(ValuePolicy[UniformConfig]):
     name = "uniform"
 
     def __init__(self, config: UniformConfig | None = None) -> None:
-        super().__init__(config or UniformConfig(), rule=epsilon_rule(1.0))
+        config = config or UniformConfig()
+        super().__init__(config, rule=epsilon_rule(1.0), caps=config.caps)
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Self:

@@ -35,7 +35,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray, UInt8Array
-from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.config import check_range, check_whole
+from matinee_policies.diversity import SlateConfig
 from matinee_policies.errors import ConfigError, ContextError, SnapshotError
 from matinee_policies.linear import RidgeState, ridge_values
 from matinee_policies.linear_policy import counter_of
@@ -61,7 +62,7 @@ _NAMESPACES = ACTION_NAMESPACE + CONTEXT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VowpalWabbitConfig(Config):
+class VowpalWabbitConfig(SlateConfig):
     """Parameters of `VowpalWabbit`."""
 
     exploration: str = "epsilon"
@@ -81,9 +82,6 @@ class VowpalWabbitConfig(Config):
 
     floor: float = 0.0
     """Least weight of the uniform law at every slot, in [0, 1]."""
-
-    diversity: float = 0.0
-    """Price of redundancy in units of the reward, at least 0."""
 
     learning_rate: float = 0.5
     """Of Vowpal Wabbit's adaptive, normalized and importance-invariant updates, above 0."""
@@ -108,14 +106,14 @@ class VowpalWabbitConfig(Config):
     """Weights are 2^bits, 8 to 24; interactions share them by hash."""
 
     def __post_init__(self) -> None:
+        SlateConfig.__post_init__(self)
         if self.exploration not in EXPLORATIONS:
             raise ConfigError(
                 f"exploration must be one of {', '.join(EXPLORATIONS)}, got {self.exploration!r}"
             )
         for name in ("epsilon", "gamma_exponent", "floor"):
             check_range(name, getattr(self, name), low=0, high=1)
-        for name in ("gamma_scale", "diversity"):
-            check_range(name, getattr(self, name), low=0)
+        check_range("gamma_scale", self.gamma_scale, low=0)
         for name in ("temperature", "learning_rate"):
             check_range(name, getattr(self, name), low=0, high=1e6, low_open=True)
         check_range("least_propensity", self.least_propensity, low=1e-9, high=1)
@@ -162,7 +160,9 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
                 f"context_features must be below the dimension {dimension}, "
                 f"got {max(config.context_features)}"
             )
-        super().__init__(config, rule=_rule(config, rows=0), diversity=config.diversity)
+        super().__init__(
+            config, rule=_rule(config, rows=0), diversity=config.diversity, caps=config.caps
+        )
         self.dimension = dimension
         self.rows = 0
         self.ignored = 0

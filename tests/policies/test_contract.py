@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from matinee_policies import (
 )
 from matinee_policies.arrays import FloatArray, IndexArray, UInt64Array
 from matinee_policies.rules import epsilon_rule
+from matinee_policies.shared_ridge import SharedRidge
 from matinee_policies.testing import PolicyContract
 
 CONFIG = EpsilonGreedyConfig(epsilon=0.3, diversity=0.2)
@@ -57,7 +58,7 @@ class DrawsByRow(EpsilonGreedy):
 
 class CountsDecisions(EpsilonGreedy):
     def decide(self, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
-        self._state.theta[0] += 1e-9
+        cast(SharedRidge, self._model).state.theta[0] += 1e-9
         return super().decide(contexts, slots=slots, keys=keys)
 
 
@@ -80,7 +81,7 @@ class SharesItsSnapshot(EpsilonGreedy):
         self._kept = getattr(self, "_kept", None) or super().snapshot()
         theta = self._kept.arrays["theta"]
         theta.flags.writeable = True
-        theta[:] = self._state.theta
+        theta[:] = self.theta
 
     def snapshot(self) -> Snapshot:
         return self._kept if hasattr(self, "_kept") else super().snapshot()

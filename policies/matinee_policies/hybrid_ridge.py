@@ -1,0 +1,294 @@
+"""Ridge regression with coefficients of all items and coefficients of each item.
+
+An impression of item a with features z (all of them) and x (those of the item's own part) has the
+mean z' beta + x' theta_a. With the prior l2 I on beta and on every theta_a,
+
+    A_a = l2 I + sum x x'      B_a = sum x z'      b_a = sum x r      C_a = A_a^-1 B_a
+    A_0 = l2 I + sum z z' - sum_a B_a' C_a         b_0 = sum z r - sum_a C_a' b_a
+    beta = A_0^-1 b_0          theta_a = A_a^-1 (b_a - B_a beta)
+    width^2 = w' A_0^-1 w + x' A_a^-1 x            w = z - C_a' x
+
+Source: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation",
+algorithm 2 (hybrid linear models), whose updates of A_0 and b_0 are these sums written one
+impression at a time; the width is line 16 of it, regrouped. An item never shown has the prior:
+C_a = 0, A_a = l2 I.
+"""
+
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray, Int64Array
+from matinee_policies.compiled import kernel
+from matinee_policies.errors import ConfigError, ContextError
+from matinee_policies.item_ridge import add_product, check_dimension, fold_sum, rows_or_zeros
+from matinee_policies.item_solve import ItemSolutions, solve_items
+from matinee_policies.item_sums import ChangedItems, ItemSums, with_rows
+from matinee_policies.linear import RidgeState, RidgeSums, ridge_accumulate
+from matinee_policies.records import SHARDS, ContextBatch, OutcomeBatch
+from matinee_policies.shared_ridge import restored_sums
+from matinee_policies.snapshot import Snapshot
+
+
+class HybridRidge:
+    """The state: sums over all items, sums of each item, and the solution that follows.
+
+    Memory grows with the items shown, n: 8 n (2 p d + p^2) bytes for p features of an item's own.
+    A call to `learn` solves the items that it touches and A_0, at O(n p d^2), from all items in
+    ascending order: fewer, larger batches cost less and give the same bits.
+
+    Args:
+        dimension: of the features, at least 1.
+        l2: weight of the prior that all coefficients are 0, above 0.
+        item_features: columns of an item's own part; empty means all.
+
+    Attributes:
+        shared: A_0^-1 and beta.
+    """
+
+    def __init__(self, dimension: int, *, l2: float, item_features: tuple[int, ...] = ()) -> None:
+        if any(column >= dimension for column in item_features):
+            raise ConfigError(
+                f"item_features must be below the dimension {dimension}, got {max(item_features)}"
+            )
+        columns = np.array(item_features or range(dimension), dtype=np.int64)
+        p = len(columns)
+        self.l2 = l2
+        self.shared = RidgeState.prior(dimension, l2=l2)
+        self._all = RidgeSums.empty(dimension)
+        self._sums = ItemSums(dimension, columns)
+        self._own = ItemSolutions(
+            np.zeros((0, p, p)), np.zeros((0, p)), np.zeros((0, p, dimension))
+        )
+        self._theta = np.zeros((0, p))
+
+    @property
+    def rows(self) -> int:
+        """Impressions learned from."""
+        return self._all.rows
+
+    @property
+    def theta(self) -> FloatArray:
+        """Coefficients of all items, beta, a copy, `float64 [d]`."""
+        return self.shared.theta.copy()
+
+    def item_theta(self, items: IndexArray) -> FloatArray:
+        """Coefficients of some items' own, 0 for one never shown, `float64 [n, p]`."""
+        return rows_or_zeros(self._theta, self._sums.index.find(items))
+
+    def values(self, contexts: ContextBatch, *, alpha: float) -> FloatArray:
+        """Mean plus `alpha` widths, `float64 [B, K]`."""
+        mean, width = self.moments(contexts, widths=alpha != 0.0)
+        return mean + alpha * width if alpha != 0.0 else mean
+
+    def moments(
+        self, contexts: ContextBatch, *, widths: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and width of each candidate, each `float64 [B, K]`; widths `[0, 0]` if not wanted.
+
+        Raises:
+            ContextError: if the features have another dimension.
+        """
+        check_dimension(contexts, len(self.shared.theta))
+        mean = np.empty(contexts.candidates.shape)
+        width = np.empty(contexts.candidates.shape if widths else (0, 0))
+        _fill_hybrid_moments(
+            np.require(contexts.features, requirements=["C", "W"]),
+            np.ascontiguousarray(self._sums.index.find(contexts.candidates)),
+            self._sums.columns,
+            self.shared.theta,
+            self.shared.inverse,
+            self._theta,
+            self._own.inverse,
+            self._own.link,
+            float(self.l2),
+            mean,
+            width,
+        )
+        return mean, width
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """Take in one matured component.
+
+        Raises:
+            ContextError: if outcomes break a rule; the state is then unchanged.
+        """
+        changed = self._sums.changed(outcomes)
+        self._take(ridge_accumulate(self._all, outcomes), changed)
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """The state by name; solutions follow from the sums."""
+        return {
+            "gram": self._all.gram,
+            "moments": self._all.moments,
+            **self._sums.arrays(),
+        }
+
+    def restore(self, snapshot: Snapshot, *, rows: int) -> None:
+        """Take over the state of a snapshot that counts `rows`.
+
+        Raises:
+            SnapshotError: if an array is missing or of another shape or type.
+        """
+        sums = restored_sums(snapshot, dimension=len(self.shared.theta), rows=rows)
+        self._take(sums, self._sums.restored(snapshot))
+
+    def _take(self, sums: RidgeSums, changed: ChangedItems) -> None:
+        solved = solve_items(
+            changed.cross,
+            changed.moments,
+            columns=self._sums.columns,
+            l2=self.l2,
+            link=True,
+        )
+        size = len(changed.index)
+        own = ItemSolutions(
+            *(
+                with_rows(table.copy(), changed.slots, rows, size=size)
+                for table, rows in (
+                    (self._own.inverse, solved.inverse),
+                    (self._own.theta, solved.theta),
+                    (self._own.link, solved.link),
+                )
+            )
+        )
+        order = changed.index.slots
+        cross = with_rows(self._sums.cross.copy(), changed.slots, changed.cross, size=size)[order]
+        moments = with_rows(self._sums.moments.copy(), changed.slots, changed.moments, size=size)
+        link = own.link[order]
+        shared = _solve_shared(sums, cross, moments[order].sum(axis=1), link, l2=self.l2)
+        theta = np.zeros((len(own.theta), own.theta.shape[1]))
+        theta[order] = own.theta[order] - link @ shared.theta
+        self._sums.take(changed)
+        self._all, self.shared, self._own, self._theta = sums, shared, own, theta
+
+
+def _solve_shared(
+    sums: RidgeSums, cross: FloatArray, moments: FloatArray, link: FloatArray, *, l2: float
+) -> RidgeState:
+    """A_0^-1 and beta from the sums of all items, in ascending order of the items."""
+    n, p, d = cross.shape
+    A = l2 * np.eye(d)
+    b = np.zeros(d)
+    for shard in range(SHARDS):
+        A += sums.gram[shard]
+        b += sums.moments[0, shard] + sums.moments[1, shard]
+    largest = A.max()
+    # One product over the stacked items adds them in their order.
+    flat = link.reshape(n * p, d)
+    A -= flat.T @ cross.reshape(n * p, d)
+    b -= flat.T @ moments.reshape(n * p)
+    try:
+        half = np.linalg.inv(np.linalg.cholesky((A + A.T) / 2.0))
+    except np.linalg.LinAlgError:
+        raise ContextError(
+            f"features must be of moderate size, got sums up to {largest:.3g} beside l2 = {l2:g}"
+        ) from None
+    inverse = half.T @ half
+    return RidgeState((inverse + inverse.T) / 2.0, half.T @ (half @ b))
+
+
+def hybrid_moments_reference(
+    Z: FloatArray,
+    items: IndexArray,
+    r: FloatArray,
+    *,
+    z: FloatArray,
+    item: int,
+    columns: Int64Array,
+    l2: float,
+) -> tuple[float, float]:
+    """Mean and width from one ordinary ridge regression on [z; x of item 1; x of item 2; ...].
+
+    The twin of the block elimination.
+
+    Args:
+        Z: features of the impressions, `float64 [n, d]`.
+        items: their items, `int32 [n]`.
+        r: their rewards, `float64 [n]`.
+        z: features of a candidate, `float64 [d]`.
+        item: the candidate.
+        columns: of an item's own part.
+        l2: weight of the prior.
+    """
+    known = sorted({*items.tolist(), item})
+
+    def stacked(features: FloatArray, which: int) -> FloatArray:
+        own = np.zeros((len(known), len(columns)))
+        own[known.index(which)] = features[columns]
+        return np.concatenate([features, own.ravel()])
+
+    d = len(z) + len(known) * len(columns)
+    X = np.array([stacked(row, int(which)) for row, which in zip(Z, items, strict=True)])
+    X = X.reshape(len(Z), d)
+    x = stacked(z, item)
+    A = l2 * np.eye(d) + X.T @ X
+    return float(x @ np.linalg.solve(A, X.T @ r)), float(np.sqrt(x @ np.linalg.solve(A, x)))
+
+
+@kernel
+def _fill_hybrid_moments(
+    features: Float32Array,
+    slots: IndexArray,
+    columns: Int64Array,
+    beta: FloatArray,
+    inverse: FloatArray,
+    theta: FloatArray,
+    own_inverse: FloatArray,
+    link: FloatArray,
+    l2: float,
+    mean: FloatArray,
+    width: FloatArray,
+) -> None:
+    """Mean and width of each candidate: the item's part one by one, then w' A_0^-1 w of all."""
+    K, d, p = features.shape[1], features.shape[2], columns.shape[0]
+    widths = width.shape[0] > 0
+    z = np.empty(d)
+    x = np.empty(p)
+    w = np.empty(d)
+    y = np.empty(p)
+    W = np.empty((d, K))
+    row = np.empty(K)
+    variance = np.empty(K)
+    for b in range(features.shape[0]):
+        for k in range(K):
+            slot = slots[b, k]
+            for j in range(d):
+                z[j] = features[b, k, j]
+                w[j] = beta[j] * z[j]
+            mean[b, k] = fold_sum(w, d)
+            for i in range(p):
+                x[i] = z[columns[i]]
+            if slot >= 0:
+                for i in range(p):
+                    y[i] = theta[slot, i] * x[i]
+                mean[b, k] += fold_sum(y, p)
+            if not widths:
+                continue
+            for j in range(d):
+                w[j] = 0.0
+            if slot >= 0:
+                add_product(x, link, slot, w)
+                for i in range(p):
+                    y[i] = 0.0
+                add_product(x, own_inverse, slot, y)
+                for i in range(p):
+                    y[i] *= x[i]
+                variance[k] = fold_sum(y, p)
+            else:
+                for i in range(p):
+                    y[i] = x[i] * x[i]
+                variance[k] = fold_sum(y, p) / l2
+            for j in range(d):
+                W[j, k] = z[j] - w[j]
+        if not widths:
+            continue
+        for i in range(d):
+            # The form is symmetric: the half above the diagonal counts twice.
+            for k in range(K):
+                row[k] = 0.0
+            for j in range(i + 1, d):
+                for k in range(K):
+                    row[k] += inverse[i, j] * W[j, k]
+            for k in range(K):
+                variance[k] += (inverse[i, i] * W[i, k] + 2.0 * row[k]) * W[i, k]
+        for k in range(K):
+            width[b, k] = np.sqrt(max(variance[k], 0.0))

@@ -1,0 +1,75 @@
+"""Boltzmann exploration over the reward that a ridge regression predicts.
+
+    p_i proportional to exp((mean(x_i) + alpha width(x_i)) / temperature)
+
+Source: Sutton 1990, "Integrated architectures for learning, planning, and reacting based on
+approximating dynamic programming"; Cesa-Bianchi et al. 2017, "Boltzmann exploration done right",
+on why a width belongs to it: without one, candidates that were seldom shown are not told apart
+from those known to be poor.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from matinee_policies.config import check_range
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
+from matinee_policies.rules import softmax_rule
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.value_policy import config_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearSoftmaxConfig(LinearConfig):
+    """Parameters of `LinearSoftmax`."""
+
+    temperature: float = 0.1
+    """Difference in value that makes an item e times as likely, above 0."""
+
+    alpha: float = 0.0
+    """Widths to add to the prediction, at least 0."""
+
+    floor: float = 0.0
+    """Least weight of the uniform law at every slot, in [0, 1]."""
+
+    budget: float = 1.0
+    """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        LinearConfig.__post_init__(self)
+        check_range("temperature", self.temperature, low=0, low_open=True)
+        check_range("alpha", self.alpha, low=0)
+        check_range("floor", self.floor, low=0, high=1)
+        check_range("budget", self.budget, low=0, high=1)
+
+
+class LinearSoftmax(LinearPolicy[LinearSoftmaxConfig]):
+    """Draws in proportion to the exponential of the value.
+
+    Args:
+        config: parameters; defaults if `None`.
+        dimension: of the features, at least 1.
+    """
+
+    name = "linear_softmax"
+
+    def __init__(self, config: LinearSoftmaxConfig | None = None, *, dimension: int) -> None:
+        config = config or LinearSoftmaxConfig()
+        super().__init__(
+            config,
+            dimension=dimension,
+            rule=softmax_rule(config.temperature, floor=config.floor, budget=config.budget),
+            diversity=config.diversity,
+            alpha=config.alpha,
+            l2=config.l2,
+            caps=config.caps,
+            form=config.form,
+            item_features=config.item_features,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """See `Policy.from_snapshot`."""
+        config = config_of(snapshot, LinearSoftmaxConfig, kind=cls.name)
+        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
+        policy._restore(snapshot)
+        return policy

@@ -1,0 +1,93 @@
+"""SquareCB: draws in inverse proportion to the gap to the best predicted reward.
+
+    p_i = 1 / (n + gamma (u* - u_i)) for all but the best, which takes the rest
+
+with gamma = gamma_scale * rows^gamma_exponent, where rows counts the impressions learned from: the
+law is uniform at first and turns greedy as the regression learns. Uniform draws are inside it, so
+the floor may stay 0.
+
+Source: Foster and Rakhlin 2020, "Beyond UCB: optimal and efficient contextual bandits with
+regression oracles", algorithm 1 and theorem 1 (gamma grows with the square root of the rounds).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from matinee_policies.config import check_range
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
+from matinee_policies.rules import Rule, inverse_gap_rule
+from matinee_policies.snapshot import Snapshot
+from matinee_policies.value_policy import config_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquareCBConfig(LinearConfig):
+    """Parameters of `SquareCB`."""
+
+    gamma_scale: float = 10.0
+    """gamma = gamma_scale * rows learned ^ gamma_exponent, per unit of reward, at least 0."""
+
+    gamma_exponent: float = 0.5
+    """In [0, 1]."""
+
+    floor: float = 0.0
+    """Least weight of the uniform law at every slot, in [0, 1]."""
+
+    budget: float = 1.0
+    """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        LinearConfig.__post_init__(self)
+        check_range("gamma_scale", self.gamma_scale, low=0)
+        check_range("gamma_exponent", self.gamma_exponent, low=0, high=1)
+        check_range("floor", self.floor, low=0, high=1)
+        check_range("budget", self.budget, low=0, high=1)
+
+    def gamma_at(self, rows: int) -> float:
+        """Gamma after so many impressions, 0 before any.
+
+        Example:
+            >>> SquareCBConfig(gamma_scale=10, gamma_exponent=0.5).gamma_at(400)
+            200.0
+        """
+        return self.gamma_scale * rows**self.gamma_exponent if rows else 0.0
+
+
+class SquareCB(LinearPolicy[SquareCBConfig]):
+    """Inverse gap weighting over the reward that a ridge regression predicts.
+
+    Args:
+        config: parameters; defaults if `None`.
+        dimension: of the features, at least 1.
+    """
+
+    name = "square_cb"
+
+    def __init__(self, config: SquareCBConfig | None = None, *, dimension: int) -> None:
+        config = config or SquareCBConfig()
+        super().__init__(
+            config,
+            dimension=dimension,
+            rule=_rule(config, rows=0),
+            diversity=config.diversity,
+            alpha=0.0,
+            l2=config.l2,
+            caps=config.caps,
+            form=config.form,
+            item_features=config.item_features,
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """See `Policy.from_snapshot`."""
+        config = config_of(snapshot, SquareCBConfig, kind=cls.name)
+        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
+        policy._restore(snapshot)
+        return policy
+
+    def _settle(self) -> None:
+        self._rule = _rule(self.config, rows=self.rows)
+
+
+def _rule(config: SquareCBConfig, *, rows: int) -> Rule:
+    return inverse_gap_rule(config.gamma_at(rows), floor=config.floor, budget=config.budget)
