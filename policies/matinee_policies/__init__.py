@@ -41,6 +41,7 @@ Once the window of a reward component has closed, the policy learns from it:
 
 from matinee_policies.config import Config
 from matinee_policies.corral_policy import Corral, CorralConfig
+from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, XQuAD
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import (
     ConfigError,
@@ -50,19 +51,26 @@ from matinee_policies.errors import (
     SnapshotError,
 )
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
 from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.policy import Policy
-from matinee_policies.records import PAD, SHARDS, ContextBatch, OutcomeBatch, SlateBatch
+from matinee_policies.records import PAD, SHARDS, ContextBatch, ItemTraits, OutcomeBatch, SlateBatch
 from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.softmax import Softmax, SoftmaxConfig
+from matinee_policies.square_cb import SquareCB, SquareCBConfig
+from matinee_policies.thompson import Thompson, ThompsonConfig
 from matinee_policies.uniform import Uniform, UniformConfig
 
 __all__ = [
+    "DPP",
+    "MMR",
     "PAD",
     "POLICY_KINDS",
     "SHARDS",
+    "Calibrated",
+    "Caps",
     "Config",
     "ConfigError",
     "ContextBatch",
@@ -72,8 +80,11 @@ __all__ = [
     "DataError",
     "EpsilonGreedy",
     "EpsilonGreedyConfig",
+    "ItemTraits",
     "LinUCB",
     "LinUCBConfig",
+    "LinearSoftmax",
+    "LinearSoftmaxConfig",
     "MatineeError",
     "Mixture",
     "MixtureConfig",
@@ -86,8 +97,13 @@ __all__ = [
     "SnapshotError",
     "Softmax",
     "SoftmaxConfig",
+    "SquareCB",
+    "SquareCBConfig",
+    "Thompson",
+    "ThompsonConfig",
     "Uniform",
     "UniformConfig",
+    "XQuAD",
     "build_policy",
     "restore_policy",
 ]

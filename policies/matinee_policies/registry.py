@@ -1,72 +1,80 @@
 """Policies by the name of their kind, for configs and for snapshots on disk."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from matinee_policies.base_policies import base_kinds
+from matinee_policies.config import Config
 from matinee_policies.corral_policy import Corral, CorralConfig
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
 from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.softmax import Softmax, SoftmaxConfig
+from matinee_policies.square_cb import SquareCB, SquareCBConfig
 from matinee_policies.uniform import Uniform, UniformConfig
 
 _Config = Mapping[str, Any]
-_VOWPAL_WABBIT = "vowpal_wabbit"
+_Types = tuple[Any, type[Config]]
 
 
-def _new_vowpal_wabbit(config: _Config, dimension: int) -> Policy:
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of policy.
+
+    Attributes:
+        types: gives the policy's class and that of its config.
+        sized: whether the class takes the dimension of the features.
+        has_bases: whether it is made of other policies, whose classes the user may have written.
+    """
+
+    types: Callable[[], _Types]
+    sized: bool = True
+    has_bases: bool = False
+
+
+def _vowpal_wabbit() -> _Types:
     # Imported when asked for: the package itself loads numpy and numba only.
     from matinee_policies.vowpal_wabbit import VowpalWabbit, VowpalWabbitConfig
 
-    return VowpalWabbit(VowpalWabbitConfig.from_json(config), dimension=dimension)
+    return VowpalWabbit, VowpalWabbitConfig
 
 
-def _restored_vowpal_wabbit(snapshot: Snapshot) -> Policy:
-    from matinee_policies.vowpal_wabbit import VowpalWabbit
-
-    return VowpalWabbit.from_snapshot(snapshot)
-
-
-_BUILDERS: dict[str, Callable[[_Config, int], Policy]] = {
-    Uniform.name: lambda config, _: Uniform(UniformConfig.from_json(config)),
-    ScoreOrder.name: lambda config, _: ScoreOrder(ScoreOrderConfig.from_json(config)),
-    Softmax.name: lambda config, _: Softmax(SoftmaxConfig.from_json(config)),
-    EpsilonGreedy.name: lambda config, dimension: EpsilonGreedy(
-        EpsilonGreedyConfig.from_json(config), dimension=dimension
-    ),
-    LinUCB.name: lambda config, dimension: LinUCB(
-        LinUCBConfig.from_json(config), dimension=dimension
-    ),
-    _VOWPAL_WABBIT: _new_vowpal_wabbit,
-    Mixture.name: lambda config, dimension: Mixture(
-        MixtureConfig.from_json(config), dimension=dimension
-    ),
-    Corral.name: lambda config, dimension: Corral(
-        CorralConfig.from_json(config), dimension=dimension
-    ),
+_KINDS: Mapping[str, _Kind] = {
+    "uniform": _Kind(lambda: (Uniform, UniformConfig), sized=False),
+    "score_order": _Kind(lambda: (ScoreOrder, ScoreOrderConfig), sized=False),
+    "softmax": _Kind(lambda: (Softmax, SoftmaxConfig), sized=False),
+    "epsilon_greedy": _Kind(lambda: (EpsilonGreedy, EpsilonGreedyConfig)),
+    "lin_ucb": _Kind(lambda: (LinUCB, LinUCBConfig)),
+    "square_cb": _Kind(lambda: (SquareCB, SquareCBConfig)),
+    "linear_softmax": _Kind(lambda: (LinearSoftmax, LinearSoftmaxConfig)),
+    "vowpal_wabbit": _Kind(_vowpal_wabbit),
+    "mixture": _Kind(lambda: (Mixture, MixtureConfig), has_bases=True),
+    "corral": _Kind(lambda: (Corral, CorralConfig), has_bases=True),
 }
 
-_RESTORERS: dict[str, Callable[[Snapshot], Policy]] = {
-    **{
-        policy.name: policy.from_snapshot
-        for policy in (Uniform, ScoreOrder, Softmax, EpsilonGreedy, LinUCB)
-    },
-    _VOWPAL_WABBIT: _restored_vowpal_wabbit,
-}
-
-_RESTORERS_OF_BASES: dict[str, Callable[[Snapshot, Sequence[str]], Policy]] = {
-    Mixture.name: lambda snapshot, kinds: Mixture.from_snapshot(snapshot, kinds=kinds),
-    Corral.name: lambda snapshot, kinds: Corral.from_snapshot(snapshot, kinds=kinds),
-}
-
-POLICY_KINDS = tuple(_BUILDERS)
+POLICY_KINDS = tuple(_KINDS)
 """Every kind that `build_policy` knows."""
+
+
+def policy_types(kind: str) -> _Types:
+    """Class of a kind of policy, and that of its config.
+
+    Args:
+        kind: one of `POLICY_KINDS`.
+
+    Raises:
+        ConfigError: on any other word.
+    """
+    if kind not in _KINDS:
+        raise ConfigError(f"policy must be one of {', '.join(POLICY_KINDS)}, got {kind!r}")
+    return _KINDS[kind].types()
 
 
 def build_policy(kind: str, config: _Config, *, dimension: int) -> Policy:
@@ -82,13 +90,14 @@ def build_policy(kind: str, config: _Config, *, dimension: int) -> Policy:
 
     Example:
         >>> build_policy("score_order", {"epsilon": 0.1}, dimension=11).config
-        ScoreOrderConfig(epsilon=0.1, diversity=0.0)
+        ScoreOrderConfig(diversity=0.0, caps=Caps(aspect=0, creator=0), epsilon=0.1)
     """
     if is_plugin(kind):
         return build_custom_policy(kind, config, dimension=dimension)
-    if kind not in _BUILDERS:
-        raise ConfigError(f"policy must be one of {', '.join(POLICY_KINDS)}, got {kind!r}")
-    return _BUILDERS[kind](config, dimension)
+    policy, config_type = policy_types(kind)
+    size = {"dimension": dimension} if _KINDS[kind].sized else {}
+    built: Policy = policy(config_type.from_json(config), **size)
+    return built
 
 
 def restore_policy(
@@ -108,9 +117,10 @@ def restore_policy(
     """
     if kind is not None and is_plugin(kind):
         return restore_custom_policy(kind, snapshot)
-    if snapshot.kind in _RESTORERS_OF_BASES:
-        return _RESTORERS_OF_BASES[snapshot.kind](snapshot, base_kinds(config))
-    if snapshot.kind not in _RESTORERS:
+    if snapshot.kind not in _KINDS:
         kinds = ", ".join(POLICY_KINDS)
         raise SnapshotError(f"snapshot must be of kind {kinds}, got {snapshot.kind!r}")
-    return _RESTORERS[snapshot.kind](snapshot)
+    entry = _KINDS[snapshot.kind]
+    options = {"kinds": base_kinds(config)} if entry.has_bases else {}
+    restored: Policy = entry.types()[0].from_snapshot(snapshot, **options)
+    return restored

@@ -58,7 +58,7 @@ class DrawsByRow(EpsilonGreedy):
 
 class CountsDecisions(EpsilonGreedy):
     def decide(self, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
-        cast(SharedRidge, self._model).state.theta[0] += 1e-9
+        cast("SharedRidge", self._model).state.theta[0] += 1e-9
         return super().decide(contexts, slots=slots, keys=keys)
 
 
