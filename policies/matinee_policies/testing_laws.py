@@ -82,6 +82,31 @@ def plain_inverse_gap_law(
     return _mixed(base, candidates, weight=weight)
 
 
+def plain_mixture_law(
+    weights: Sequence[float], laws: Sequence[Sequence[Sequence[float]]], prefix: Sequence[int]
+) -> list[float]:
+    """The law of a policy that lets one of several bases draw the whole slate.
+
+    Args:
+        weights: probability of each base.
+        laws: `laws[j][m]` is the law of slot `m` under base `j`, given the prefix up to there.
+        prefix: positions chosen before; `laws[j]` has one entry more.
+
+    Example:
+        >>> plain_mixture_law([0.5, 0.5], [[[1, 0, 0], [0, 1, 0]], [[0.5, 0.5, 0], [0, 0, 1]]], [0])
+        [0.0, 0.6666666666666666, 0.3333333333333333]
+    """
+    odds = [
+        weight * math.prod(law[slot][item] for slot, item in enumerate(prefix))
+        for weight, law in zip(weights, laws, strict=True)
+    ]
+    total = math.fsum(odds)
+    return [
+        math.fsum(odd * law[-1][item] for odd, law in zip(odds, laws, strict=True)) / total
+        for item in range(len(laws[0][-1]))
+    ]
+
+
 def per_slot_epsilon(epsilon: float, *, slots: int) -> float:
     """The uniform weight at each of `slots` slots that makes `epsilon` in all.
 
