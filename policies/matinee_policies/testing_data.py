@@ -68,12 +68,7 @@ def example_keys(decisions: int) -> UInt64Array:
 
 def rows_of(contexts: ContextBatch, rows: AnyArray) -> ContextBatch:
     """Some decisions of a batch, by index; copies."""
-    return ContextBatch(
-        candidates=contexts.candidates[rows],
-        features=contexts.features[rows],
-        scores=contexts.scores[rows],
-        embeddings=contexts.embeddings,
-    )
+    return contexts.rows(rows)
 
 
 def rows_of_outcomes(outcomes: OutcomeBatch, rows: AnyArray) -> OutcomeBatch:

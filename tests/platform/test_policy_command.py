@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from matinee_platform.commands.policy import app
 from matinee_policies.errors import ConfigError
 from matinee_policies.policy_check import rule_tests
+from matinee_policies.registry import POLICY_KINDS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = "examples.custom_policy:NoveltyBoltzmann"
@@ -71,6 +72,23 @@ def test_a_mistake_is_a_config_error(
 
 def test_list_shows_kinds_with_defaults() -> None:
     listed = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
-    assert listed["uniform"] == {}
+    assert listed["uniform"] == {"caps": {"aspect": 0, "creator": 0}}
     assert listed["lin_ucb"]["alpha"] == 0.5
-    assert "lin_ucb: alpha=0.5" in CliRunner().invoke(app, ["list"]).stdout
+    lines = CliRunner().invoke(app, ["list"]).stdout.splitlines()
+    assert "lin_ucb: Best upper bound first, under a floor." in lines
+    assert [line.split(":")[0] for line in lines[: len(POLICY_KINDS)]] == list(POLICY_KINDS)
+
+
+@pytest.mark.parametrize("kind", POLICY_KINDS)
+def test_show_explains_every_setting(kind: str) -> None:
+    shown = CliRunner().invoke(app, ["show", kind])
+    assert shown.exit_code == 0, shown.output
+    report = json.loads(CliRunner().invoke(app, ["show", kind, "--json"]).stdout)
+    for name, setting in report["settings"].items():
+        assert f"  {name}={json.dumps(setting['default'])}  " in shown.stdout
+        assert setting["meaning"]
+
+
+def test_show_explains_a_setting_in_words() -> None:
+    shown = CliRunner().invoke(app, ["show", "lin_ucb"]).stdout
+    assert "  alpha=0.5  Widths to add to the prediction, at least 0." in shown

@@ -1,39 +1,62 @@
 """`matinee policy`: the policies there are, and whether one of your own keeps the contract."""
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Policies: list them, check your own.", no_args_is_help=True)
+app = typer.Typer(
+    help="Policies: list them, explain their settings, check your own.", no_args_is_help=True
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command("list")
 def list_policies(as_json: AsJson = False) -> None:
-    """Print every kind of policy with its settings and their defaults."""
+    """Print every kind of policy, in one line each; as JSON, with its settings' defaults."""
+    from matinee_policies.config_docs import first_line
     from matinee_policies.errors import MatineeError
-    from matinee_policies.registry import POLICY_KINDS
+    from matinee_policies.registry import POLICY_KINDS, policy_types
 
+    if not as_json:
+        for kind in POLICY_KINDS:
+            print(f"{kind}: {first_line(policy_types(kind)[0])}")
+        print("module:Class: a class of your own; see docs/your_own_recommender.md")
+        print("`matinee policy show KIND` explains the settings of one.")
+        return
     kinds: dict[str, Mapping[str, Any] | str] = {}
     for kind in POLICY_KINDS:
         try:
             kinds[kind] = _build(kind, {}).config.to_json()
         except MatineeError as error:
             kinds[kind] = str(error)
+    print(json.dumps(kinds, indent=2))
+
+
+@app.command()
+def show(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="A kind that `list` names.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the settings of one kind of policy: default and meaning of each."""
+    from matinee_policies.config_docs import field_docs, first_line
+    from matinee_policies.registry import policy_types
+
+    policy, config_type = policy_types(kind)
+    defaults = config_type().to_json()
+    docs = field_docs(config_type)
     if as_json:
-        print(json.dumps(kinds, indent=2))
+        settings = {name: {"default": defaults[name], "meaning": docs[name]} for name in docs}
+        print(json.dumps({"policy": kind, "settings": settings}, indent=2))
         return
-    for kind, settings in kinds.items():
-        if isinstance(settings, str):
-            print(f"{kind}: {settings}")
-        else:
-            shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
-            print(f"{kind}: {shown or 'no settings'}")
-    print("module:Class: a class of your own; see docs/your_own_recommender.md")
+    print(f"{kind}: {first_line(policy)}")
+    for name, text in docs.items():
+        head = f"  {name}={json.dumps(defaults[name])}"
+        print(textwrap.fill(text, 100, initial_indent=f"{head}  ", subsequent_indent=" " * 6))
 
 
 @app.command()
