@@ -54,6 +54,7 @@ __all__ = [
     "Work",
     "best_of",
     "compare",
+    "least_seconds",
     "main",
     "median_seconds",
 ]
@@ -257,6 +258,17 @@ def compare(
 def best_of(work: Work, effort: Effort) -> float:
     """The best rate of several turns."""
     return max(work.rate(effort.seconds) for _ in range(effort.repeats))
+
+
+def least_seconds(run: Callable[[], object], *, calls: int) -> float:
+    """Least CPU time of one call, after one call that does not count."""
+    run()
+    least = float("inf")
+    for _ in range(calls):
+        start = time.process_time()
+        run()
+        least = min(least, time.process_time() - start)
+    return least
 
 
 def median_seconds(run: Callable[[], object], *, calls: int) -> float:

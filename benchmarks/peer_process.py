@@ -15,9 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = Path(__file__).resolve().parent / "peers"
-ENVIRONMENTS = ROOT / ".peers"
+PROGRAMS = Path(__file__).resolve().parent
+ENVIRONMENTS = PROGRAMS.parent / ".peers"
 HOW_TO_INSTALL = "make bench-peers"
 
 ONE_THREAD = {
@@ -83,9 +82,10 @@ class PeerProcess:
             self._best = PeerFigure(self._peer.name, missing=f"not installed: {HOW_TO_INSTALL}")
             return self
         settings = [f"{name}={value}" for name, value in self._peer.settings.items()]
-        script = SCRIPTS / f"{self._peer.script}.py"
+        module = f"peers.{self._peer.script}"
         self._process = subprocess.Popen(
-            [str(self._peer.python), "-W", "ignore", str(script), *settings],
+            [str(self._peer.python), "-W", "ignore", "-m", module, *settings],
+            cwd=PROGRAMS,
             env=os.environ | ONE_THREAD,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,9 +1,7 @@
 """Made-up data that we and every peer draw alike: the same seed gives the same numbers.
 
-Peers read this with the numpy of their own environment, hence Python 3.8 and plain numpy.
+Peers read this with the numpy of their own environment.
 """
-
-from __future__ import annotations
 
 from typing import Any
 

@@ -1,10 +1,8 @@
 """The stopwatch that we and every peer use, and how a peer answers for its own process.
 
 A peer is a process of its own: it reads one number of seconds per line, measures for at least as
-long, and prints one line of JSON each time. It ends when its input does. Python 3.8 and up.
+long, and prints one line of JSON each time. It ends when its input does.
 """
-
-from __future__ import annotations
 
 import json
 import sys
