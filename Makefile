@@ -19,13 +19,14 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench tradeoff kernels lock
+.PHONY: help demo test lint bench bench-peers tradeoff kernels lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
 	@echo 'make test    run the tests'
 	@echo 'make lint    check style, types and layers'
-	@echo 'make bench   measure speed against limits of this machine'
+	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
+	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 10 minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
 	@echo
@@ -49,8 +50,12 @@ lint: $(STAMP)
 tradeoff: $(STAMP)
 	@$(BIN)/matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff --results docs/results.md
 
+# Writes docs/benchmarks.md; peers that are not installed are named there.
 bench: $(STAMP)
-	@$(BIN)/python benchmarks/simulate.py --quick
+	@$(BIN)/python benchmarks/run_all.py --quick
+
+bench-peers: $(STAMP)
+	@$(BIN)/python benchmarks/peers/install.py
 
 # Compiles every kernel of a run once, so that parallel test workers find them on disk.
 kernels: $(STAMP)

@@ -1,8 +1,8 @@
 """What a decision costs as candidates, slots, decisions and features grow.
 
-Shared LinUCB with MMR, a batch of 64, every other size as in `decision.py`. The slope is that of log
-time against log size over the larger half of the sizes, where the fixed cost of a call is past: 1 is
-linear. Times are CPU time, the least of several calls.
+Shared LinUCB with MMR, a batch of 64, every other size as in `decision.py`. The slope is that of
+log time against log size over the larger half of the sizes, where the fixed cost of a call is past:
+1 is linear. Times are CPU time, the least of several calls.
 
     python benchmarks/growth.py [--quick] [--json]
 """

@@ -8,7 +8,6 @@ cost nothing to choose; every ratio is of one run on one machine.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from harness import Bars, LimitFigure, Row, print_rows
 from matinee_platform.offline.arm_process import run_arm
 from matinee_platform.offline.arm_run import ArmResult
 from matinee_platform.offline.prepare import prepare, world_parameters
@@ -89,6 +89,30 @@ def measure(users: int, days: int) -> dict[str, Any]:
         }
 
 
+def rows(figures: dict[str, Any]) -> list[Row]:
+    """The figures as lines of the table of all benchmarks."""
+    size = f"{figures['users']:,} users, {figures['days']} days"
+    order, lin_ucb = (figures["arms"][arm]["pages_per_s"] for arm in ("mf_order", "lin_ucb"))
+    alone = figures["simulator_alone_pages_per_s"]
+    return [
+        Row(
+            name="simulated pages with log, order of the matrix factorization",
+            size=size,
+            unit="pages/s",
+            ours=order,
+            limit=LimitFigure("the simulator alone", alone),
+        ),
+        Row(
+            name="simulated pages with log, LinUCB with MMR that learns",
+            size=size,
+            unit="pages/s",
+            ours=lin_ucb,
+            limit=LimitFigure("the same run in the order of the matrix factorization", order),
+            bars=Bars(limit=0.25),
+        ),
+    ]
+
+
 def _figures(result: ArmResult, limit: float) -> dict[str, Any]:
     timing = result.timing
     shares = {stage: spent / timing.seconds for stage, spent in timing.stage_seconds.items()}
@@ -108,13 +132,14 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
+    parser.add_argument("--tiny", action="store_true", help="smallest run; figures mean nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    users, days = (1_500, 8) if arguments.quick else (6_000, 21)
+    users, days = (60, 2) if arguments.tiny else (1_500, 8) if arguments.quick else (6_000, 21)
     with threadpool_limits(1):
         figures = measure(users, days)
     if arguments.json:
-        print(json.dumps(figures, indent=2))
+        print_rows(rows(figures), as_json=True, **figures)
         return
     print(f"{figures['data']}; {figures['users']:,} users, {figures['days']} days, one core")
     print(f"simulator alone      {figures['simulator_alone_pages_per_s']:>10,.0f} pages/s")

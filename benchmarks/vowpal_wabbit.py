@@ -5,7 +5,7 @@ shows: text by Python's formatting, `predict` of a whole action set, `learn` of 
 """
 
 import argparse
-import json
+import importlib.metadata
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pylibvw
 
+from harness import PeerFigure, Row, print_rows
 from matinee_policies.arrays import Float32Array
 from matinee_policies.records import ContextBatch, OutcomeBatch, SlateBatch
 from matinee_policies.vowpal_wabbit import VowpalWabbit, VowpalWabbitConfig
@@ -122,17 +123,38 @@ def _seconds(work: Callable[[], object], *, repeats: int) -> float:
     return best
 
 
+def rows(figures: dict[str, dict[str, float]], limit: dict[str, float]) -> list[Row]:
+    """The figures as lines of the table of all benchmarks, in pages per second."""
+    version = importlib.metadata.version("vowpalwabbit")
+    return [
+        Row(
+            name=f"Vowpal Wabbit, {verb}",
+            size=name,
+            unit="pages/s",
+            ours=1e6 / row[key],
+            peer=PeerFigure("Vowpal Wabbit from Python", version, 1e6 / limit[key]),
+            note=f"{K} candidates, {SLOTS} slots, {DIMENSION} features; wall-clock time.",
+        )
+        for name, row in figures.items()
+        for verb, key in (("decide", "decide_us"), ("learn", "learn_us"))
+    ]
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
+    parser.add_argument("--tiny", action="store_true", help="one arm; figures mean nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    pages, peer_pages = (2 * BATCH, 8) if arguments.quick else (16 * BATCH, 32)
-    figures = {name: ours(config, pages) for name, config in ARMS.items()}
+    pages, peer_pages = (16 * BATCH, 32)
+    if arguments.quick or arguments.tiny:
+        pages, peer_pages = (2 * BATCH, 8) if arguments.quick else (BATCH, 1)
+    arms = dict(list(ARMS.items())[:1]) if arguments.tiny else ARMS
+    figures = {name: ours(config, pages) for name, config in arms.items()}
     limit = peer(peer_pages)
     if arguments.json:
-        print(json.dumps({"peer": limit, **figures}, indent=2))
+        print_rows(rows(figures, limit), as_json=True, peer=limit, **figures)
         return
     print(f"{K} candidates, {SLOTS} slots, {DIMENSION} features; microseconds per page")
     for name, row in {"Vowpal Wabbit from Python": limit, **figures}.items():
