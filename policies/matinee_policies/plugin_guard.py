@@ -16,6 +16,7 @@ from matinee_policies.arrays import AnyArray, FloatArray, IndexArray, UInt64Arra
 from matinee_policies.errors import ConfigError, ContextError, MatineeError, SnapshotError
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch, OutcomeBatch, SlateBatch
+from matinee_policies.slate import NO_CAPS
 from matinee_policies.snapshot import Snapshot
 
 _T = TypeVar("_T")
@@ -45,13 +46,16 @@ def guard(policy: Policy, name: str) -> Policy:
     return policy
 
 
-def check_slates(slates: object, contexts: ContextBatch, *, slots: int) -> None:
+def check_slates(
+    slates: object, contexts: ContextBatch, *, slots: int, capped: bool = False
+) -> None:
     """Refuse slates that do not hold distinct candidates with propensities in (0, 1].
 
     Args:
         slates: what `decide` gave.
         contexts: `B` decisions with `K` candidates each.
         slots: length `L` of every slate.
+        capped: whether the policy has caps, under which slots may stay empty.
 
     Raises:
         ConfigError: naming the first decision to break a rule.
@@ -63,9 +67,19 @@ def check_slates(slates: object, contexts: ContextBatch, *, slots: int) -> None:
     _check_array("positions", positions, dtype=np.int32, shape=shape)
     _check_array("items", slates.items, dtype=np.int32, shape=shape)
     _check_array("propensities", propensities, dtype=np.float64, shape=shape)
-    present = (contexts.candidates != PAD).sum(axis=1)
-    filled = np.arange(slots) < present[:, None]
-    valid = np.where(filled, (positions >= 0) & (positions < present[:, None]), positions == PAD)
+    is_open = contexts.candidates != PAD
+    if contexts.eligible is not None:
+        is_open &= contexts.eligible
+    filled = positions != PAD
+    inside = (positions >= 0) & (positions < is_open.shape[1])
+    place = np.where(inside, positions, 0)
+    valid = ~filled | (inside & np.take_along_axis(is_open, place, axis=1))
+    if not capped:
+        # As many as there are, from the top; a pin may stand below slots that stay empty.
+        wanted = np.minimum(is_open.sum(axis=1), slots)[:, None]
+        first = filled == (np.arange(slots) < wanted)
+        many = filled.sum(axis=1, keepdims=True) == wanted
+        valid &= first if contexts.pinned is None else many
     _check_rows(valid, positions, "positions must be those of candidates, then -1")
     ordered = np.sort(positions, axis=1)
     distinct = (ordered[:, 1:] != ordered[:, :-1]) | (ordered[:, 1:] == PAD)
@@ -90,7 +104,7 @@ def _new_guarded_class(found: Any, name: str) -> type[Any]:
     def decide(self: Any, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
         def call() -> SlateBatch:
             slates: SlateBatch = found.decide(self, contexts, slots=slots, keys=keys)
-            check_slates(slates, contexts, slots=slots)
+            check_slates(slates, contexts, slots=slots, capped=_has_caps(self))
             return slates
 
         return _call(name, "decide", call)
@@ -128,6 +142,11 @@ def _new_guarded_class(found: Any, name: str) -> type[Any]:
         "snapshot": snapshot,
     }
     return types.new_class(found.__name__, (found,), exec_body=lambda space: space.update(body))
+
+
+def _has_caps(policy: Any) -> bool:
+    caps = getattr(getattr(policy, "config", None), "caps", NO_CAPS)
+    return bool(caps != NO_CAPS)
 
 
 def _call(name: str, method: str, call: Callable[[], _T]) -> _T:
