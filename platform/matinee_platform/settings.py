@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from matinee_platform.data_settings import DataSettings, merged_data
+from matinee_policies.base_policies import base_kinds
 from matinee_policies.errors import ConfigError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -118,6 +119,10 @@ class ArmSettings(_Settings):
         if not isinstance(policy.get("kind"), str):
             raise ValueError(f"policy must name its kind, got {policy!r}")
         return policy
+
+    def kinds(self) -> tuple[str, ...]:
+        """Kind of the arm's policy, and those of its bases if it is made of others."""
+        return (self.policy["kind"], *base_kinds(self.policy))
 
     @property
     def reference(self) -> bool:
@@ -262,7 +267,7 @@ class ExperimentSettings(_Settings):
 
     def user_classes(self) -> list[str]:
         """The `module:Class` names of the user's own that the settings name."""
-        kinds = [arm.policy["kind"] for arm in self.arms]
+        kinds = [kind for arm in self.arms for kind in arm.kinds()]
         objects = [source.object for source in self.sources.values()]
         return sorted({name for name in [*kinds, *objects] if name and ":" in name})
 

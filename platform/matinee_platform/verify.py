@@ -66,9 +66,9 @@ class ArmCheck:
 class _Snapshots:
     """Policies of one arm, restored from disk by version as needed."""
 
-    def __init__(self, folder: Path, kind: str | None) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self._folder = folder
-        self._kind = kind
+        self._config = config
         self._policies: dict[int, Policy] = {}
         self.last = max((int(path.stem) for path in folder.glob("*.npz")), default=-1)
 
@@ -77,7 +77,9 @@ class _Snapshots:
             if len(self._policies) > 4:
                 self._policies.clear()
             snapshot = Snapshot.load(self._folder / f"{version:05d}.npz")
-            self._policies[version] = restore_policy(snapshot, kind=self._kind)
+            self._policies[version] = restore_policy(
+                snapshot, kind=self._config["kind"], config=self._config
+            )
         return self._policies[version]
 
 
@@ -122,7 +124,7 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
         DataError: if the log cannot be read or names candidates it does not hold.
     """
     check = ArmCheck(arm, complete=True)
-    snapshots = _Snapshots(run / "snapshots" / arm, _kind_in_settings(run, arm))
+    snapshots = _Snapshots(run / "snapshots" / arm, _policy_in_settings(run, arm))
     versions: set[int] = set()
     sample = _feature_sample(run, arm)
     for table in read_parts(run, "decisions", arm):
@@ -147,18 +149,18 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
     return check
 
 
-def _kind_in_settings(run: Path, arm: str) -> str | None:
-    """The kind of the arm's policy in the settings of the run; a class of the user's own by name.
+def _policy_in_settings(run: Path, arm: str) -> dict[str, Any]:
+    """The arm's policy in the settings of the run; classes of the user's own are there by name.
 
-    It decides which module is imported, so verify only runs whose settings you trust.
+    It decides which modules are imported, so verify only runs whose settings you trust.
     """
     path = run / "settings.json"
     try:
         arms = json.loads(path.read_text(encoding="utf-8"))["arms"]
-        kinds = {str(one["name"]): str(one["policy"]["kind"]) for one in arms}
+        policies = {str(one["name"]): one["policy"] for one in arms}
+        return {**policies[arm], "kind": str(policies[arm]["kind"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(path, rule=f"must hold the settings of the run ({error!r})") from None
-    return kinds.get(arm)
 
 
 def _same_versions(table: pa.Table, model: ServingModel) -> bool:

@@ -1,7 +1,9 @@
 """A sample of an arm's logged decisions, with what its policy saw, for re-scoring by others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,13 +98,13 @@ def read_sample(run: Path, arm: str, *, contexts: ContextBuilder, size: int) -> 
     )
 
 
-def last_policy(run: Path, arm: str, *, kind: str | None = None) -> Policy:
+def last_policy(run: Path, arm: str, *, config: Mapping[str, Any] | None = None) -> Policy:
     """The policy as one arm's last snapshot on disk left it.
 
     Args:
         run: folder of the run.
         arm: name of the arm.
-        kind: of its policy by the settings, for a class of the user's own.
+        config: its policy by the settings, which names classes of the user's own.
 
     Raises:
         DataError: if there is no snapshot.
@@ -112,7 +114,9 @@ def last_policy(run: Path, arm: str, *, kind: str | None = None) -> Policy:
     paths = sorted(folder.glob("*.npz"))
     if not paths:
         raise DataError(folder, rule="must hold the snapshots of an arm")
-    return restore_policy(Snapshot.load(paths[-1]), kind=kind)
+    return restore_policy(
+        Snapshot.load(paths[-1]), kind=None if config is None else config["kind"], config=config
+    )
 
 
 def _ids(run: Path, arm: str) -> "list[pa.Table]":

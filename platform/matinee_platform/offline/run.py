@@ -38,6 +38,7 @@ from matinee_platform.offline.results import RESULTS, analyse, read_results, wri
 from matinee_platform.offline.resume import check_same
 from matinee_platform.offline.run_lock import only_run
 from matinee_platform.report.page import write_report
+from matinee_platform.reward_range import check_rewards
 from matinee_platform.settings import ExperimentSettings
 from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
@@ -171,7 +172,7 @@ def check_settings(settings: ExperimentSettings) -> None:
     world_parameters(settings)
     for arm in settings.arms:
         try:
-            arm_policy(arm)
+            check_rewards(arm_policy(arm), settings.reward, slots=settings.slots)
         except MatineeError as error:
             raise ConfigError(f"arms.{arm.name}.policy: {error}") from None
 

@@ -173,7 +173,7 @@ def _rescore(
         ArmPolicy(
             arm.name,
             arm.candidates,
-            None if arm.reference else last_policy(run, arm.name, kind=arm.policy["kind"]),
+            None if arm.reference else last_policy(run, arm.name, config=arm.policy),
             model.contexts(arm.name),
         )
         for arm in settings.arms
