@@ -41,6 +41,7 @@ Once the window of a reward component has closed, the policy learns from it:
 
 from matinee_policies.config import Config
 from matinee_policies.corral_policy import Corral, CorralConfig
+from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
 from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, XQuAD
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import (
@@ -52,11 +53,13 @@ from matinee_policies.errors import (
 )
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
 from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
+from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
 from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, SHARDS, ContextBatch, ItemTraits, OutcomeBatch, SlateBatch
 from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
+from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, SlidingWindowLinUCBConfig
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.softmax import Softmax, SoftmaxConfig
 from matinee_policies.square_cb import SquareCB, SquareCBConfig
@@ -78,6 +81,8 @@ __all__ = [
     "Corral",
     "CorralConfig",
     "DataError",
+    "DiscountedLinUCB",
+    "DiscountedLinUCBConfig",
     "EpsilonGreedy",
     "EpsilonGreedyConfig",
     "ItemTraits",
@@ -85,6 +90,8 @@ __all__ = [
     "LinUCBConfig",
     "LinearSoftmax",
     "LinearSoftmaxConfig",
+    "LogisticBandit",
+    "LogisticConfig",
     "MatineeError",
     "Mixture",
     "MixtureConfig",
@@ -93,6 +100,8 @@ __all__ = [
     "ScoreOrder",
     "ScoreOrderConfig",
     "SlateBatch",
+    "SlidingWindowLinUCB",
+    "SlidingWindowLinUCBConfig",
     "Snapshot",
     "SnapshotError",
     "Softmax",

@@ -7,14 +7,17 @@ from typing import Any
 from matinee_policies.base_policies import base_kinds
 from matinee_policies.config import Config
 from matinee_policies.corral_policy import Corral, CorralConfig
+from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
 from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
+from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
 from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
+from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, SlidingWindowLinUCBConfig
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.softmax import Softmax, SoftmaxConfig
 from matinee_policies.square_cb import SquareCB, SquareCBConfig
@@ -54,6 +57,9 @@ _KINDS: Mapping[str, _Kind] = {
     "lin_ucb": _Kind(lambda: (LinUCB, LinUCBConfig)),
     "square_cb": _Kind(lambda: (SquareCB, SquareCBConfig)),
     "linear_softmax": _Kind(lambda: (LinearSoftmax, LinearSoftmaxConfig)),
+    "logistic": _Kind(lambda: (LogisticBandit, LogisticConfig)),
+    "discounted_lin_ucb": _Kind(lambda: (DiscountedLinUCB, DiscountedLinUCBConfig)),
+    "sliding_window_lin_ucb": _Kind(lambda: (SlidingWindowLinUCB, SlidingWindowLinUCBConfig)),
     "vowpal_wabbit": _Kind(_vowpal_wabbit),
     "mixture": _Kind(lambda: (Mixture, MixtureConfig), has_bases=True),
     "corral": _Kind(lambda: (Corral, CorralConfig), has_bases=True),
