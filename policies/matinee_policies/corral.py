@@ -218,15 +218,14 @@ def _steps(
 def _barrier_step(weights: FloatArray, rates: FloatArray, losses: FloatArray) -> None:
     """Move the weights in place; Newton on lambda, kept in a bracket by halving it."""
     M = weights.shape[0]
-    low, high, pole = np.inf, -np.inf, np.inf
+    low, high = np.inf, -np.inf
     for j in range(M):
         low = min(low, losses[j])
         high = max(high, losses[j])
-        pole = min(pole, losses[j] + 1.0 / (rates[j] * weights[j]))
     if low == high:
         return
-    high = min(high, pole)
-    # The sum of the new weights grows with lambda, is at most 1 at `low`, at least 1 at `high`.
+    # The sum of the new weights grows with lambda, from at most 1 at `low` to 1 and on to a pole,
+    # beyond which some inverse is negative.
     multiplier = low
     for _ in range(_MOST_HALVINGS):
         excess, slope = -1.0, 0.0

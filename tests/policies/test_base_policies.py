@@ -15,6 +15,7 @@ from matinee_policies import (
     ContextError,
     Corral,
     CorralConfig,
+    EpsilonGreedy,
     LinUCB,
     LinUCBConfig,
     Mixture,
@@ -189,6 +190,23 @@ def test_inconsistent_states_are_refused(change: Mapping[str, Any], message: str
     )
     with pytest.raises(SnapshotError, match=message):
         restore_policy(bad)
+
+
+def test_states_of_many_bases_are_kept_apart() -> None:
+    bases = [
+        {"kind": "epsilon_greedy", "weight": 1 / 12, "policy": {"l2": 1.0 + number}}
+        for number in range(12)
+    ]
+    policy = mixture_of(*bases)
+    policy.learn(example_outcomes(1, slates=50, dimension=D))
+    restored = restore_policy(policy.snapshot())
+    assert isinstance(restored, Mixture)
+    thetas = [
+        [base.theta.tolist() for base in some.bases if isinstance(base, EpsilonGreedy)]
+        for some in (policy, restored)
+    ]
+    assert thetas[0] == thetas[1]
+    assert len({tuple(theta) for theta in thetas[0]}) == 12
 
 
 def test_states_of_other_bases_are_refused() -> None:
