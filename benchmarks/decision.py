@@ -45,7 +45,7 @@ def _row(name: str, decisions: int, *, calls: int, bar: float) -> Row:
         unit="µs",
         ours=whole,
         bars=Bars(at_most=bar),
-        note=f"{name}, µs of {whole:.1f}: {split}, between them {other:.1f}.",
+        note=f"{name.capitalize()}, µs: {split}, between these {other:.1f}.",
     )
 
 

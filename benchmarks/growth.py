@@ -99,7 +99,7 @@ def measure(effort: Effort) -> list[Row]:
             unit="slope",
             ours=curve.slope,
             bars=Bars(at_most=curve.bar),
-            note=f"{curve.name}: µs a call: "
+            note=f"µs a call against {curve.name}: "
             + ", ".join(
                 f"{spent:,.0f} at {size:,}"
                 for size, spent in zip(curve.sizes, curve.microseconds, strict=True)

@@ -64,7 +64,13 @@ def run_program(path: Path, options: Sequence[str]) -> Report:
         said = done.stderr.strip().splitlines()
         return Report(path.name, about, failure=said[-1] if said else "no message")
     rows = json.loads(done.stdout)["rows"]
-    return Report(path.name, about, rows=tuple(Row.from_json(row) for row in rows))
+    figure = PAGE.with_name(f"{PAGE.stem}_{path.stem}.svg")
+    return Report(
+        path.name,
+        about,
+        rows=tuple(Row.from_json(row) for row in rows),
+        figure=figure.name if figure.exists() else "",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,12 +27,14 @@ class Report:
         about: first line of its docstring.
         rows: of its table.
         failure: why there are none; empty if there are.
+        figure: name of a picture beside the page; empty if there is none.
     """
 
     program: str
     about: str
     rows: tuple[Row, ...] = ()
     failure: str = ""
+    figure: str = ""
 
 
 def page(reports: Sequence[Report], *, quick: bool) -> str:
@@ -75,12 +77,10 @@ installed is named with the command that installs it, and its ratio is left out.
 def _section(report: Report) -> str:
     if report.failure:
         return f"Failed: {report.failure}\n"
-    notes = [
-        f"- {row.name}, {row.size}: {row.note}" if _sizes(report, row) > 1 else f"- {row.note}"
-        for row in _with_distinct_notes(report.rows)
-    ]
+    notes = [f"- {note}" for note in dict.fromkeys(row.note for row in report.rows) if note]
     lines = [*HEAD, *(_line(row) for row in report.rows)]
-    return "\n".join([*lines, *([""] if notes else []), *notes, ""])
+    picture = ["", f"![{report.about}]({report.figure})"] if report.figure else []
+    return "\n".join([*lines, *([""] if notes else []), *notes, *picture, ""])
 
 
 def _line(row: Row) -> str:
@@ -136,15 +136,6 @@ def number(value: float) -> str:
 def _plain(text: str) -> str:
     """Text that does not end a cell, nor tells where things lie on this machine."""
     return text.replace("|", "/").replace(str(Path.home()), "~")
-
-
-def _with_distinct_notes(rows: Sequence[Row]) -> list[Row]:
-    first = {row.note: row for row in reversed(rows) if row.note}
-    return [row for row in rows if first.get(row.note) is row]
-
-
-def _sizes(report: Report, row: Row) -> int:
-    return len({other.note for other in report.rows if other.note} | {row.note})
 
 
 def _processor() -> str:
