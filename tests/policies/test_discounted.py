@@ -113,6 +113,17 @@ def test_a_later_component_enters_with_the_weight_of_its_own_day() -> None:
         np.testing.assert_allclose(state.theta, theta, rtol=1e-10)
 
 
+def test_a_later_component_that_lags_is_discounted_to_the_newest_day() -> None:
+    """Also where its shard has seen newer first components."""
+    first, later = both_components(3, slates=200)
+    assert first.days is not None
+    known = first.days < 6
+    rewards = first.rewards + known[:, None] * later.rewards
+    theta, _ = expected_solution(first, rewards, today=9, l2=1.0)
+    state = discounted_solve(learned(first, later.rows(known)), gamma=GAMMA, l2=1.0)
+    np.testing.assert_allclose(state.theta, theta, rtol=1e-10)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_sums_equal_their_readable_twin(first: bool) -> None:
     start = learned(*both_components(4, slates=100))
