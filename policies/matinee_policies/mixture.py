@@ -61,13 +61,15 @@ def mixture_propensities(
     """Probability of each item of any slates under the mixture, given the items before it.
 
     Args:
-        laws: the same probability under each base, in [0, 1], `float64 [M, B, L]`.
+        laws: the same probability under each base, in [0, 1], `float64 [M, B, L]`; at padding, 1
+            if the base leaves the slot empty and 0 if it does not.
         weights: probability of each base, above 0, `float64 [M]`.
         positions: the slates, `int32 [B, L]`; only padding is read from them.
 
     Returns:
-        `float64 [B, L]` in [0, 1]; 1 at padding; 0 from the slot on at which the slate becomes
-        impossible for every base.
+        `float64 [B, L]` in [0, 1]. 1 at padding, but for a slot that only some of the bases leave
+        empty: there, their odds. 0 from the slot on at which the slate becomes impossible for every
+        base, padding apart.
 
     Example:
         >>> laws = np.array([[[0.5, 0.5]], [[0.1, 0.9]]])
@@ -97,13 +99,13 @@ def mixture_propensities_reference(
     laws: FloatArray, weights: FloatArray, positions: IndexArray
 ) -> FloatArray:
     """The formula of the module docstring, products and all; the twin of `mixture_propensities`."""
-    shown = positions != PAD
-    joint = weights[:, None, None] * np.where(shown, laws, 1.0).cumprod(axis=2)
+    joint = weights[:, None, None] * laws.cumprod(axis=2)
     after = joint.sum(axis=0)
     start = np.full((len(positions), 1), weights.sum())
     before = np.concatenate([start, after[:, :-1]], axis=1)
-    ratio = np.divide(after, before, out=np.zeros_like(after), where=before > 0.0)
-    return np.where(shown, ratio, 1.0)
+    ratio: FloatArray = (positions == PAD).astype(np.float64)
+    np.divide(after, before, out=ratio, where=before > 0.0)
+    return ratio
 
 
 @kernel
@@ -129,14 +131,11 @@ def _mix(laws: FloatArray, weights: FloatArray, positions: IndexArray, mixed: Fl
         for j in range(M):
             log_odds[j] = math.log(weights[j])
         for slot in range(positions.shape[1]):
-            if positions[b, slot] == PAD:
-                mixed[b, slot] = 1.0
-                continue
             best = _IMPOSSIBLE
             for j in range(M):
                 best = max(best, log_odds[j])
-            mixed[b, slot] = 0.0
             if best == _IMPOSSIBLE:
+                mixed[b, slot] = 1.0 if positions[b, slot] == PAD else 0.0
                 continue
             # A mean of the p_j: exactly 1 where all of them are.
             above, below = 0.0, 0.0

@@ -9,8 +9,10 @@ The bases share the arm and its log: every base learns from every outcome, whoev
 What they are handed as propensities are those of the mixture, which is what importance weights
 (Vowpal Wabbit's, say) have to divide by.
 
-Bases must leave the same slots empty, hence have the same caps. Pins and eligibility are of the
-decision, so they are the same for all.
+Bases must have the same caps. Pins and eligibility are of the decision, so they are the same for
+all. A base that chooses among fewer candidates than the others (the `top` of a softmax) may run
+out of them under caps and leave a slot empty that others fill; the propensity of that empty slot is
+then below 1.
 """
 
 import abc

@@ -87,6 +87,23 @@ def test_a_base_that_cannot_have_shown_the_prefix_drops_out() -> None:
     np.testing.assert_allclose(mixed, [0.5, 0.25, 0.0, 0.0], rtol=1e-15)
 
 
+def test_a_slot_that_only_some_bases_leave_empty_is_no_certainty() -> None:
+    """Base 0 stops after one item; base 1 has two more. All slates together: probability 1."""
+    weights = np.array([0.25, 0.75])
+    slates = np.array([[0, PAD, PAD], [0, 1, 2], [0, 2, 1]], dtype=np.int32)
+    laws = np.array(
+        [
+            [[1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]],
+            [[0.5, 0.0, 1.0], [0.5, 0.9, 1.0], [0.5, 0.1, 1.0]],
+        ]
+    )
+    mixed = mixture_propensities(laws, weights, slates)
+    np.testing.assert_allclose(mixed[0], [0.625, 0.4, 1.0], rtol=1e-15)
+    # The other slates begin with 1 or 2: half of base 1.
+    assert mixed.prod(axis=1).sum() == pytest.approx(1.0 - 0.375, rel=1e-14)
+    np.testing.assert_allclose(mixed, mixture_propensities_reference(laws, weights, slates))
+
+
 def test_certain_slots_are_certain_to_the_last_bit() -> None:
     laws, weights, _ = made_up(2, bases=7)
     laws[:, :, 1::2] = 1.0
