@@ -1,26 +1,28 @@
 """How utilities become a probability for each remaining candidate.
 
-A rule gives a base law over the `n` candidates that remain at a slot, then mixes it with the
-uniform law:
+A rule gives a base law over the `n` candidates that remain at a slot, then mixes it with the best
+candidate and with the uniform law:
 
-    p_i = (1 - w) base_i + w / n
+    p_i = (1 - b) [i is best] + (b - w) base_i + w / n
 
-so that every remaining candidate keeps at least `w / n`. The rules:
+Every remaining candidate keeps at least `w / n`, and anything but the best is drawn with
+probability at most b. Over a slate of L slots the budget is spread as 1 - (1 - budget)^(1/L), so
+that a slate holds a draw that is not the best with at most that probability. The floor is part of
+the budget, not added to it, and kept where it is the larger:
 
-    epsilon      base: the best candidate; w = max(floor, 1 - (1 - epsilon)^(1/L)) for L slots, so
-                 that a slate holds no exploratory draw with probability 1 - epsilon; the floor is
-                 part of that budget, not added to it
-    upper bound  base: the best candidate, where the utilities are upper bounds; w = floor
+    b = max(floor, 1 - (1 - budget)^(1/L))
+
+    epsilon      base: the best; w = max(floor, 1 - (1 - epsilon)^(1/L)), so that a slate holds no
+                 exploratory draw with probability 1 - epsilon
+    upper bound  base: the best, where the utilities are upper bounds; w = floor
     softmax      base: exp(u_i / temperature), normalised; w = floor
     inverse gap  base: 1 / (n + gamma (u* - u_i)), the rest to the best candidate; w = floor
                  (SquareCB, Foster and Rakhlin 2020, eq. 2 with mu = n)
+    votes        base: share of an ensemble's members that like i best of what remains; w = floor
+                 (`slate_votes.py`)
 
 The best candidate is the one of largest utility, at the lowest index among equals. A closed
 candidate (padding, already shown, not eligible) has utility -infinity and probability 0.
-
-A further rule is a code, a base law in `fill_law` and its twin in `rule_law_reference`. Rules that
-need more than one utility per candidate (votes of an ensemble) fill the same `law` array from
-their own kernel; the sampler reads nothing but `law`.
 """
 
 import math
@@ -60,8 +62,17 @@ class Rule:
 
     def uniform_weight(self, slots: int) -> float:
         """Weight `w` of the uniform law at each slot of a slate of `slots` slots."""
-        per_slot = -math.expm1(math.log1p(-self.epsilon) / slots) if self.epsilon < 1.0 else 1.0
-        return max(self.floor, per_slot)
+        return max(self.floor, per_slot(self.epsilon, slots=slots))
+
+    def exploring_weight(self, slots: int) -> float:
+        """Weight `b` of all but the best candidate's own share at each slot, at least `w`."""
+        weight = self.uniform_weight(slots)
+        return weight if self.code == GREEDY else max(weight, per_slot(self.budget, slots=slots))
+
+
+def per_slot(budget: float, *, slots: int) -> float:
+    """Probability at each of `slots` slots that makes `budget`, in [0, 1], for at least one."""
+    return -math.expm1(math.log1p(-budget) / slots) if budget < 1.0 else 1.0
 
 
 def epsilon_rule(epsilon: float, *, floor: float = 0.0) -> Rule:
@@ -111,6 +122,7 @@ def fill_law(
     code: int,
     parameter: float,
     uniform_weight: float,
+    exploring_weight: float,
     law: FloatArray,
 ) -> None:
     """Write the probability of each candidate at one slot into `law`.
@@ -120,19 +132,21 @@ def fill_law(
         remaining: how many remain, at least 1.
         code: of the rule.
         parameter: of the rule.
-        uniform_weight: weight of the uniform law.
-        law: receives probabilities that sum to 1, `float64 [K]`.
+        uniform_weight: `w`.
+        exploring_weight: `b`, at least `w`.
+        law: receives probabilities that sum to 1, `float64 [K]`; for votes, holds the base law.
     """
     best = _best(utility)
-    for k in range(law.shape[0]):
-        law[k] = 0.0
     if remaining == 1:
+        for k in range(law.shape[0]):
+            law[k] = 0.0
         law[best] = 1.0
         return
-    scale = 1.0 - uniform_weight
+    scale = exploring_weight - uniform_weight
     if code == SOFTMAX:
         total = 0.0
         for k in range(law.shape[0]):
+            law[k] = 0.0
             if utility[k] > _CLOSED:
                 law[k] = math.exp((utility[k] - utility[best]) / parameter)
                 total += law[k]
@@ -140,24 +154,30 @@ def fill_law(
     elif code == INVERSE_GAP:
         others = 0.0
         for k in range(law.shape[0]):
+            law[k] = 0.0
             if k != best and utility[k] > _CLOSED:
                 law[k] = 1.0 / (remaining + parameter * (utility[best] - utility[k]))
                 others += law[k]
         law[best] = 1.0 - others
-    else:
-        law[best] = 1.0
+    elif code == GREEDY:
+        for k in range(law.shape[0]):
+            law[k] = 0.0
     share = uniform_weight / remaining
     for k in range(law.shape[0]):
         law[k] = scale * law[k] + share if utility[k] > _CLOSED else 0.0
+    law[best] += 1.0 - exploring_weight
 
 
-def rule_law_reference(utility: FloatArray, rule: Rule, *, slots: int) -> FloatArray:
+def rule_law_reference(
+    utility: FloatArray, rule: Rule, *, slots: int, votes: FloatArray | None = None
+) -> FloatArray:
     """The law of one slot, from the formulas of the module docstring.
 
     Args:
         utility: -infinity marks closed candidates; at least one is open, `float64 [K]`.
         rule: the rule.
         slots: slots of the whole slate.
+        votes: of the rule of votes, utility of each candidate to each member, `float64 [M, K]`.
 
     Returns:
         Probabilities, `float64 [K]`.
@@ -173,10 +193,15 @@ def rule_law_reference(utility: FloatArray, rule: Rule, *, slots: int) -> FloatA
     elif rule.code == INVERSE_GAP:
         base[is_open] = 1.0 / (n + rule.parameter * gap)
         base[best] += 1.0 - base.sum()
+    elif rule.code == VOTES and votes is not None:
+        winners = np.where(is_open, votes, _CLOSED).argmax(axis=1)
+        base = np.bincount(winners, minlength=len(utility)) / len(votes)
     else:
         base[best] = 1.0
-    weight = rule.uniform_weight(slots)
-    return (1.0 - weight) * base + weight * is_open / n
+    weight, exploring = rule.uniform_weight(slots), rule.exploring_weight(slots)
+    law = (exploring - weight) * base + weight * is_open / n
+    law[best] += 1.0 - exploring
+    return law
 
 
 @kernel

@@ -1,74 +1,101 @@
-"""How much a candidate repeats what a slate already shows.
+"""Cosines between the candidates of a decision and an item of its slate.
 
-The redundancy of candidate i after items J were chosen is
+Vectors have length one or zero, so a cosine is a dot product. Candidates are taken in tiles of
+`TILE`; a tile's vectors are laid out feature by feature, so that the inner loops run over its
+candidates. Sums run over the features in their order, in the type of the vectors and without fused
+steps, whatever the batch.
 
-    redundancy(i | J) = max(0, max over j in J of cosine(e_i, e_j))
-
-the largest similarity of MMR (Carbonell and Goldstein 1998), never below 0: an item that points
-away from the others earns no bonus, so the first slot and an unknown item (zero vector) have
-redundancy 0. Vectors have length one or zero, so the cosine is their dot product.
-
-Only the similarity row of the last pick is ever computed. A decision's vectors are gathered once,
-feature-major `[m, K]`, so that the inner loops run over candidates and no sum is reordered.
+In float32 a cosine of unit vectors of m dimensions therefore differs from the exact one of the same
+vectors by at most (m + 2) 2^-24 (Higham 2002, "Accuracy and stability of numerical algorithms",
+section 3.1: m rounded products and m - 1 rounded sums of terms whose absolute values sum to at
+most 1, one more for the length of the stored vectors).
 """
 
 import numpy as np
 
-from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
+from matinee_policies.arrays import AnyArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.records import PAD
 
+TILE = 32
+"""Candidates of one tile; a multiple of 8."""
+
+STEP = 8
+"""Features that one pass over a tile takes in; `cosines` spells them out."""
+
 
 @kernel
-def gather_vectors(candidates: IndexArray, embeddings: Float32Array, block: Float32Array) -> None:
-    """Write the similarity vectors of one decision's candidates into `block`.
+def gather_tile(
+    candidates: IndexArray,
+    order: IndexArray,
+    first: int,
+    embeddings: AnyArray,
+    rows: AnyArray,
+    block: AnyArray,
+) -> None:
+    """Lay out the vectors of one tile of a decision's candidates.
 
     Args:
         candidates: catalogue rows, `int32 [K]`; padding becomes a zero vector.
-        embeddings: similarity vectors of the catalogue, `float32 [M, m]`.
-        block: receives the vectors, `float32 [m, K]`.
+        order: candidate at each place of the tiles, `PAD` for none, `int32 [T * TILE]`.
+        first: first place of the tile.
+        embeddings: vectors of the catalogue, `[M, m]`.
+        rows: overwritten, `[TILE, Q * STEP]`; columns from `m` on must be 0.
+        block: receives the vectors, `[Q, STEP, TILE]`.
     """
-    for k in range(candidates.shape[0]):
-        item = candidates[k]
-        for j in range(block.shape[0]):
-            block[j, k] = embeddings[item, j] if item != PAD else np.float32(0.0)
+    for lane in range(TILE):
+        k = order[first + lane]
+        item = candidates[k] if k != PAD else PAD
+        if item != PAD:
+            for f in range(embeddings.shape[1]):
+                rows[lane, f] = embeddings[item, f]
+        else:
+            for f in range(embeddings.shape[1]):
+                rows[lane, f] = 0.0
+    # By way of rows: reading memory in order and writing whole lines is what counts.
+    for q in range(block.shape[0]):
+        for step in range(STEP):
+            for lane in range(TILE):
+                block[q, step, lane] = rows[lane, q * STEP + step]
 
 
 @kernel
-def raise_redundancy(
-    block: Float32Array, last: int, scratch: FloatArray, redundancy: FloatArray
-) -> None:
-    """Raise every candidate's redundancy to its similarity with the item chosen last.
+def cosines(block: AnyArray, vector: AnyArray, found: AnyArray) -> None:
+    """Dot product of one vector with those of a tile.
 
     Args:
-        block: as filled by `gather_vectors`, `float32 [m, K]`.
-        last: position of the item chosen last.
-        scratch: overwritten, `float64 [K]`.
-        redundancy: running maximum, at least 0, `float64 [K]`; updated in place.
+        block: as filled by `gather_tile`, `[Q, STEP, TILE]`.
+        vector: the item's, `[Q, STEP]`.
+        found: receives the dot products, `[TILE]`.
     """
-    for k in range(block.shape[1]):
-        scratch[k] = 0.0
-    for j in range(block.shape[0]):
-        weight = np.float64(block[j, last])
-        for k in range(block.shape[1]):
-            scratch[k] += weight * block[j, k]
-    for k in range(block.shape[1]):
-        redundancy[k] = max(redundancy[k], scratch[k])
+    for lane in range(TILE):
+        found[lane] = 0.0
+    for q in range(block.shape[0]):
+        # Eight at a time, so that the running sums stay in registers; still one after the other.
+        a, b, c, d = vector[q, 0], vector[q, 1], vector[q, 2], vector[q, 3]
+        e, f, g, h = vector[q, 4], vector[q, 5], vector[q, 6], vector[q, 7]
+        for lane in range(TILE):
+            total = found[lane] + a * block[q, 0, lane]
+            total = total + b * block[q, 1, lane]
+            total = total + c * block[q, 2, lane]
+            total = total + d * block[q, 3, lane]
+            total = total + e * block[q, 4, lane]
+            total = total + f * block[q, 5, lane]
+            total = total + g * block[q, 6, lane]
+            found[lane] = total + h * block[q, 7, lane]
 
 
-def redundancy_reference(
-    candidates: IndexArray, embeddings: Float32Array, chosen: IndexArray
-) -> FloatArray:
-    """Redundancy of each candidate given the items chosen, from the definition.
+def cosines_reference(vectors: AnyArray, vector: AnyArray) -> AnyArray:
+    """Dot product of one vector with many, summed like `cosines` does.
 
     Args:
-        candidates: catalogue rows of one decision, `int32 [K]`.
-        embeddings: similarity vectors of the catalogue, `float32 [M, m]`.
-        chosen: positions chosen so far, `int32 [any length]`.
+        vectors: `[n, m]`.
+        vector: of the same type, `[m]`.
 
     Returns:
-        Values in [0, 1], `float64 [K]`.
+        Of the same type, `[n]`.
     """
-    vectors = np.where(candidates[:, None] == PAD, 0.0, embeddings[candidates].astype(np.float64))
-    largest: FloatArray = (vectors @ vectors[chosen].T).max(axis=1, initial=0.0)
-    return largest
+    total = np.zeros(len(vectors), dtype=vectors.dtype)
+    for feature in range(vectors.shape[1]):
+        total += vector[feature] * vectors[:, feature]
+    return total

@@ -37,8 +37,8 @@ UTILITIES = st.lists(
 def compiled_law(utility: np.ndarray, rule: Rule, *, slots: int) -> np.ndarray:
     law = np.full(len(utility), np.nan)
     remaining = int((utility > -np.inf).sum())
-    weight = rule.uniform_weight(slots)
-    fill_law(utility, remaining, rule.code, float(rule.parameter), weight, law)
+    weights = rule.uniform_weight(slots), rule.exploring_weight(slots)
+    fill_law(utility, remaining, rule.code, float(rule.parameter), *weights, law)
     return law
 
 

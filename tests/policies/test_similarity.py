@@ -1,53 +1,61 @@
 import numpy as np
+import pytest
 
 from matinee_policies.records import PAD
-from matinee_policies.similarity import gather_vectors, raise_redundancy, redundancy_reference
+from matinee_policies.similarity import STEP, TILE, cosines, cosines_reference, gather_tile
+from matinee_policies.testing_laws import plain_cosine
 
 
-def compiled_redundancy(
-    candidates: np.ndarray, embeddings: np.ndarray, chosen: list[int]
-) -> np.ndarray:
-    block = np.full((embeddings.shape[1], len(candidates)), np.nan, dtype=np.float32)
-    gather_vectors(candidates, embeddings, block)
-    redundancy, scratch = np.zeros(len(candidates)), np.empty(len(candidates))
-    for last in chosen:
-        raise_redundancy(block, last, scratch, redundancy)
-    return redundancy
+def unit_vectors(rows: int, features: int, *, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(rows, features))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def test_redundancy_by_hand() -> None:
-    embeddings = np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8], [0, 0]], dtype=np.float32)
-    candidates = np.array([4, 3, 2, 1, 0, PAD], dtype=np.int32)
-    after_first = compiled_redundancy(candidates, embeddings, [4])
-    # Opposite and unknown items are not redundant at all.
-    np.testing.assert_allclose(after_first, [0, 0.6, 0, 0, 1, 0], atol=1e-7)
-    after_second = compiled_redundancy(candidates, embeddings, [4, 3])
-    np.testing.assert_allclose(after_second, [0, 0.8, 0, 1, 1, 0], atol=1e-7)
+def compiled_cosines(candidates: np.ndarray, table: np.ndarray, item: int) -> np.ndarray:
+    """Cosines of up to `TILE` candidates with an item."""
+    steps = -(-table.shape[1] // STEP)
+    order = np.full(TILE, PAD, dtype=np.int32)
+    order[: len(candidates)] = np.arange(len(candidates))
+    rows = np.zeros((TILE, steps * STEP), dtype=table.dtype)
+    block = np.full((steps, STEP, TILE), np.nan, dtype=table.dtype)
+    gather_tile(candidates, order, 0, table, rows, block)
+    vector = np.zeros((steps, STEP), dtype=table.dtype)
+    vector.reshape(-1)[: table.shape[1]] = table[item]
+    found = np.full(TILE, np.nan, dtype=table.dtype)
+    cosines(block, vector, found)
+    assert (found[len(candidates) :] == 0).all()
+    return found[: len(candidates)]
 
 
-def test_kernels_equal_the_definition() -> None:
-    rng = np.random.default_rng(0)
-    embeddings = rng.normal(size=(60, 35))
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    embeddings[3] = 0.0
-    table = embeddings.astype(np.float32)
-    for size in (1, 2, 17, 60):
-        candidates = rng.permutation(60)[:size].astype(np.int32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("features", [1, 7, 8, 20, 64])
+def test_tiles_equal_their_twin_to_the_last_bit(features: int, dtype: type) -> None:
+    table = unit_vectors(60, features).astype(dtype)
+    table[3] = 0.0
+    for size in (1, 9, TILE):
+        candidates = np.random.default_rng(size).permutation(60)[:size].astype(np.int32)
         candidates[size - size // 3 :] = PAD
-        chosen = rng.permutation(max(size // 2, 1))[:5].tolist()
-        got = compiled_redundancy(candidates, table, chosen)
-        expected = redundancy_reference(candidates, table, np.array(chosen, dtype=np.int32))
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
-        assert ((got >= 0) & (got <= 1 + 1e-6)).all()
+        vectors = np.where((candidates == PAD)[:, None], dtype(0.0), table[candidates])
+        np.testing.assert_array_equal(
+            compiled_cosines(candidates, table, 11), cosines_reference(vectors, table[11])
+        )
 
 
-def test_more_items_never_lower_redundancy() -> None:
-    rng = np.random.default_rng(1)
-    table = rng.normal(size=(30, 8))
-    table /= np.linalg.norm(table, axis=1, keepdims=True)
-    candidates = np.arange(30, dtype=np.int32)
-    previous = np.zeros(30)
-    for count in range(1, 10):
-        got = compiled_redundancy(candidates, table.astype(np.float32), list(range(count)))
-        assert (got >= previous).all()
-        previous = got
+def test_the_oracle_in_plain_python_gives_the_same_bits() -> None:
+    table = unit_vectors(30, 20).astype(np.float32)
+    found = cosines_reference(table, table[4])
+    assert found.tolist() == [plain_cosine(row, table[4].tolist()) for row in table.tolist()]
+
+
+@pytest.mark.parametrize("features", [2, 16, 64, 300])
+def test_single_precision_keeps_its_bound(features: int) -> None:
+    """At most (m + 2) 2^-24 from the exact cosine of the same vectors."""
+    table = unit_vectors(200, features, seed=features).astype(np.float32)
+    # Alike vectors have the largest sums.
+    table[100:] = (table[100:] * 0.1 + table[0]).astype(np.float32)
+    table = (table / np.linalg.norm(table.astype(np.float64), axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    exact = table.astype(np.float64) @ table[0].astype(np.float64)
+    error = np.abs(cosines_reference(table, table[0]) - exact).max()
+    assert 0.0 < error <= (features + 2) * 2.0**-24

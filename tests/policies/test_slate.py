@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from matinee_policies import slate
+from matinee_policies import slate_walk
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.philox import uniform
 from matinee_policies.records import PAD, ContextBatch
@@ -14,12 +14,12 @@ from matinee_policies.rules import (
 )
 from matinee_policies.slate import (
     SlateProblem,
-    draw_position,
     next_law,
-    sample_slate_reference,
     sample_slates,
     score_slates,
 )
+from matinee_policies.slate_reference import sample_slate_reference
+from matinee_policies.slate_walk import draw_position
 from matinee_policies.testing import all_slates, assert_slates
 from matinee_policies.testing_data import example_contexts, example_keys, rows_of
 
@@ -182,7 +182,7 @@ def test_read_only_and_strided_arrays_are_welcome() -> None:
     problem = example_problem(softmax_rule(0.3))
     keys = example_keys(80)[::2]
     expected = sample_slates(problem, slots=4, keys=keys.copy())
-    compiled = len(vars(slate)["_walk"].signatures)
+    compiled = len(vars(slate_walk)["walk"].signatures)
     contexts = ContextBatch(
         np.asfortranarray(problem.contexts.candidates),
         problem.contexts.features,
@@ -198,7 +198,7 @@ def test_read_only_and_strided_arrays_are_welcome() -> None:
         score_slates(again, np.asfortranarray(got.positions)), expected.propensities
     )
     # They are brought to one layout, so that the walk is compiled once.
-    assert len(vars(slate)["_walk"].signatures) == compiled
+    assert len(vars(slate_walk)["walk"].signatures) == compiled
 
 
 def test_scoring_leaves_the_slates_alone() -> None:
