@@ -1,14 +1,17 @@
 """Mixtures of policies against the laws of their bases in plain Python."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from matinee_policies import ContextBatch, Mixture, MixtureConfig, Policy, build_policy
 from matinee_policies.arrays import FloatArray
 from matinee_policies.mixture import draw_bases
+from matinee_policies.records import PAD, ItemTraits
 from matinee_policies.testing import PolicyContract, all_slates
 from matinee_policies.testing_data import (
     example_contexts,
@@ -21,23 +24,22 @@ from matinee_policies.testing_laws import (
     plain_greedy_law,
     plain_mixture_law,
     plain_softmax_law,
-    plain_utilities,
 )
 from matinee_policies.vowpal_wabbit import VowpalWabbit
 
 D = 4
 SOFTMAX: dict[str, Any] = {
     "kind": "softmax",
-    "policy": {"temperature": 0.2, "floor": 0.1, "diversity": 0.3},
+    "policy": {"temperature": 0.2, "floor": 0.1},
 }
 LIN_UCB: dict[str, Any] = {
     "kind": "lin_ucb",
-    "policy": {"alpha": 0.5, "floor": 0.2, "diversity": 0.1},
+    "policy": {"alpha": 0.5, "floor": 0.2},
 }
 UNIFORM: dict[str, Any] = {"kind": "uniform"}
 VOWPAL_WABBIT: dict[str, Any] = {
     "kind": "vowpal_wabbit",
-    "policy": {"bits": 10, "epsilon": 0.3, "diversity": 0.2},
+    "policy": {"bits": 10, "epsilon": 0.3},
 }
 
 
@@ -46,20 +48,22 @@ def mixture_of(*bases: Mapping[str, Any]) -> Mixture:
 
 
 def plain_base_law(policy: Policy, contexts: ContextBatch, prefix: Sequence[int]) -> list[float]:
-    """Law of one slot of 3, of a base as set above, for 5 candidates."""
-    vectors = contexts.embeddings[contexts.candidates[0]].astype(float).tolist()
+    """Law of one slot of 3, of a base as set above, for 5 candidates; none has diversity."""
+    features = contexts.features[0].astype(float)
     if policy.name == "softmax":
-        values = contexts.scores[0].astype(float).tolist()
-        utilities = plain_utilities(values, vectors, prefix, diversity=0.3)
-        return plain_softmax_law(utilities, 5, temperature=0.2, weight=0.1)
+        scores = remaining(contexts.scores[0].astype(float).tolist(), prefix)
+        return plain_softmax_law(scores, 5, temperature=0.2, weight=0.1)
     if policy.name == "lin_ucb":
-        utilities = plain_utilities(upper_bounds(contexts), vectors, prefix, diversity=0.1)
-        return plain_greedy_law(utilities, 5, weight=0.2)
+        return plain_greedy_law(remaining(upper_bounds(contexts), prefix), 5, weight=0.2)
     if isinstance(policy, VowpalWabbit):
-        costs = [math.fsum(row) for row in contexts.features[0].astype(float) * policy.weights]
-        utilities = plain_utilities([-cost for cost in costs], vectors, prefix, diversity=0.2)
-        return plain_greedy_law(utilities, 5, weight=per_slot_epsilon(0.3, slots=3))
+        values = [-math.fsum(row) for row in features * policy.weights]
+        weight = per_slot_epsilon(0.3, slots=3)
+        return plain_greedy_law(remaining(values, prefix), 5, weight=weight)
     return [0.0 if item in prefix else 1.0 / (5 - len(prefix)) for item in range(5)]
+
+
+def remaining(values: Sequence[float], prefix: Sequence[int]) -> dict[int, float]:
+    return {item: value for item, value in enumerate(values) if item not in prefix}
 
 
 def upper_bounds(contexts: ContextBatch) -> list[float]:
@@ -175,6 +179,69 @@ def test_two_bases_without_chance_share_the_slates() -> None:
         )
         assert (drawn.propensities > 0.0).all()
     assert together < 20
+
+
+@pytest.mark.parametrize("top", [None, 3])
+def test_constraints_leave_a_law(top: int | None) -> None:
+    """Under caps, pins and eligibility all slates drawn have their law, and sum to 1.
+
+    With `top`, one base runs out of candidates under the caps before the others.
+    """
+    caps = {"aspect": 1, "creator": 0}
+    policy = mixture_of(
+        {
+            "kind": "softmax",
+            "weight": 0.3,
+            "policy": {
+                "temperature": 1.0,
+                "floor": 0.2,
+                "top": top,
+                "caps": caps,
+                "diversity": {"kind": "xquad", "price": 0.3},
+            },
+        },
+        {
+            "kind": "epsilon_greedy",
+            "weight": 0.7,
+            "policy": {
+                "epsilon": 0.9,
+                "caps": caps,
+                "diversity": {"kind": "calibrated", "price": 0.1},
+            },
+        },
+    )
+    trained(policy)
+    below_one = 0
+    for seed in range(8):
+        contexts = constrained_contexts(seed)
+        many = contexts.rows(np.zeros(4000, dtype=np.int64))
+        drawn = policy.decide(many, slots=3, keys=example_keys(4000))
+        again = policy.propensities(many, drawn.positions)
+        np.testing.assert_array_equal(again, drawn.propensities)
+        slates, first = np.unique(drawn.positions, axis=0, return_index=True)
+        part = contexts.rows(np.zeros(len(slates), dtype=np.int64))
+        laws = drawn.propensities[first].prod(axis=1)
+        bases = [base.propensities(part, slates).prod(axis=1) for base in policy.bases]
+        np.testing.assert_allclose(laws, 0.3 * bases[0] + 0.7 * bases[1], rtol=0, atol=1e-14)
+        assert abs(laws.sum() - 1.0) < 1e-12
+        below_one += int((drawn.propensities[drawn.positions == PAD] < 1.0).sum())
+    assert (below_one > 0) == (top is not None)
+
+
+def constrained_contexts(seed: int) -> ContextBatch:
+    """One decision among 6 candidates of 3 aspects; one is not eligible, slot 1 is pinned."""
+    plain = example_contexts(seed, decisions=1, candidates=6, dimension=D)
+    rng = np.random.default_rng(seed)
+    aspects = np.eye(3, dtype=np.float32)[rng.integers(0, 3, size=40)]
+    eligible = np.ones((1, 6), dtype=np.bool_)
+    eligible[0, rng.integers(1, 6)] = False
+    return dataclasses.replace(
+        plain,
+        traits=ItemTraits(aspects=aspects, creators=np.full(40, -1, dtype=np.int32)),
+        interests=np.array([[0.5, 0.3, 0.2]], dtype=np.float32),
+        eligible=eligible,
+        pinned=np.array([[PAD, 0]], dtype=np.int32),
+    )
 
 
 def test_each_slate_is_drawn_by_the_base_it_names() -> None:
