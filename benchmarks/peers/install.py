@@ -28,16 +28,33 @@ class Step:
     options: tuple[str, ...] = ()
 
 
-ENVIRONMENT_STEPS = {
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """How a folder is made.
+
+    Attributes:
+        steps: in their order.
+        script: a peer that must start in it, asked for nothing.
+    """
+
+    steps: tuple[Step, ...]
+    script: str
+
+
+ENVIRONMENT_OF = {
     # obp 0.5.7 asks for Python below 3.11; its linear policies are plain numpy and run on it.
-    "obp": (Step("obp.txt", ("--ignore-requires-python",)),),
-    "mabwiser": (Step("mabwiser.txt"),),
-    "coba": (Step("coba.txt"),),
-    "contextualbandits": (
-        Step("contextualbandits_build.txt"),
-        Step("contextualbandits.txt", ("--no-build-isolation",)),
+    "obp": Environment((Step("obp.txt", ("--ignore-requires-python",)),), "obp_linear"),
+    "mabwiser": Environment((Step("mabwiser.txt"),), "mabwiser_lin_ucb"),
+    "coba": Environment((Step("coba.txt"),), "coba_linear"),
+    "contextualbandits": Environment(
+        (
+            Step("contextualbandits_build.txt"),
+            Step("contextualbandits.txt", ("--no-build-isolation",)),
+        ),
+        "contextualbandits_lin_ts",
     ),
 }
+SMALL = ("policy=lin_ucb", "d=2", "K=2", "rounds=2", "batch=2", "seed=1")
 
 
 class InstallError(Exception):
@@ -51,10 +68,10 @@ def main() -> None:
     except InstallError as error:
         print(f"no peer can be installed: {error}")
         return
-    for name, steps in ENVIRONMENT_STEPS.items():
+    for name, environment in ENVIRONMENT_OF.items():
         start = time.monotonic()
         try:
-            done = install(name, steps, python)
+            done = install(name, environment, python)
         except InstallError as error:
             print(f"{name}: left out: {error}", flush=True)
             continue
@@ -74,39 +91,56 @@ def find_python() -> str:
     raise InstallError(f"Python {VERSION[0]}.{VERSION[1]} was not found")
 
 
-def install(name: str, steps: tuple[Step, ...], python: str) -> bool:
+def install(name: str, environment: Environment, python: str) -> bool:
     """Make one environment; whether there was anything to do.
 
     Raises:
         InstallError: if a command fails or takes too long.
     """
     folder = ENVIRONMENTS / name
-    mark, wanted = folder / ".installed", _digest(steps)
+    mark, wanted = folder / ".installed", _digest(environment)
     if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return False
     shutil.rmtree(folder, ignore_errors=True)
-    _run(python, "-m", "venv", str(folder))
-    for step in steps:
-        _run(
-            str(folder / "bin" / "python"),
-            *("-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"),
-            *("--no-deps", *step.options, "-r", str(HERE / step.requirements)),
-        )
+    try:
+        _make(folder, environment, python)
+    except InstallError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     mark.write_text(wanted, encoding="utf-8")
     return True
 
 
-def _digest(steps: tuple[Step, ...]) -> str:
+def _make(folder: Path, environment: Environment, python: str) -> None:
+    _run(python, "-m", "venv", str(folder))
+    inside = str(folder / "bin" / "python")
+    for step in environment.steps:
+        _run(
+            *(inside, "-m", "pip", "install", "--quiet", "--no-input"),
+            *("--disable-pip-version-check", "--no-deps", *step.options),
+            *("-r", str(HERE / step.requirements)),
+        )
+    _run(inside, "-W", "ignore", "-m", f"peers.{environment.script}", *SMALL)
+
+
+def _digest(environment: Environment) -> str:
     digest = hashlib.sha256()
-    for step in steps:
+    for step in environment.steps:
         digest.update((HERE / step.requirements).read_bytes() + repr(step.options).encode())
     return digest.hexdigest()
 
 
 def _run(*command: str) -> None:
+    """Run a command beside the benchmarks, with nothing to read."""
     try:
         subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            command,
+            check=True,
+            cwd=HERE.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
         )
     except subprocess.TimeoutExpired:
         raise InstallError(f"took longer than {PATIENCE_SECONDS} s") from None

@@ -4,6 +4,7 @@
 fast in numpy: only the similarities to the last pick, in single precision, one product a pick.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,6 @@ from peers.made_up import slates
 from peers.stopwatch import answer, arguments
 
 PRICE = 0.5
-SMALLEST_RESIDUAL = 1e-6
 
 
 def mmr(values: Any, vectors: Any, *, slots: int, price: float = PRICE) -> list[int]:
@@ -27,41 +27,43 @@ def mmr(values: Any, vectors: Any, *, slots: int, price: float = PRICE) -> list[
         slots: how many to pick.
         price: of a similarity of one.
     """
-    redundancy = np.zeros(len(values))
+    redundancy = np.zeros(len(values), dtype=np.float32)
     open_values = values.copy()
-    picks: list[int] = []
-    for _ in range(slots):
-        best = int(np.argmax(open_values - price * redundancy))
-        picks.append(best)
-        open_values[best] = -np.inf
-        np.maximum(redundancy, vectors @ vectors[best], out=redundancy)
+    picks = [int(np.argmax(open_values))]
+    while len(picks) < slots:
+        last = picks[-1]
+        open_values[last] = -np.inf
+        np.maximum(redundancy, vectors @ vectors[last], out=redundancy)
+        picks.append(int(np.argmax(open_values - price * redundancy)))
     return picks
 
 
 def dpp(values: Any, vectors: Any, *, slots: int, price: float = PRICE) -> list[int]:
     """Greedy most probable set of a determinantal point process, by incremental Cholesky rows.
 
-    Chen, Zhang and Zhou (2018), algorithm 1, maximising value + price * log(residual).
+    Chen, Zhang and Zhou (2018), algorithm 1. The kernel `q_i cosine(i, j) q_j` with the quality
+    `q = exp(value / (2 price))` makes it maximise the sum of values + price * log det of the
+    cosines; it is never built, only its row of the last pick.
 
     Args:
         values: `float64 [K]`.
         vectors: of length one, `float32 [K, m]`.
         slots: how many to pick.
-        price: of the log of the residual.
+        price: of the log of the determinant.
     """
-    residual = np.ones(len(values))
-    open_values = values.copy()
-    rows = np.zeros((slots, len(values)))
-    picks: list[int] = []
-    for slot in range(slots):
-        best = int(np.argmax(open_values + price * np.log(np.maximum(residual, SMALLEST_RESIDUAL))))
-        picks.append(best)
-        open_values[best] = -np.inf
-        done = rows[:slot]
-        scale = np.sqrt(max(residual[best], SMALLEST_RESIDUAL))
-        row = (vectors @ vectors[best] - done[:, best] @ done) / scale
-        rows[slot] = row
-        residual = residual - row * row
+    quality = np.exp(values / (2.0 * price))
+    residual = quality * quality
+    rows = np.empty((slots, len(values)))
+    picks = [int(np.argmax(residual))]
+    while len(picks) < slots:
+        last, done = picks[-1], len(picks) - 1
+        row = vectors @ vectors[last] * (quality * quality[last])
+        row -= rows[:done, last] @ rows[:done]
+        row /= math.sqrt(residual[last])
+        rows[done] = row
+        residual -= row * row
+        residual[last] = -np.inf
+        picks.append(int(np.argmax(residual)))
     return picks
 
 
