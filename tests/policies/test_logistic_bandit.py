@@ -17,6 +17,7 @@ from matinee_policies import (
     SnapshotError,
 )
 from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
+from matinee_policies.philox import normal, stream_key
 from matinee_policies.testing import PolicyContract
 from matinee_policies.testing_data import example_contexts, example_keys, example_outcomes
 from matinee_policies.testing_laws import (
@@ -136,6 +137,37 @@ class TestInverseGap(LogisticContract):
         return plain_inverse_gap_law(utilities, 5, gamma=3.0 * ROWS**0.4, weight=0.1)
 
 
+class TestThompson(LogisticContract):
+    config = LogisticConfig(
+        exploration="thompson",
+        ensemble=16,
+        seed=5,
+        alpha=3.0,
+        floor=0.1,
+        l2=L2,
+        diversity=0.05,
+    )
+
+    def brute_force_law(
+        self, policy: Policy, contexts: ContextBatch, prefix: Sequence[int]
+    ) -> list[float]:
+        theta, A = learned_law()
+        upper = np.linalg.cholesky(A).T
+        key = stream_key(5, "logistic", ROWS)
+        votes = [0.0] * 5
+        for member in range(16):
+            g = [normal(key, np.uint64(member), np.uint64(i)) for i in range(4)]
+            drawn = theta + 3.0 * np.linalg.solve(upper, g)
+            scores = contexts.features[0].astype(float) @ drawn
+            utilities = self.utilities(scores, contexts, prefix)
+            votes[max(utilities, key=lambda place: (utilities[place], -place))] += 1 / 16
+        remaining = [place for place in range(5) if place not in prefix]
+        return [
+            0.9 * votes[place] + 0.1 / len(remaining) if place in remaining else 0.0
+            for place in range(5)
+        ]
+
+
 def test_later_components_are_counted_and_ignored() -> None:
     policy = LogisticBandit(dimension=4)
     policy.learn(example_outcomes(1, slates=30, dimension=4))
@@ -178,7 +210,7 @@ def test_members_follow_the_seed_and_the_rows() -> None:
 
 
 @pytest.mark.parametrize("method", ["laplace", "newton"])
-@pytest.mark.parametrize("exploration", ["upper_bound", "inverse_gap"])
+@pytest.mark.parametrize("exploration", ["upper_bound", "thompson", "inverse_gap"])
 def test_it_finds_the_best_items_of_a_logistic_world(method: str, exploration: str) -> None:
     """Late slates lose less than a sixth of what random ones do, in clicks."""
     rng = np.random.default_rng(8)
