@@ -126,35 +126,47 @@ def triangle_size(dimension: int, lanes: int) -> int:
 
 
 @kernel
-def fill_triangle(A: FloatArray, dimension: int, triangle: AnyArray) -> None:
-    """Write the lower triangle of a matrix row by row; what is left of `triangle` stays.
+def fill_triangle(A: FloatArray, dimension: int, triangles: AnyArray, first: int) -> None:
+    """Write the lower triangle of a matrix row by row.
 
     Args:
-        A: `float64 [>= dimension, >= dimension]`.
+        A: `float64 [D, D]`, D a multiple of the lanes of `triangles`.
         dimension: rows of `A` that count.
-        triangle: `[triangle_size]`, the type to compute in.
+        triangles: `[>= first + triangle_size + lanes]`, one axis, the type to compute in; all up
+            to there is written, with zeros behind the triangle.
+        first: where to begin.
     """
-    place = 0
+    D = A.shape[1]
+    lanes: int = lanes_of(triangles)
+    place = first
     for i in range(dimension):
-        for j in range(i + 1):
-            triangle[place + j] = A[i, j]
+        # A vector that reaches beyond its row is mended by the next one.
+        for j in range(0, i + 1, lanes):
+            store_lanes(triangles, place + j, convert_lanes(A, i * D + j, triangles))
         place += i + 1
+    for end in range(place, first + triangle_size(dimension, lanes) + lanes):
+        triangles[end] = 0.0
 
 
 @kernel
-def fill_products(x: AnyArray, dimension: int, products: AnyArray) -> None:
-    """Write the lower triangle of x x', off-diagonals twice; what is left stays.
+def fill_products(x: AnyArray, dimension: int, products: AnyArray, first: int) -> None:
+    """Write the lower triangle of x x', off-diagonals twice.
 
     Args:
-        x: `[>= dimension]`, of the type of `products`.
+        x: `[D]`, of the type of `products`, D a multiple of the lanes.
         dimension: elements of `x` that count.
-        products: `[triangle_size]`.
+        products: `[>= first + triangle_size + lanes]`, one axis; what comes behind the triangle, up
+            to there, means nothing.
+        first: where to begin.
     """
-    place = 0
+    lanes: int = lanes_of(x)
+    zero = zero_lanes(x)
+    place = first
     for i in range(dimension):
-        twice = x[i] + x[i]
-        for j in range(i):
-            products[place + j] = twice * x[j]
+        one = spread_lanes(x, i)
+        twice = add_lanes(one, one)
+        for j in range(0, i + 1, lanes):
+            store_lanes(products, place + j, multiply_add(twice, load_lanes(x, j), zero))
         products[place + i] = x[i] * x[i]
         place += i + 1
 

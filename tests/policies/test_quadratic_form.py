@@ -56,16 +56,21 @@ def test_forms_of_rows_equal_the_formula(dimension: int, dtype: type) -> None:
 @pytest.mark.parametrize("dimension", [1, 7, 8, 16, 33, 64])
 def test_forms_under_many_matrices_equal_the_formula(dimension: int, dtype: type) -> None:
     rng = np.random.default_rng(dimension)
-    size = triangle_size(dimension, lanes_in(dtype))
-    x: AnyArray = rng.normal(size=dimension).astype(dtype)
-    products: AnyArray = np.zeros(size, dtype)
-    fill_products(x, dimension, products)
+    lanes = lanes_in(dtype)
+    size, D = triangle_size(dimension, lanes), -(-dimension // lanes) * lanes
+    x: AnyArray = np.zeros(D, dtype)
+    x[:dimension] = rng.normal(size=dimension)
+    products: AnyArray = np.zeros(size + lanes, dtype)
+    fill_products(x, dimension, products, 0)
     matrices = [symmetric(rng, dimension) for _ in range(3)]
-    triangles: AnyArray = np.zeros((3, size), dtype)
+    triangles: AnyArray = np.full(3 * (size + lanes), np.nan, dtype)
     for k, A in enumerate(matrices):
-        fill_triangle(A, dimension, triangles[k])
-        got = dot_lanes(triangles, k * size, products, 0, size)
-        exact = x[None].astype(np.float64)
+        padded = np.zeros((D, D))
+        padded[:dimension, :dimension] = A
+        fill_triangle(padded, dimension, triangles, k * (size + lanes))
+    for k, A in enumerate(matrices):
+        got = dot_lanes(triangles, k * (size + lanes), products, 0, size)
+        exact = x[None, :dimension].astype(np.float64)
         bound = tolerance(dimension, dtype, exact, A)
         assert abs(got - (exact @ A @ exact.T).item()) <= bound[0]
 
