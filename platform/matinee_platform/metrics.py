@@ -69,6 +69,14 @@ EXPLORATORY_IMPRESSIONS = Metric(
     "every item that was not the likeliest of its slot is among them, ties at 0.5 aside.",
     _ARM,
 )
+EXPLORATION_COST = Metric(
+    "matinee_exploration_cost_per_page",
+    "gauge",
+    "value units",
+    "Expected value given up per page by exploration, in the policy's own estimates, over about "
+    "1 % of decisions; absent for a policy that cannot tell.",
+    _ARM,
+)
 REWARDS = Metric(
     "matinee_rewards_total",
     "counter",
@@ -185,6 +193,7 @@ METRICS = (
     DECISIONS,
     IMPRESSIONS,
     EXPLORATORY_IMPRESSIONS,
+    EXPLORATION_COST,
     REWARDS,
     SESSIONS,
     ENGAGEMENT,

@@ -8,9 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from matinee_platform.page_rules import PageRules
-from matinee_platform.settings import ExperimentSettings, ItemId, PageRuleSettings
+from matinee_platform.settings import (
+    ArmSettings,
+    ExperimentSettings,
+    ItemId,
+    PageRuleSettings,
+)
+from matinee_platform.unit_interests import item_traits
 from matinee_policies.arrays import BoolArray, Int64Array
 from matinee_policies.catalogue import Catalogue
+from matinee_policies.diversity import Caps
 from matinee_policies.errors import ConfigError
 from matinee_policies.records import PAD
 
@@ -49,7 +56,36 @@ def page_rules(
                     f"{where}: candidates must be at most the {left} items that the rules leave, "
                     f"got {settings.candidates}"
                 )
+            for caps in _caps(arm):
+                _check_caps(found[arm.name], caps, catalogue, where=where, arm=arm.name)
     return found
+
+
+def _caps(arm: ArmSettings) -> list[Caps]:
+    """The caps of an arm's policy, and of its bases if it is made of others."""
+    bases = arm.policy.get("bases") or ()
+    policies = [arm.policy, *(base.get("policy") for base in bases if isinstance(base, dict))]
+    given = [policy.get("caps") for policy in policies if isinstance(policy, dict)]
+    return [Caps.from_json(caps) for caps in given if isinstance(caps, dict)]
+
+
+def _check_caps(
+    rules: PageRules, caps: Caps, catalogue: Catalogue, *, where: str, arm: str
+) -> None:
+    """Refuse pins that would break the caps by themselves."""
+    traits = item_traits(catalogue)
+    aspects = (traits.aspects[rules.pins] > 0).sum(axis=0)
+    known = traits.creators[rules.pins]
+    creators = np.bincount(known[known >= 0], minlength=len(catalogue.people.names))
+    for name, counts, names, cap in (
+        ("aspect", aspects, catalogue.genre_names, caps.aspect),
+        ("creator", creators, catalogue.people.names, caps.creator),
+    ):
+        if cap and counts.size and int(counts.max()) > cap:
+            raise ConfigError(
+                f"{where}.pinned must keep within caps.{name} = {cap} of arm {arm!r}, "
+                f"got {int(counts.max())} items of {names[int(counts.argmax())]!r}"
+            )
 
 
 def _rows_by_id(

@@ -37,6 +37,7 @@ def figures(*, users: int = 4, days: int = 1) -> ArmFigures:
     )
     for day in range(days):
         counter.close_day(np.arange(users, dtype=np.int32), day)
+    counter.observe_exploration(np.array([0, 1, 0], dtype=np.int32), np.array([0.5, 0.25, 0.0]))
     counter.observe_update(0.02)
     counter.observe_update(0.2)
     return counter.figures(days - 1, snapshot=days)
@@ -106,6 +107,7 @@ def test_values_by_hand() -> None:
     found = samples(fed().text())
     assert value(found, metrics.EXPOSED_USERS, arm="learning") == 3
     assert value(found, metrics.SESSIONS, arm="learning") == 27
+    assert value(found, metrics.EXPLORATION_COST, arm="learning") == 0.25
     assert value(found, metrics.RETENTION_ELIGIBLE, arm="learning", day="7") == 3
     assert value(found, metrics.RETENTION_ELIGIBLE, arm="learning", day="28") == 0
     assert value(found, metrics.WINDOW_SESSIONS, arm="learning", window="7") == 21

@@ -210,6 +210,27 @@ def test_a_pin_of_an_excluded_genre_is_refused(data: Dataset) -> None:
         _resolved(data, exclude_genres=[genre], pinned={0: int(data.catalogue.ids[item])})
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_pins_that_break_a_cap_by_themselves_are_refused(data: Dataset, mixed: bool) -> None:
+    catalogue = data.catalogue
+    rows = np.flatnonzero(catalogue.genres[:, 2])[:3]
+    pins = {slot: int(catalogue.ids[row]) for slot, row in enumerate(rows)}
+    policy: dict[str, Any] = {"kind": "lin_ucb", "caps": {"aspect": 2}}
+    if mixed:
+        base = {"kind": "lin_ucb", "policy": {"caps": {"aspect": 2}}}
+        policy = {"kind": "mixture", "bases": [base, base]}
+    arms = [{"name": "capped", "policy": policy}]
+    settings = parse_settings({"candidates": 30, "rules": {"pinned": pins}, "arms": arms})
+    with pytest.raises(
+        ConfigError,
+        match=r"rules\.pinned must keep within caps\.aspect = 2 of arm 'capped', got 3 items of",
+    ):
+        page_rules(settings, catalogue, known_items=catalogue.ids)
+    arms[0]["policy"] = {"kind": "lin_ucb", "caps": {"aspect": 3, "creator": 3}}
+    settings = parse_settings({"candidates": 30, "rules": {"pinned": pins}, "arms": arms})
+    assert set(page_rules(settings, catalogue, known_items=catalogue.ids)) == {"capped"}
+
+
 def test_rules_must_leave_enough_items(data: Dataset) -> None:
     with pytest.raises(ConfigError, match="at most the 20 items that the rules leave, got 30"):
         _resolved(data, exclude_items=[int(number) for number in data.catalogue.ids[20:]])

@@ -143,6 +143,7 @@ class ArmRun:
         state = self._state
         state.log.open_day(day)
         state.regret.open_day(day)
+        state.exploration.open_day(day)
         with state.clock.stage("users"):
             active = state.simulation.begin_day(day)
         serve_sessions(state, active, day)
@@ -154,6 +155,7 @@ class ArmRun:
         with state.clock.stage("log"):
             state.log.close_day()
             state.regret.close_day()
+            state.exploration.close_day()
         with state.clock.stage("metrics"):
             state.kpis.close_day(active, day)
         return int(active.size)
@@ -211,7 +213,7 @@ class ArmRun:
         self._hashes = list(header["snapshot_hashes"])
         self._seconds = header["seconds"]
         snapshot = Snapshot.load(self._snapshot_path(header["snapshot"]))
-        policy = restore_policy(snapshot, kind=self._arm.policy["kind"])
+        policy = restore_policy(snapshot, kind=self._arm.policy["kind"], config=self._arm.policy)
         state.replace_policy(policy, version=header["snapshot"])
         return found.day + 1
 

@@ -11,6 +11,7 @@ from matinee_platform.decision_log import DecisionLog
 from matinee_platform.engine import Engine
 from matinee_platform.learner import ArmLearner
 from matinee_platform.offline.checkpoint import restore_into
+from matinee_platform.offline.exploration_log import ExplorationLog
 from matinee_platform.offline.kpi_counter import KpiCounter
 from matinee_platform.offline.late_ratings import RatingQueue
 from matinee_platform.offline.prepare import Prepared, Roster, world_parameters
@@ -51,6 +52,7 @@ class ArmState:
         learner: holds outcomes and teaches the policy.
         log: of decisions and rewards.
         regret: log of pseudo-regret.
+        exploration: log of what exploration cost.
         plays: scale of stars for plays.
         kpis: running figures for metrics.
         late_ratings: ratings on their way.
@@ -74,6 +76,7 @@ class ArmState:
     learner: ArmLearner
     log: DecisionLog
     regret: RegretLog
+    exploration: ExplorationLog
     plays: PlayScale
     kpis: KpiCounter
     pages_of_last_session: IndexArray
@@ -163,6 +166,7 @@ def new_arm_state(
         learner=ArmLearner(policy, settings.reward),
         log=DecisionLog(run, arm.name),
         regret=RegretLog(run, arm.name),
+        exploration=ExplorationLog(run, arm.name),
         plays=shared.plays,
         kpis=KpiCounter(own, days=settings.days, embeddings=model.items.embeddings),
         pages_of_last_session=np.zeros(users.size, dtype=np.int32),

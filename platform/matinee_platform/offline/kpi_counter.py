@@ -79,6 +79,8 @@ class ArmFigures:
         decisions: slates.
         impressions: items shown.
         exploratory: items shown with a propensity below `EXPLORED_BELOW`.
+        exploration_cost: expected value given up per page by exploration, in the policy's own
+            estimates; None if it cannot tell or no decision was sampled.
         rewards: events by component and outcome.
         sessions: days of activity, summed over units.
         engagement: sum of watched fractions.
@@ -98,6 +100,7 @@ class ArmFigures:
     decisions: int
     impressions: int
     exploratory: int
+    exploration_cost: float | None
     rewards: dict[tuple[str, str], int]
     sessions: int
     engagement: float
@@ -128,6 +131,8 @@ class KpiCounter:
         self._first: NDArray[np.int16] = np.full(units, _NEVER, dtype=np.int16)
         self._last: NDArray[np.int16] = np.full(units, _NEVER, dtype=np.int16)
         self._watched: FloatArray = np.zeros(units)
+        self._cost: FloatArray = np.zeros(units)
+        self._costed: IndexArray = np.zeros(units, dtype=np.int32)
         self._shown: BoolArray = np.zeros(embeddings.shape[0], dtype=np.bool_)
         self._exposures: Int64Array = np.zeros(days, dtype=np.int64)
         self._active: Int64Array = np.zeros(days, dtype=np.int64)
@@ -146,6 +151,8 @@ class KpiCounter:
             "first": self._first,
             "last": self._last,
             "watched": self._watched,
+            "cost": self._cost,
+            "costed": self._costed,
             "shown": self._shown,
             "exposures": self._exposures,
             "active": self._active,
@@ -182,6 +189,17 @@ class KpiCounter:
         exact = (diversity[~np.isnan(diversity)] * _DIVERSITY_UNIT).astype(np.int64)
         high = exact >> _HALF_BITS
         self._diversity += (exact.size, high.sum(), (exact - (high << _HALF_BITS)).sum())
+
+    def observe_exploration(self, units: IndexArray, costs: FloatArray) -> None:
+        """Count what exploration cost sampled decisions.
+
+        Args:
+            units: index among the arm's units, `int32 [n]`.
+            costs: expected value given up, `float64 [n]`.
+        """
+        # Unit by unit in the order of the log, so that batches do not show in the sums.
+        np.add.at(self._cost, units, costs)
+        np.add.at(self._costed, units, 1)
 
     def observe_returns(self, *, joined: int, late: int) -> None:
         """Count return visits, by the decisions they are credited to or came too late for."""
@@ -226,6 +244,7 @@ class KpiCounter:
             decisions=pages,
             impressions=impressions,
             exploratory=exploratory,
+            exploration_cost=self._mean_cost(),
             rewards=dict(zip(_REWARDS, self._rewards.tolist(), strict=True)),
             sessions=int(self._active.sum()),
             engagement=float(self._sums[0]),
@@ -245,6 +264,10 @@ class KpiCounter:
 
     def _count(self, component: str, events: int, outcome: str = JOINED) -> None:
         self._rewards[_REWARDS.index((component, outcome))] += events
+
+    def _mean_cost(self) -> float | None:
+        pages = int(self._costed.sum())
+        return float(self._cost.sum()) / pages if pages else None
 
     def _matured(self, day: int, after: int) -> int:
         """Exposed units whose day `after` since exposure is over."""

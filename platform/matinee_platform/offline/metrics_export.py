@@ -184,6 +184,8 @@ def _figure_rows(figures: ArmFigures, labels: tuple[str, str]) -> Iterable[Row]:
     yield metrics.DECISIONS, labels, figures.decisions
     yield metrics.IMPRESSIONS, labels, figures.impressions
     yield metrics.EXPLORATORY_IMPRESSIONS, labels, figures.exploratory
+    if figures.exploration_cost is not None:
+        yield metrics.EXPLORATION_COST, labels, figures.exploration_cost
     yield metrics.SESSIONS, labels, figures.sessions
     yield metrics.ENGAGEMENT, labels, figures.engagement
     yield metrics.DIVERSITY, labels, figures.diversity

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee_platform.analysis.exploration import ExplorationCost, read_exploration_cost
 from matinee_platform.analysis.retention import retention_curve
 from matinee_platform.analysis.retention_plot import save_retention_plot
 from matinee_platform.analysis.scorecard import scorecard
@@ -55,6 +56,7 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
     curves = {name: retention_curve(table) for name, table in tables.items()}
     for arm in settings.arms:
         card["arms"][arm.name]["reference"] = arm.reference
+        card["arms"][arm.name]["exploration_cost"] = _cost(read_exploration_cost(run, arm.name))
         card["arms"][arm.name]["retention_curve"] = _curve(curves[arm.name].rate)
     title = f"{settings.name}: who comes back, by day since first visit"
     plots = [run / PLOT, run / "retention.svg"]
@@ -81,6 +83,13 @@ def read_results(run: Path) -> dict[str, Any]:
     if not isinstance(results, dict) or not results.keys() >= _KEYS:
         raise DataError(path, rule=f"must hold the results of a run: {', '.join(sorted(_KEYS))}")
     return results
+
+
+def _cost(found: ExplorationCost | None) -> dict[str, float | None] | None:
+    if found is None:
+        return None
+    error = None if np.isnan(found.error) else found.error
+    return {"pages": found.pages, "mean": found.mean, "standard_error": error}
 
 
 def _curve(rates: FloatArray) -> list[float | None]:

@@ -87,6 +87,8 @@ def _serve_block(state: ArmState, units: IndexArray, day: int) -> None:
             ]
         )
         visits, page = visits[~left], page + 1
+    with state.clock.stage("exploration"):
+        state.kpis.observe_exploration(*state.exploration.flush(state.policy))
 
 
 def _serve_page(
@@ -123,6 +125,8 @@ def _serve_page(
     with state.clock.stage("regret"):
         oracle = state.simulation.oracle()
         state.regret.append(oracle, units, state.pseudonyms[units], decisions)
+    with state.clock.stage("exploration"):
+        state.exploration.append(state.policy, units, state.pseudonyms[units], decisions)
     with state.clock.stage("users"):
         feedback = state.simulation.step_page(units, decisions.slates.items, page)
     _observe(state, units, decisions, feedback, day)

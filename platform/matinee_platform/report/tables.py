@@ -201,6 +201,7 @@ def propensity_table(facts: Facts) -> Table:
             *(f"{100 * share:g} % quantile" for share in shares),
             "certain (p = 1)",
             "at the floor",
+            "value given up per page",
         ),
         tuple(
             _row(
@@ -210,6 +211,7 @@ def propensity_table(facts: Facts) -> Table:
                 *(small(value) for value in arm.propensities.quantiles.values()),
                 percent(arm.propensities.certain),
                 percent(arm.propensities.at_floor),
+                _exploration_cost(arm),
             )
             for arm in facts.arms
         ),
@@ -262,6 +264,14 @@ def _retention(arm: ArmFacts, day: str) -> str:
     matured = rate["matured"] or 0.0
     shown = percent(rate["rate"])
     return shown if matured == 1.0 or rate["rate"] is None else f"{shown} ({matured:.0%} matured)"
+
+
+def _exploration_cost(arm: ArmFacts) -> str:
+    found = arm.results.get("exploration_cost")
+    if found is None:
+        return NONE
+    error = found["standard_error"]
+    return small(found["mean"]) + ("" if error is None else f" ± {small(1.96 * error)}")
 
 
 def _difference(found: dict[str, float | None], scale: float) -> Cell:
