@@ -14,15 +14,19 @@ impression at a time; the width is line 16 of it, regrouped. An item never shown
 C_a = 0, A_a = l2 I.
 """
 
+import math
+
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray, Int64Array
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ConfigError, ContextError
-from matinee_policies.item_ridge import add_product, check_dimension, fold_sum, rows_or_zeros
-from matinee_policies.item_solve import ItemSolutions, solve_items
+from matinee_policies.item_ridge import check_dimension, fill_triangle_of, rows_or_zeros
+from matinee_policies.item_solve import ItemSolutions, solve_items, whole_vectors
 from matinee_policies.item_sums import ChangedItems, ItemSums, with_rows
+from matinee_policies.lanes import aligned_zeros, lanes_of
 from matinee_policies.linear import RidgeState, RidgeSums, ridge_accumulate
+from matinee_policies.quadratic_form import ROWS, blocks_size, dot_lanes, fill_blocks, row_forms
 from matinee_policies.records import SHARDS, ContextBatch, OutcomeBatch
 from matinee_policies.shared_ridge import restored_sums
 from matinee_policies.snapshot import Snapshot
@@ -31,7 +35,7 @@ from matinee_policies.snapshot import Snapshot
 class HybridRidge:
     """The state: sums over all items, sums of each item, and the solution that follows.
 
-    Memory grows with the items shown, n: 8 n (2 p d + p^2) bytes for p features of an item's own.
+    Memory grows with the items shown, n: 8 n (2 p d + p^2 / 2) bytes for p features of their own.
     A call to `learn` solves the items that it touches and A_0, at O(n p d^2), from all items in
     ascending order: fewer, larger batches cost less and give the same bits.
 
@@ -56,9 +60,11 @@ class HybridRidge:
         self._all = RidgeSums.empty(dimension)
         self._sums = ItemSums(dimension, columns)
         self._own = ItemSolutions(
-            np.zeros((0, p, p)), np.zeros((0, p)), np.zeros((0, p, dimension))
+            np.zeros((0, whole_vectors(p * (p + 1) // 2))),
+            np.zeros((0, whole_vectors(p))),
+            np.zeros((0, p, dimension)),
         )
-        self._theta = np.zeros((0, p))
+        self._theta = np.zeros((0, whole_vectors(p)))
 
     @property
     def rows(self) -> int:
@@ -72,7 +78,8 @@ class HybridRidge:
 
     def item_theta(self, items: IndexArray) -> FloatArray:
         """Coefficients of some items' own, 0 for one never shown, `float64 [n, p]`."""
-        return rows_or_zeros(self._theta, self._sums.index.find(items))
+        p = len(self._sums.columns)
+        return rows_or_zeros(self._theta, self._sums.index.find(items))[:, :p]
 
     def values(self, contexts: ContextBatch, *, alpha: float) -> FloatArray:
         """Mean plus `alpha` widths, `float64 [B, K]`."""
@@ -97,7 +104,7 @@ class HybridRidge:
             self.shared.theta,
             self.shared.inverse,
             self._theta,
-            self._own.inverse,
+            self._own.triangles,
             self._own.link,
             float(self.l2),
             mean,
@@ -144,7 +151,7 @@ class HybridRidge:
             *(
                 with_rows(table.copy(), changed.slots, rows, size=size)
                 for table, rows in (
-                    (self._own.inverse, solved.inverse),
+                    (self._own.triangles, solved.triangles),
                     (self._own.theta, solved.theta),
                     (self._own.link, solved.link),
                 )
@@ -155,8 +162,8 @@ class HybridRidge:
         moments = with_rows(self._sums.moments.copy(), changed.slots, changed.moments, size=size)
         link = own.link[order]
         shared = _solve_shared(sums, cross, moments[order].sum(axis=1), link, l2=self.l2)
-        theta = np.zeros((len(own.theta), own.theta.shape[1]))
-        theta[order] = own.theta[order] - link @ shared.theta
+        theta = own.theta.copy()
+        theta[order, : link.shape[1]] -= link @ shared.theta
         self._sums.take(changed)
         self._all, self.shared, self._own, self._theta = sums, shared, own, theta
 
@@ -225,6 +232,29 @@ def hybrid_moments_reference(
 
 
 @kernel
+def _subtract_product(x: FloatArray, link: FloatArray, slot: int, W: FloatArray, row: int) -> None:
+    """Subtract x' link[slot] from a row of `W`, four rows of the link at a time.
+
+    Args:
+        x: `float64 [at least p]`.
+        link: `float64 [n, p, d]`.
+        slot: which of the `n`.
+        W: `float64 [rows, at least d]`.
+        row: of `W`.
+    """
+    p, d = link.shape[1], link.shape[2]
+    for i in range(0, p - 3, 4):
+        e, f, g, h = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(d):
+            W[row, j] -= (e * link[slot, i, j] + f * link[slot, i + 1, j]) + (
+                g * link[slot, i + 2, j] + h * link[slot, i + 3, j]
+            )
+    for i in range(p - p % 4, p):
+        for j in range(d):
+            W[row, j] -= x[i] * link[slot, i, j]
+
+
+@kernel
 def _fill_hybrid_moments(
     features: Float32Array,
     slots: IndexArray,
@@ -232,63 +262,56 @@ def _fill_hybrid_moments(
     beta: FloatArray,
     inverse: FloatArray,
     theta: FloatArray,
-    own_inverse: FloatArray,
+    triangles: FloatArray,
     link: FloatArray,
     l2: float,
     mean: FloatArray,
     width: FloatArray,
 ) -> None:
-    """Mean and width of each candidate: the item's part one by one, then w' A_0^-1 w of all."""
+    """Mean and width of each candidate: the item's part one by one, then w' A_0^-1 w of eight."""
     K, d, p = features.shape[1], features.shape[2], columns.shape[0]
+    P, T = theta.shape[1], triangles.shape[1]
     widths = width.shape[0] > 0
-    z = np.empty(d)
-    x = np.empty(p)
-    w = np.empty(d)
-    y = np.empty(p)
-    W = np.empty((d, K))
-    row = np.empty(K)
-    variance = np.empty(K)
-    for b in range(features.shape[0]):
-        for k in range(K):
-            slot = slots[b, k]
-            for j in range(d):
-                z[j] = features[b, k, j]
-                w[j] = beta[j] * z[j]
-            mean[b, k] = fold_sum(w, d)
-            for i in range(p):
-                x[i] = z[columns[i]]
-            if slot >= 0:
-                for i in range(p):
-                    y[i] = theta[slot, i] * x[i]
-                mean[b, k] += fold_sum(y, p)
-            if not widths:
-                continue
-            for j in range(d):
-                w[j] = 0.0
-            if slot >= 0:
-                add_product(x, link, slot, w)
-                for i in range(p):
-                    y[i] = 0.0
-                add_product(x, own_inverse, slot, y)
-                for i in range(p):
-                    y[i] *= x[i]
-                variance[k] = fold_sum(y, p)
-            else:
-                for i in range(p):
-                    y[i] = x[i] * x[i]
-                variance[k] = fold_sum(y, p) / l2
-            for j in range(d):
-                W[j, k] = z[j] - w[j]
-        if not widths:
-            continue
+    lanes: int = lanes_of(beta)
+    D = (d + lanes - 1) // lanes * lanes
+    weights = aligned_zeros(D, beta)
+    for i in range(d):
+        weights[i] = beta[i]
+    blocks = aligned_zeros(blocks_size(D, lanes) if widths else 0, beta)
+    if widths:
+        padded = np.zeros((D, D))
         for i in range(d):
-            # The form is symmetric: the half above the diagonal counts twice.
-            for k in range(K):
-                row[k] = 0.0
-            for j in range(i + 1, d):
-                for k in range(K):
-                    row[k] += inverse[i, j] * W[j, k]
-            for k in range(K):
-                variance[k] += (inverse[i, i] * W[i, k] + 2.0 * row[k]) * W[i, k]
-        for k in range(K):
-            width[b, k] = np.sqrt(max(variance[k], 0.0))
+            for j in range(d):
+                padded[i, j] = inverse[i, j]
+        fill_blocks(padded, blocks)
+    x = np.zeros(P)
+    products = np.zeros(T)
+    W = aligned_zeros(ROWS * D, beta).reshape(ROWS, D)
+    variance = np.zeros(ROWS)
+    forms = np.zeros(ROWS)
+    for b in range(features.shape[0]):
+        for first in range(0, K, ROWS):
+            rows = min(ROWS, K - first)
+            for row in range(rows):
+                slot = slots[b, first + row]
+                for j in range(d):
+                    W[row, j] = features[b, first + row, j]
+                for i in range(p):
+                    x[i] = W[row, columns[i]]
+                value = dot_lanes(W, row * D, weights, 0, D)
+                if slot >= 0:
+                    value += dot_lanes(theta, slot * P, x, 0, P)
+                mean[b, first + row] = value
+                if not widths:
+                    continue
+                if slot >= 0:
+                    fill_triangle_of(x, p, products)
+                    variance[row] = dot_lanes(triangles, slot * T, products, 0, T)
+                    _subtract_product(x, link, slot, W, row)
+                else:
+                    variance[row] = dot_lanes(x, 0, x, 0, P) / l2
+            if widths:
+                row_forms(W, blocks, forms, 0)
+                for row in range(rows):
+                    form = variance[row] + forms[row]
+                    width[b, first + row] = math.sqrt(max(form, 0.0))

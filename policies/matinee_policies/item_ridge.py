@@ -10,13 +10,16 @@ algorithm 1 (disjoint linear models); its arms are the items of the catalogue. A
 has the prior: mean 0, width |x| / sqrt(l2).
 """
 
+import math
+
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
-from matinee_policies.item_solve import solve_items
+from matinee_policies.item_solve import solve_items, whole_vectors
 from matinee_policies.item_sums import ChangedItems, ItemSums, with_rows
+from matinee_policies.quadratic_form import dot_lanes
 from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.snapshot import Snapshot
 
@@ -24,7 +27,7 @@ from matinee_policies.snapshot import Snapshot
 class ItemRidge:
     """The state: sums and solutions of the items shown so far.
 
-    Memory and snapshot grow with their number n: about 16 n d^2 bytes and half of that. A call to
+    Memory and snapshot grow with their number n: about 12 n d^2 bytes and 8 n d^2. A call to
     `learn` costs O(d^3) per item that it touches.
 
     Args:
@@ -36,17 +39,18 @@ class ItemRidge:
         self.l2 = l2
         self.rows = 0
         self.sums = ItemSums(dimension, np.arange(dimension))
-        self._theta = np.zeros((0, dimension))
-        self._inverse = np.zeros((0, dimension, dimension))
+        self._dimension = dimension
+        self._theta = np.zeros((0, whole_vectors(dimension)))
+        self._triangles = np.zeros((0, whole_vectors(dimension * (dimension + 1) // 2)))
 
     @property
     def theta(self) -> FloatArray:
         """Nothing is common to all items: zeros, `float64 [d]`."""
-        return np.zeros(self.sums.cross.shape[2])
+        return np.zeros(self._dimension)
 
     def item_theta(self, items: IndexArray) -> FloatArray:
         """Coefficients of some items, 0 for one never shown, `float64 [n, d]`."""
-        return rows_or_zeros(self._theta, self.sums.index.find(items))
+        return rows_or_zeros(self._theta, self.sums.index.find(items))[:, : self._dimension]
 
     def values(self, contexts: ContextBatch, *, alpha: float) -> FloatArray:
         """Mean plus `alpha` widths, `float64 [B, K]`."""
@@ -61,14 +65,14 @@ class ItemRidge:
         Raises:
             ContextError: if the features have another dimension.
         """
-        check_dimension(contexts, self.sums.cross.shape[2])
+        check_dimension(contexts, self._dimension)
         mean = np.empty(contexts.candidates.shape)
         width = np.empty(contexts.candidates.shape if widths else (0, 0))
         _fill_item_moments(
             np.require(contexts.features, requirements=["C", "W"]),
             np.ascontiguousarray(self.sums.index.find(contexts.candidates)),
             self._theta,
-            self._inverse,
+            self._triangles,
             float(self.l2),
             mean,
             width,
@@ -103,7 +107,7 @@ class ItemRidge:
         self.sums.take(changed)
         size = len(changed.index)
         self._theta = with_rows(self._theta, changed.slots, solved.theta, size=size)
-        self._inverse = with_rows(self._inverse, changed.slots, solved.inverse, size=size)
+        self._triangles = with_rows(self._triangles, changed.slots, solved.triangles, size=size)
 
 
 def check_dimension(contexts: ContextBatch, dimension: int) -> None:
@@ -130,40 +134,19 @@ def item_moments_reference(
 
 
 @kernel
-def fold_sum(terms: FloatArray, count: int) -> float:
-    """Sum of the first `count` >= 1 terms, halves added to each other; overwrites `terms`.
-
-    Adding halves vectorises, which adding one by one does not, and its order is as fixed.
-    """
-    while count > 1:
-        half = (count + 1) // 2
-        for i in range(count - half):
-            terms[i] += terms[half + i]
-        count = half
-    total: float = terms[0]
-    return total
-
-
-@kernel
-def add_product(x: FloatArray, matrix: FloatArray, slot: int, y: FloatArray) -> None:
-    """Add x' matrix[slot] to `y`, four rows at a time.
+def fill_triangle_of(x: FloatArray, count: int, products: FloatArray) -> None:
+    """Write the lower triangle of x x' row by row.
 
     Args:
-        x: `float64 [at least p]`.
-        matrix: `float64 [n, p, d]`.
-        slot: which of the `n`.
-        y: `float64 [d]`.
+        x: `float64 [at least count]`.
+        count: elements of `x` that matter.
+        products: `float64 [at least count (count + 1) / 2]`; the rest stays.
     """
-    p, d = matrix.shape[1], matrix.shape[2]
-    for i in range(0, p - 3, 4):
-        a, b, c, e = x[i], x[i + 1], x[i + 2], x[i + 3]
-        for j in range(d):
-            y[j] += (a * matrix[slot, i, j] + b * matrix[slot, i + 1, j]) + (
-                c * matrix[slot, i + 2, j] + e * matrix[slot, i + 3, j]
-            )
-    for i in range(p - p % 4, p):
-        for j in range(d):
-            y[j] += x[i] * matrix[slot, i, j]
+    place = 0
+    for i in range(count):
+        for j in range(i + 1):
+            products[place + j] = x[i] * x[j]
+        place += i + 1
 
 
 @kernel
@@ -171,16 +154,16 @@ def _fill_item_moments(
     features: Float32Array,
     slots: IndexArray,
     theta: FloatArray,
-    inverse: FloatArray,
+    triangles: FloatArray,
     l2: float,
     mean: FloatArray,
     width: FloatArray,
 ) -> None:
     """Mean and width of each candidate, one by one: each has a matrix of its own."""
-    d = features.shape[2]
+    d, D, T = features.shape[2], theta.shape[1], triangles.shape[1]
     widths = width.shape[0] > 0
-    x = np.empty(d)
-    y = np.empty(d)
+    x = np.zeros(D)
+    products = np.zeros(T)
     for b in range(features.shape[0]):
         for k in range(features.shape[1]):
             slot = slots[b, k]
@@ -189,18 +172,10 @@ def _fill_item_moments(
             if slot < 0:
                 mean[b, k] = 0.0
                 if widths:
-                    for i in range(d):
-                        y[i] = x[i] * x[i]
-                    width[b, k] = np.sqrt(fold_sum(y, d) / l2)
+                    width[b, k] = math.sqrt(dot_lanes(x, 0, x, 0, D) / l2)
                 continue
-            for i in range(d):
-                y[i] = theta[slot, i] * x[i]
-            mean[b, k] = fold_sum(y, d)
-            if not widths:
-                continue
-            for i in range(d):
-                y[i] = 0.0
-            add_product(x, inverse, slot, y)
-            for i in range(d):
-                y[i] *= x[i]
-            width[b, k] = np.sqrt(max(fold_sum(y, d), 0.0))
+            mean[b, k] = dot_lanes(theta, slot * D, x, 0, D)
+            if widths:
+                fill_triangle_of(x, d, products)
+                form = dot_lanes(triangles, slot * T, products, 0, T)
+                width[b, k] = math.sqrt(max(form, 0.0))

@@ -7,6 +7,9 @@ import numpy as np
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.errors import ContextError
 
+LANES = 8
+"""Numbers of float64 in a vector of `lanes.py`."""
+
 _CHUNK = 256
 
 
@@ -15,14 +18,25 @@ class ItemSolutions:
     """With A_a = l2 I + cross_a[:, columns], for each of `t` items.
 
     Attributes:
-        inverse: A_a^-1, symmetric, `float64 [t, p, p]`.
-        theta: A_a^-1 moments_a, `float64 [t, p]`.
+        triangles: of the quadratic form of A_a^-1: its lower triangle row by row, off the diagonal
+            doubled, then zeros; `float64 [t, T]`, T whole vectors.
+        theta: A_a^-1 moments_a, then zeros, `float64 [t, P]`, P whole vectors.
         link: A_a^-1 cross_a, `float64 [t, p, d]`; empty if not asked for.
     """
 
-    inverse: FloatArray
+    triangles: FloatArray
     theta: FloatArray
     link: FloatArray
+
+
+def whole_vectors(count: int) -> int:
+    """Numbers in the vectors that hold `count` of them.
+
+    Example:
+        >>> whole_vectors(8), whole_vectors(9)
+        (8, 16)
+    """
+    return (count + LANES - 1) // LANES * LANES
 
 
 def solve_items(
@@ -41,11 +55,14 @@ def solve_items(
         ContextError: if the features are so large that the prior is lost in rounding.
     """
     t, p, d = cross.shape
-    inverse, theta = np.empty((t, p, p)), np.empty((t, p))
+    row, column = np.tril_indices(p)
+    weights = np.where(row == column, 0.5, 1.0)
+    triangles = np.zeros((t, whole_vectors(len(weights))))
+    theta = np.zeros((t, whole_vectors(p)))
     links = np.empty((t if link else 0, p, d))
     for start in range(0, t, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        A = cross[rows][:, :, columns] + l2 * np.eye(p)
+        A = np.take(cross[rows], columns, axis=2) + l2 * np.eye(p)
         try:
             half = np.linalg.inv(np.linalg.cholesky(A))
         except np.linalg.LinAlgError:
@@ -55,9 +72,11 @@ def solve_items(
             ) from None
         other = np.ascontiguousarray(half.swapaxes(1, 2))
         full = other @ half
-        inverse[rows] = (full + full.swapaxes(1, 2)) / 2.0
+        both = full + full.swapaxes(1, 2)
+        lower = np.take(both.reshape(len(both), p * p), row * p + column, axis=1)
+        triangles[rows, : len(weights)] = lower * weights
         b = moments[rows, 0] + moments[rows, 1]
-        theta[rows] = (other @ (half @ b[:, :, None]))[:, :, 0]
+        theta[rows, :p] = (other @ (half @ b[:, :, None]))[:, :, 0]
         if link:
             links[rows] = other @ (half @ cross[rows])
-    return ItemSolutions(inverse, theta, links)
+    return ItemSolutions(triangles, theta, links)

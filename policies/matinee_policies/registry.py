@@ -21,6 +21,7 @@ from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, Sliding
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.softmax import Softmax, SoftmaxConfig
 from matinee_policies.square_cb import SquareCB, SquareCBConfig
+from matinee_policies.thompson import Thompson, ThompsonConfig
 from matinee_policies.uniform import Uniform, UniformConfig
 
 _Config = Mapping[str, Any]
@@ -55,6 +56,7 @@ _KINDS: Mapping[str, _Kind] = {
     "softmax": _Kind(lambda: (Softmax, SoftmaxConfig), sized=False),
     "epsilon_greedy": _Kind(lambda: (EpsilonGreedy, EpsilonGreedyConfig)),
     "lin_ucb": _Kind(lambda: (LinUCB, LinUCBConfig)),
+    "thompson": _Kind(lambda: (Thompson, ThompsonConfig)),
     "square_cb": _Kind(lambda: (SquareCB, SquareCBConfig)),
     "linear_softmax": _Kind(lambda: (LinearSoftmax, LinearSoftmaxConfig)),
     "logistic": _Kind(lambda: (LogisticBandit, LogisticConfig)),

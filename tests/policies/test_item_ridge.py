@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from matinee_policies.item_ridge import ItemRidge, fold_sum, item_moments_reference
+from matinee_policies.item_ridge import ItemRidge, item_moments_reference
 from matinee_policies.item_sums import ItemIndex, ItemSums, item_sums_reference
 from matinee_policies.records import OutcomeBatch
 from matinee_policies.testing_data import example_contexts, example_outcomes
@@ -128,9 +128,3 @@ def test_nothing_shown_changes_nothing() -> None:
         model.learn(nothing)
     assert model.rows == 0
     assert len(model.sums.index) == 0
-
-
-@pytest.mark.parametrize("count", range(1, 20))
-def test_a_sum_by_halves_is_the_sum(count: int) -> None:
-    terms = np.arange(1.0, 26.0)
-    assert fold_sum(terms, count) == count * (count + 1) / 2
