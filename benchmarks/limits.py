@@ -5,6 +5,7 @@ same level of the memory and in the same run.
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from harness import Work
 from matinee_policies.arrays import AnyArray, Float32Array, Int64Array
@@ -25,7 +26,7 @@ def reading(n_bytes: int) -> Work:
     return Work(lambda: _read(block, passes), units=passes)
 
 
-def product(rows: int, inner: int, columns: int, *, dtype: type = np.float64) -> Work:
+def product(rows: int, inner: int, columns: int, *, dtype: DTypeLike = np.float64) -> Work:
     """One matrix product `[rows, inner] @ [inner, columns]` by BLAS; a unit is a product."""
     rng = np.random.default_rng(0)
     A: AnyArray = rng.random((rows, inner)).astype(dtype)
