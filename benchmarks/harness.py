@@ -9,7 +9,7 @@ A program names its work and its bars; the frame measures, compares and prints:
                 size=size,
                 unit="rounds/s",
                 ours=Work(lambda: play(1_000), units=1_000),
-                peer=obp("lin_epsilon_greedy", size),  # peer_list.py
+                peer=Peer("obp", "obp_linear", "obp", {"d": size.d, "K": size.K}),
                 limit=Limit("read the K d^2 matrix once", reading(8 * size.K * size.d**2)),
                 bars=Bars(peer=50.0, peer_goal=300.0),
                 effort=effort,
