@@ -21,6 +21,7 @@ from matinee_policies import (
     Snapshot,
     SnapshotError,
     build_policy,
+    restore_policy,
 )
 from matinee_policies.testing import PolicyContract
 from matinee_policies.testing_data import example_contexts, example_outcomes
@@ -31,6 +32,7 @@ from matinee_policies.testing_laws import (
     plain_softmax_law,
     plain_utilities,
 )
+from matinee_policies.value_policy import ValuePolicy
 
 ITEMS = 40
 FORMS = (("disjoint", ()), ("hybrid", ()), ("hybrid", (2, 0)))
@@ -398,3 +400,42 @@ def test_only_coefficients_of_their_own_tell_items_with_the_same_features_apart(
     assert error["disjoint"] < 4 * 0.041 + 0.01
     assert error["hybrid"] < 4 * 0.041 + 0.01
     assert error["shared"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("softmax", {"temperature": 5.0}),
+        ("linear_softmax", {"temperature": 5.0}),
+        ("square_cb", {"gamma_scale": 0.0}),
+        ("thompson", {"scale": 50.0}),
+    ],
+)
+def test_a_budget_bounds_how_often_a_slate_is_not_the_greedy_one(
+    kind: str, settings: dict[str, float]
+) -> None:
+    """Each of these laws is wide without one."""
+    contexts = example_contexts(5, decisions=1, candidates=5, dimension=4)
+    prefix = np.zeros((1, 0), dtype=np.int32)
+
+    def law(budget: float) -> np.ndarray:
+        policy = build_policy(kind, {**settings, "budget": budget}, dimension=4)
+        policy.learn(outcomes(1, slates=50, dimension=4))
+        assert isinstance(policy, ValuePolicy)
+        return policy.next_law(contexts, prefix, slots=2)[0]
+
+    assert law(1.0).max() < 0.6
+    assert sorted(law(0.0)) == [0.0, 0.0, 0.0, 0.0, 1.0]
+    # Two slots share the budget: (1 - b)^2 = 1 - 0.19.
+    np.testing.assert_allclose(law(0.19), 0.9 * law(0.0) + 0.1 * law(1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "score_order", "softmax", "lin_ucb", "thompson"])
+def test_caps_and_kinds_of_diversity_survive_in_snapshots(kind: str) -> None:
+    settings = {"caps": {"aspect": 1, "creator": 2}, "diversity": {"kind": "dpp", "price": 0.1}}
+    if kind == "uniform":
+        del settings["diversity"]
+    policy = build_policy(kind, settings, dimension=4)
+    again = restore_policy(policy.snapshot())
+    assert again.config == policy.config
+    assert again.config.to_json()["caps"] == {"aspect": 1, "creator": 2}
