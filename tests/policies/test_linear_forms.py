@@ -422,7 +422,7 @@ def test_a_budget_bounds_how_often_a_slate_is_not_the_greedy_one(
         policy = build_policy(kind, {**settings, "budget": budget}, dimension=4)
         policy.learn(outcomes(1, slates=50, dimension=4))
         assert isinstance(policy, ValuePolicy)
-        return policy.next_law(contexts, prefix, slots=2)[0]
+        return np.asarray(policy.next_law(contexts, prefix, slots=2)[0])
 
     assert law(1.0).max() < 0.6
     assert sorted(law(0.0)) == [0.0, 0.0, 0.0, 0.0, 1.0]
