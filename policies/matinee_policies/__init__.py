@@ -42,7 +42,7 @@ Once the window of a reward component has closed, the policy learns from it:
 from matinee_policies.config import Config
 from matinee_policies.corral_policy import Corral, CorralConfig
 from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
-from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, XQuAD
+from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, SlateConfig, XQuAD
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import (
     ConfigError,
@@ -58,6 +58,14 @@ from matinee_policies.mixture_policy import Mixture, MixtureConfig
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, SHARDS, ContextBatch, ItemTraits, OutcomeBatch, SlateBatch
 from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
+from matinee_policies.rules import (
+    Rule,
+    epsilon_rule,
+    inverse_gap_rule,
+    softmax_rule,
+    upper_bound_rule,
+    votes_rule,
+)
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
 from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, SlidingWindowLinUCBConfig
 from matinee_policies.snapshot import Snapshot
@@ -65,6 +73,7 @@ from matinee_policies.softmax import Softmax, SoftmaxConfig
 from matinee_policies.square_cb import SquareCB, SquareCBConfig
 from matinee_policies.thompson import Thompson, ThompsonConfig
 from matinee_policies.uniform import Uniform, UniformConfig
+from matinee_policies.value_policy import ValuePolicy, config_of
 
 __all__ = [
     "DPP",
@@ -97,9 +106,11 @@ __all__ = [
     "MixtureConfig",
     "OutcomeBatch",
     "Policy",
+    "Rule",
     "ScoreOrder",
     "ScoreOrderConfig",
     "SlateBatch",
+    "SlateConfig",
     "SlidingWindowLinUCB",
     "SlidingWindowLinUCBConfig",
     "Snapshot",
@@ -112,7 +123,14 @@ __all__ = [
     "ThompsonConfig",
     "Uniform",
     "UniformConfig",
+    "ValuePolicy",
     "XQuAD",
     "build_policy",
+    "config_of",
+    "epsilon_rule",
+    "inverse_gap_rule",
     "restore_policy",
+    "softmax_rule",
+    "upper_bound_rule",
+    "votes_rule",
 ]
