@@ -128,7 +128,7 @@ def test_every_figure_equals_the_results(run: Run) -> None:
         assert found.value(metrics.COVERAGE, arm=arm) == card["coverage"]
         cost = card["exploration_cost"]
         assert found.value(metrics.EXPLORATION_COST, arm=arm) == pytest.approx(cost["mean"])
-        assert (cost["mean"] > 0.0) == (arm == "mf_order")
+        assert cost["mean"] > 0.0
         assert cost["pages"] > 0
         snapshots = results["arm_runs"][arm]["snapshots"]
         assert found.value(metrics.SNAPSHOT, arm=arm, policy=kind) == len(snapshots) - 1
