@@ -82,14 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="programs, without .py")
     parser.add_argument("--page", type=Path, default=PAGE, help="where to write")
     arguments = parser.parse_args(argv)
-    options = ["--quick"] if arguments.quick else ["--tiny"] if arguments.tiny else []
+    options, forms = [], "full forms"
+    if arguments.quick:
+        options, forms = ["--quick"], "`--quick` forms"
+    elif arguments.tiny:
+        options, forms = ["--tiny"], "`--tiny` forms, **whose figures mean nothing**"
     chosen = [path for path in programs() if not arguments.only or path.stem in arguments.only]
     reports = []
     for path in chosen:
         start = time.monotonic()
         reports.append(run_program(path, options))
         print(f"{path.name:<24}{_told(reports[-1])}   {time.monotonic() - start:.0f} s", flush=True)
-    arguments.page.write_text(page(reports, quick=arguments.quick), encoding="utf-8")
+    arguments.page.write_text(page(reports, forms=forms), encoding="utf-8")
     print(f"wrote {arguments.page.name}")
     return int(any(report.failure for report in reports))
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from harness import Row
 
+ROOT = Path(__file__).resolve().parents[1]
+
 HEAD = (
     "| what, at which size | ours | peer | ours / peer | limit | ours / limit | bars met |",
     "|---|--:|--:|--:|--:|--:|---|",
@@ -37,9 +39,9 @@ class Report:
     figure: str = ""
 
 
-def page(reports: Sequence[Report], *, quick: bool) -> str:
-    """The whole page, in Markdown."""
-    parts = [_introduction(quick=quick)]
+def page(reports: Sequence[Report], *, forms: str) -> str:
+    """The whole page, in Markdown; `forms` says how the programs were run."""
+    parts = [_introduction(forms)]
     for report in reports:
         parts.append(f"## `{report.program}`\n\n{report.about}\n")
         parts.append(_section(report))
@@ -55,12 +57,11 @@ def machine() -> str:
     )
 
 
-def _introduction(*, quick: bool) -> str:
+def _introduction(forms: str) -> str:
     when = dt.datetime.now(tz=dt.UTC).date().isoformat()
-    length = "`--quick` forms" if quick else "full forms"
     return f"""# Benchmarks
 
-Written by `make bench` on {when}; {length}. Machine: {machine()}.
+Written by `make bench` on {when}; {forms}. Machine: {machine()}.
 
 Rates are per CPU second of one thread (BLAS on one thread as well), the best of several turns;
 ours, the peer and the limit are measured by turns in one run. Times are medians of wall-clock time.
@@ -76,7 +77,7 @@ installed is named with the command that installs it, and its ratio is left out.
 
 def _section(report: Report) -> str:
     if report.failure:
-        return f"Failed: {report.failure}\n"
+        return f"Failed: {_plain(report.failure)}\n"
     notes = [f"- {note}" for note in dict.fromkeys(row.note for row in report.rows) if note]
     lines = [*HEAD, *(_line(row) for row in report.rows)]
     picture = ["", f"![{report.about}]({report.figure})"] if report.figure else []
@@ -135,7 +136,10 @@ def number(value: float) -> str:
 
 def _plain(text: str) -> str:
     """Text that does not end a cell, nor tells where things lie on this machine."""
-    return text.replace("|", "/").replace(str(Path.home()), "~")
+    for folder in (ROOT, Path.home()):
+        if len(folder.parts) > 1:
+            text = text.replace(str(folder), "...")
+    return text.replace("|", "/")
 
 
 def _processor() -> str:
