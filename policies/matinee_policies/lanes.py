@@ -141,6 +141,8 @@ def spread_lanes(_typing: Any, array: Any, offset: Any) -> Any:
 @_inside_kernels
 def multiply_add(_typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Product plus `c` with one rounding, lane by lane or of three plain numbers of one type."""
+    if not a == b == c:
+        return None
     suffix = f"v{a.count}f{a.scalar.bitwidth}" if isinstance(a, _LanesType) else f"f{a.bitwidth}"
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:

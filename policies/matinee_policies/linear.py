@@ -21,7 +21,14 @@ from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, UInt8Ar
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
 from matinee_policies.lanes import aligned_zeros, lanes_of
-from matinee_policies.quadratic_form import ROWS, blocks_size, dot_lanes, fill_blocks, row_forms
+from matinee_policies.quadratic_form import (
+    ROWS,
+    blocks_size,
+    copy_features,
+    feature_dot,
+    fill_blocks,
+    row_forms,
+)
 from matinee_policies.records import SHARDS, OutcomeBatch
 
 
@@ -246,9 +253,6 @@ def _fill_values(
     lanes = lanes_of(theta)
     D = (d + lanes - 1) // lanes * lanes
     X = aligned_zeros(ROWS * D, theta).reshape(ROWS, D)
-    weights = aligned_zeros(D, theta)
-    for i in range(d):
-        weights[i] = theta[i]
     blocks = aligned_zeros(blocks_size(D, lanes) if alpha != 0.0 else 0, theta)
     if alpha != 0.0:
         fill_blocks(inverse, blocks)
@@ -257,9 +261,9 @@ def _fill_values(
         for first in range(0, K, ROWS):
             rows = min(ROWS, K - first)
             for row in range(rows):
-                for i in range(d):
-                    X[row, i] = features[b, first + row, i]
-                values[b, first + row] = dot_lanes(X, row * D, weights, 0, D)
+                values[b, first + row] = feature_dot(features[b, first + row], theta)
+                if alpha != 0.0:
+                    copy_features(features[b, first + row], X, row)
             if alpha != 0.0:
                 row_forms(X, blocks, forms, 0)
                 for row in range(rows):

@@ -9,7 +9,9 @@ The order of each sum depends on the dimension alone, never on the other rows (s
 Every row and matrix is padded with zeros to a multiple of the vector.
 """
 
-from matinee_policies.arrays import AnyArray, FloatArray
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, Float32Array, FloatArray
 from matinee_policies.compiled import kernel
 from matinee_policies.lanes import (
     add_lanes,
@@ -22,6 +24,9 @@ from matinee_policies.lanes import (
     sum_lanes,
     zero_lanes,
 )
+
+VECTOR = 8
+"""Numbers of float64 in a vector."""
 
 ROWS = 8
 """Rows that `row_forms` takes at a time."""
@@ -190,3 +195,59 @@ def dot_lanes(a: AnyArray, start_a: int, b: AnyArray, start_b: int, size: int) -
         s0 = multiply_add(load_lanes(a, start_a + p), load_lanes(b, start_b + p), s0)
     total: float = sum_lanes(add_lanes(add_lanes(s0, s1), add_lanes(s2, s3)))
     return total
+
+
+@kernel
+def column_dots(columns: FloatArray, x: FloatArray, size: int, dots: FloatArray) -> None:
+    """Dot products of one vector with many, side by side: no sums across lanes.
+
+    Args:
+        columns: the vectors as columns, `float64 [>= size, n]`, n a multiple of four vectors.
+        x: `float64 [>= size]`.
+        size: elements that count.
+        dots: `float64 [n]`.
+    """
+    lanes: int = lanes_of(columns)
+    n = columns.shape[1]
+    for start in range(0, n, 4 * lanes):
+        s0 = zero_lanes(columns)
+        s1 = zero_lanes(columns)
+        s2 = zero_lanes(columns)
+        s3 = zero_lanes(columns)
+        for i in range(size):
+            one = spread_lanes(x, i)
+            place = i * n + start
+            s0 = multiply_add(one, load_lanes(columns, place), s0)
+            s1 = multiply_add(one, load_lanes(columns, place + lanes), s1)
+            s2 = multiply_add(one, load_lanes(columns, place + 2 * lanes), s2)
+            s3 = multiply_add(one, load_lanes(columns, place + 3 * lanes), s3)
+        store_lanes(dots, start, s0)
+        store_lanes(dots, start + lanes, s1)
+        store_lanes(dots, start + 2 * lanes, s2)
+        store_lanes(dots, start + 3 * lanes, s3)
+
+
+@kernel
+def feature_dot(x: Float32Array, weights: FloatArray) -> float:
+    """Dot product in float64 of features, `float32 [d]`, with `weights`, `float64 [>= d]`."""
+    lanes: int = lanes_of(weights)
+    whole = x.size - x.size % lanes
+    partial = zero_lanes(weights)
+    for i in range(0, whole, lanes):
+        partial = multiply_add(convert_lanes(x, i, weights), load_lanes(weights, i), partial)
+    total: float = sum_lanes(partial)
+    for i in range(whole, x.size):
+        total = multiply_add(np.float64(x[i]), weights[i], total)
+    return total
+
+
+@kernel
+def copy_features(x: Float32Array, X: AnyArray, row: int) -> None:
+    """Copy features, `float32 [d]`, into a row of `X`, `[rows, >= d]`, in its type."""
+    lanes: int = lanes_of(X)
+    whole = x.size - x.size % lanes
+    place = row * X.shape[1]
+    for i in range(0, whole, lanes):
+        store_lanes(X, place + i, convert_lanes(x, i, X))
+    for i in range(whole, x.size):
+        X[row, i] = x[i]

@@ -5,7 +5,10 @@ from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.quadratic_form import (
     ROWS,
     blocks_size,
+    column_dots,
+    copy_features,
     dot_lanes,
+    feature_dot,
     fill_blocks,
     fill_products,
     fill_triangle,
@@ -88,3 +91,27 @@ def test_the_form_of_a_row_is_its_own() -> None:
         only[0] = X[row]
         row_forms(only, blocks, alone, 0)
         assert alone[0] == together[row]
+
+
+@pytest.mark.parametrize(("size", "columns"), [(1, 32), (7, 64), (64, 96)])
+def test_dot_products_side_by_side_equal_a_matrix_product(size: int, columns: int) -> None:
+    rng = np.random.default_rng(size)
+    vectors, x = rng.normal(size=(size + 2, columns)), rng.normal(size=size + 2)
+    dots = np.full(columns, np.nan)
+    column_dots(vectors, x, size, dots)
+    np.testing.assert_allclose(dots, x[:size] @ vectors[:size], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 33])
+def test_features_are_taken_in_whole_and_in_broken_vectors(size: int) -> None:
+    rng = np.random.default_rng(size)
+    features = rng.normal(size=(3, size)).astype(np.float32)
+    weights = rng.normal(size=size)
+    for dtype in TYPES:
+        X: AnyArray = np.full((3, size + 5), 9.0, dtype)
+        for row in range(3):
+            got = feature_dot(features[row], weights)
+            assert got == pytest.approx(features[row].astype(np.float64) @ weights, rel=1e-12)
+            copy_features(features[row], X, row)
+        np.testing.assert_array_equal(X[:, :size], features.astype(dtype))
+        assert (X[:, size:] == 9.0).all()

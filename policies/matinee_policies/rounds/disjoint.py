@@ -19,6 +19,8 @@ from matinee_policies.arrays import (
 from matinee_policies.compiled import kernel
 from matinee_policies.lanes import aligned_zeros, lanes_of
 from matinee_policies.quadratic_form import (
+    VECTOR,
+    column_dots,
     dot_lanes,
     fill_products,
     fill_triangle,
@@ -161,7 +163,14 @@ def _play(
     room = size + lanes
     products = aligned_zeros(room, like)
     triangles = aligned_zeros(K * room if widths else 0, like)
-    values = np.zeros(K)
+    # Values of all arms at once need their coefficients side by side.
+    columns = (K + 4 * VECTOR - 1) // (4 * VECTOR) * (4 * VECTOR)
+    coefficients = aligned_zeros(D * columns, theta).reshape(D, columns)
+    for k in range(K):
+        for i in range(d):
+            coefficients[i, k] = theta[k, i]
+    values = aligned_zeros(columns, theta)
+    scores = np.zeros(K)
     forms = np.zeros(K)
     if widths:
         for k in range(K):
@@ -170,14 +179,15 @@ def _play(
         for i in range(d):
             x[i] = contexts[t, i]
             short_x[i] = contexts[t, i]
+        column_dots(coefficients, x, d, values)
         for k in range(K):
-            values[k] = dot_lanes(theta, k * D, x, 0, D)
+            scores[k] = values[k]
         if widths:
             fill_products(short_x, d, products, 0)
             for k in range(K):
                 forms[k] = dot_lanes(triangles, k * room, products, 0, size)
-            add_exploration(values, forms, K, numbers, key, played + t)
-        arm, propensity = choose_arm(values, K, numbers, key, played + t)
+            add_exploration(scores, forms, K, numbers, key, played + t)
+        arm, propensity = choose_arm(scores, K, numbers, key, played + t)
         reward = rewards[t, arm]
         actions[t] = arm
         propensities[t] = propensity
@@ -186,9 +196,9 @@ def _play(
         A = inverse[arm]
         multiply_symmetric(A, x, gain)
         scale = 1.0 + dot_lanes(gain, 0, x, 0, D)
-        step = (reward - dot_lanes(theta, arm * D, x, 0, D)) / scale
-        for i in range(D):
-            theta[arm, i] += step * gain[i]
+        step = (reward - values[arm]) / scale
+        for i in range(d):
+            coefficients[i, arm] += step * gain[i]
             moments[arm, i] += reward * x[i]
         add_scaled_outer(A, gain, gain, -1.0 / scale)
         add_lower_outer(gram[arm], x)
@@ -197,9 +207,11 @@ def _play(
             if not invert_sums(gram[arm], l2, d, A):
                 return False
             for i in range(d):
-                theta[arm, i] = dot_lanes(inverse, (arm * D + i) * D, moments, arm * D, D)
+                coefficients[i, arm] = dot_lanes(inverse, (arm * D + i) * D, moments, arm * D, D)
         if widths:
             fill_triangle(A, d, triangles, arm * room)
     for k in range(K):
         mirror_lower(gram[k])
+        for i in range(d):
+            theta[k, i] = coefficients[i, k]
     return True

@@ -13,7 +13,15 @@ from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArr
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
 from matinee_policies.lanes import aligned_zeros, lanes_of
-from matinee_policies.quadratic_form import ROWS, blocks_size, dot_lanes, fill_blocks, row_forms
+from matinee_policies.quadratic_form import (
+    ROWS,
+    blocks_size,
+    copy_features,
+    dot_lanes,
+    feature_dot,
+    fill_blocks,
+    row_forms,
+)
 from matinee_policies.rounds.exploration import (
     Exploration,
     ExplorationNumbers,
@@ -142,8 +150,7 @@ def _play(
     K, d = features.shape[1], features.shape[2]
     D = theta.size
     widths = needs_widths(numbers)
-    X = aligned_zeros(ROWS * D, theta).reshape(ROWS, D)
-    short_X = aligned_zeros(ROWS * D, like).reshape(ROWS, D)
+    X = aligned_zeros(ROWS * D, like).reshape(ROWS, D)
     x = aligned_zeros(D, theta)
     gain = aligned_zeros(D, theta)
     blocks = aligned_zeros(blocks_size(D, lanes_of(like)), like)
@@ -154,14 +161,11 @@ def _play(
             fill_blocks(inverse, blocks)
         for first in range(0, K, ROWS):
             for row in range(min(ROWS, K - first)):
-                for i in range(d):
-                    X[row, i] = features[t, first + row, i]
-                values[first + row] = dot_lanes(X, row * D, theta, 0, D)
+                values[first + row] = feature_dot(features[t, first + row], theta)
                 if widths:
-                    for i in range(d):
-                        short_X[row, i] = features[t, first + row, i]
+                    copy_features(features[t, first + row], X, row)
             if widths:
-                row_forms(short_X, blocks, forms, first)
+                row_forms(X, blocks, forms, first)
         if widths:
             add_exploration(values, forms, K, numbers, key, played + t)
         arm, propensity = choose_arm(values, K, numbers, key, played + t)
