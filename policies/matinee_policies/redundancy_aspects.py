@@ -76,69 +76,73 @@ def start_lists(
         interests: the unit's mix, `float32 [G]`.
         code: of the kind of redundancy.
     """
+    start, aspect, share = lists.start, lists.aspect, lists.share
+    interest, slate = lists.interest, lists.slate
     end = 0
     for k in range(candidates.shape[0]):
         item = candidates[k]
         if item != PAD:
             for g in range(aspects.shape[1]):
                 if aspects[item, g] > 0.0:
-                    lists.aspect[end] = g
-                    lists.share[end] = aspects[item, g]
+                    aspect[end] = g
+                    share[end] = aspects[item, g]
                     end += 1
-        lists.start[k + 1] = end
+        start[k + 1] = end
     for g in range(interests.shape[0]):
-        lists.interest[g] = interests[g]
-        lists.slate[g] = 0.0 if code == CODE_CALIBRATED else 1.0
+        interest[g] = interests[g]
+        slate[g] = 0.0 if code == CODE_CALIBRATED else 1.0
 
 
 @kernel
 def show_aspects(lists: AspectLists, k: int, code: int) -> None:
     """Add candidate `k` to the slate."""
-    for entry in range(lists.start[k], lists.start[k + 1]):
+    start, aspect, share, slate = lists.start, lists.aspect, lists.share, lists.slate
+    for entry in range(start[k], start[k + 1]):
         if code == CODE_CALIBRATED:
-            lists.slate[lists.aspect[entry]] += lists.share[entry]
+            slate[aspect[entry]] += share[entry]
         else:
-            lists.slate[lists.aspect[entry]] *= 1.0 - lists.share[entry]
+            slate[aspect[entry]] *= 1.0 - share[entry]
 
 
 @kernel
-def aspect_redundancies(
-    lists: AspectLists, shown: int, code: int, smoothing: float, redundancy: FloatArray
-) -> None:
-    """Work out the redundancy of every candidate.
-
-    Args:
-        lists: with the slate so far.
-        shown: items of the slate so far.
-        code: of the kind of redundancy.
-        smoothing: of calibration.
-        redundancy: receives the values, `float64 [at least K]`.
-    """
-    if code == CODE_CALIBRATED:
-        _divergences(lists, shown, smoothing, redundancy)
-        return
-    for k in range(lists.start.shape[0] - 1):
+def set_uncovered(lists: AspectLists, redundancy: FloatArray) -> None:
+    """XQuAD: work out the redundancy of every candidate, `float64 [at least K]`."""
+    start, aspect, share = lists.start, lists.aspect, lists.share
+    interest, slate = lists.interest, lists.slate
+    for k in range(start.shape[0] - 1):
         covered = 0.0
-        for entry in range(lists.start[k], lists.start[k + 1]):
-            g = lists.aspect[entry]
-            covered += lists.interest[g] * lists.slate[g] * lists.share[entry]
+        for entry in range(start[k], start[k + 1]):
+            g = aspect[entry]
+            covered += interest[g] * slate[g] * share[entry]
         redundancy[k] = 1.0 - covered
 
 
 @kernel
-def _divergences(lists: AspectLists, shown: int, smoothing: float, redundancy: FloatArray) -> None:
+def set_divergences(
+    lists: AspectLists, shown: int, smoothing: float, redundancy: FloatArray
+) -> None:
+    """Calibration: work out the redundancy of every candidate.
+
+    Args:
+        lists: with the slate so far.
+        shown: items of the slate so far.
+        smoothing: weight of the unit's own mix, in (0, 1).
+        redundancy: receives the values, `float64 [at least K]`.
+    """
+    start, aspect, share = lists.start, lists.aspect, lists.share
+    interest, slate, mixed = lists.interest, lists.slate, lists.mixed
     weight = (1.0 - smoothing) / (shown + 1.0)
     without = 0.0
-    for g in range(lists.interest.shape[0]):
-        p = lists.interest[g]
+    for g in range(interest.shape[0]):
+        p = interest[g]
         if p > 0.0:
-            lists.mixed[g] = weight * lists.slate[g] + smoothing * p
-            without += p * math.log(p / lists.mixed[g])
-    for k in range(lists.start.shape[0] - 1):
+            mixed[g] = weight * slate[g] + smoothing * p
+            without += p * math.log(p / mixed[g])
+    for k in range(start.shape[0] - 1):
         total = without
-        for entry in range(lists.start[k], lists.start[k + 1]):
-            g = lists.aspect[entry]
-            p = lists.interest[g]
+        for entry in range(start[k], start[k + 1]):
+            g = aspect[entry]
+            p = interest[g]
             if p > 0.0:
-                total -= p * math.log1p(weight * lists.share[entry] / lists.mixed[g])
+                total -= p * math.log1p(weight * share[entry] / mixed[g])
         redundancy[k] = max(total, 0.0)

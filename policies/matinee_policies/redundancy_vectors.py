@@ -5,6 +5,9 @@ utility of a candidate from above. A tile whose bound is below the best utility 
 brought up to date, and its vectors need not even be read (the lazy evaluation of Minoux 1978). What
 comes out is the same to the last bit.
 
+A kernel that hands its arrays on to another one pays for counting references to each of them, about
+20 ns an array; hence none here does, and the walk calls them one by one.
+
 DPP: rows of the Cholesky factor grow by one entry per item (Chen, Zhang and Zhou 2018, algorithm
 1); cosines are in the type of the vectors, everything after them in float64. An item of which less
 than `LEAST_VARIANCE` is left unexplained adds nothing to what the slate explains.
@@ -15,14 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.records import PAD
 from matinee_policies.redundancy_codes import CODE_DPP, LEAST_VARIANCE
-from matinee_policies.similarity import STEP, TILE, cosines, gather_tile
+from matinee_policies.similarity import STEP, TILE
 
 CLOSED = -np.inf
-_BUCKETS = 128
+BUCKETS = 128
 _PART = 8
 
 
@@ -46,7 +49,7 @@ class Tiles(NamedTuple):
         factor: of DPP, Cholesky entries by tile, item and lane, `float64 [T, L, TILE]`.
         shown_factor: of DPP, those of the slate's items, `float64 [L, L]`.
         shown_scale: of DPP, roots of their shares, 0 for an explained item, `float64 [L]`.
-        counts: overwritten, `int32 [_BUCKETS + 1]`.
+        counts: overwritten, `int32 [BUCKETS + 1]`.
         part: overwritten, `float64 [_PART]`.
     """
 
@@ -92,200 +95,69 @@ def new_tiles(candidates: int, slots: int, embeddings: AnyArray, code: int) -> T
         np.empty((tiles * factored, slots, TILE)),
         np.empty((slots * factored, slots)),
         np.empty(slots * factored),
-        np.empty(_BUCKETS + 1, np.int32),
+        np.empty(BUCKETS + 1, np.int32),
         np.empty(_PART),
     )
 
 
 @kernel
-def start_tiles(tiles: Tiles, values: FloatArray, available: AnyArray, ranked: bool) -> None:
-    """Fill the tiles with one decision's candidates, roughly by falling value if `ranked`.
+def start_tiles(tiles: Tiles, values: FloatArray, available: BoolArray) -> int:
+    """Fill the tiles with one decision's candidates, in the order that `tiles.order` holds.
 
     Args:
         tiles: as `new_tiles` gives them.
         values: finite where available, `float64 [K]`.
         available: `bool [K]`.
-        ranked: whether tiles of low value are likely to be left alone.
-    """
-    K = values.shape[0]
-    if ranked:
-        _rank(values, available, tiles.order, tiles.counts)
-    else:
-        for k in range(K):
-            tiles.order[k] = k
-    for p in range(tiles.order.shape[0]):
-        value = CLOSED
-        if p < K:
-            k = tiles.order[p]
-            tiles.place[k] = p
-            if available[k]:
-                value = values[k]
-        tiles.value[p] = value
-        tiles.utility[p] = value
-        tiles.redundancy[p] = 0.0
-    for p in range(tiles.variance.shape[0]):
-        tiles.variance[p] = 1.0
-    for t in range(tiles.top.shape[0]):
-        tiles.done[t] = PAD
-        tiles.top[t] = _largest(tiles.utility, t * TILE, tiles.part)
-
-
-@kernel
-def close_candidate(tiles: Tiles, k: int) -> int:
-    """Take a candidate out; 1 if it was open, else 0."""
-    p = tiles.place[k]
-    if tiles.value[p] == CLOSED:
-        return 0
-    tiles.value[p] = CLOSED
-    tiles.utility[p] = CLOSED
-    t = p // TILE
-    tiles.top[t] = _largest(tiles.utility, t * TILE, tiles.part)
-    return 1
-
-
-@kernel
-def show_item(
-    tiles: Tiles, k: int, shown: int, candidates: IndexArray, embeddings: AnyArray, code: int
-) -> None:
-    """Add candidate `k` to the slate, as its item number `shown`; redundancies wait."""
-    item = candidates[k]
-    if code == CODE_DPP:
-        # Its own row of the factor must be complete before others are measured by it.
-        t = tiles.place[k] // TILE
-        _catch_up(tiles, t, shown, candidates, embeddings, code)
-        lane = tiles.place[k] - t * TILE
-        left = tiles.variance[t * TILE + lane]
-        tiles.shown_scale[shown] = math.sqrt(left) if left > LEAST_VARIANCE else 0.0
-        for j in range(shown):
-            tiles.shown_factor[shown, j] = tiles.factor[t, j, lane]
-    f = 0
-    for q in range(tiles.shown.shape[1]):
-        for step in range(STEP):
-            tiles.shown[shown, q, step] = embeddings[item, f] if f < embeddings.shape[1] else 0.0
-            f += 1
-
-
-@kernel
-def refresh(
-    tiles: Tiles,
-    shown: int,
-    candidates: IndexArray,
-    embeddings: AnyArray,
-    code: int,
-    price: float,
-    lazy: bool,
-) -> float:
-    """Bring utilities up to a slate of `shown` items, where `lazy` only those that can be best.
 
     Returns:
-        The largest utility of all open candidates; -infinity if there are none.
+        How many are open.
     """
-    best = CLOSED
-    for t in range(tiles.top.shape[0]):
-        if lazy and tiles.top[t] < best:
-            continue
-        if shown > 0 and tiles.done[t] < shown:
-            _catch_up(tiles, t, shown, candidates, embeddings, code)
-            first = t * TILE
-            for p in range(first, first + TILE):
-                tiles.utility[p] = tiles.value[p] - price * tiles.redundancy[p]
-            tiles.top[t] = _largest(tiles.utility, first, tiles.part)
-        best = max(best, tiles.top[t])
-    return best
+    order, place, value, utility = tiles.order, tiles.place, tiles.value, tiles.utility
+    redundancy, variance, done = tiles.redundancy, tiles.variance, tiles.done
+    remaining = 0
+    for p in range(order.shape[0]):
+        worth = CLOSED
+        if order[p] != PAD:
+            k = order[p]
+            place[k] = p
+            if available[k]:
+                worth = values[k]
+                remaining += 1
+        value[p] = worth
+        utility[p] = worth
+        redundancy[p] = 0.0
+    for p in range(variance.shape[0]):
+        variance[p] = 1.0
+    for t in range(done.shape[0]):
+        done[t] = PAD
+    return remaining
 
 
 @kernel
-def lowest_with(tiles: Tiles, utility: float) -> int:
-    """The first candidate of this utility, the largest of all; `PAD` if there is none."""
-    found = tiles.place.shape[0]
-    for t in range(tiles.top.shape[0]):
-        if tiles.top[t] == utility:
-            for p in range(t * TILE, t * TILE + TILE):
-                if tiles.utility[p] == utility and tiles.order[p] < found and tiles.order[p] != PAD:
-                    found = tiles.order[p]
-    return found if found < tiles.place.shape[0] else PAD
-
-
-@kernel
-def _catch_up(
-    tiles: Tiles, t: int, shown: int, candidates: IndexArray, embeddings: AnyArray, code: int
+def rank_candidates(
+    values: FloatArray, available: BoolArray, order: IndexArray, counts: IndexArray
 ) -> None:
-    """Bring the redundancies of one tile up to a slate of `shown` items."""
-    first = t * TILE
-    if tiles.done[t] == PAD:
-        gather_tile(candidates, tiles.order, first, embeddings, tiles.rows, tiles.block[t])
-        tiles.done[t] = 0
-    if code == CODE_DPP:
-        for j in range(tiles.done[t], shown):
-            if tiles.shown_scale[j] > 0.0:
-                cosines(tiles.block[t], tiles.shown[j], tiles.found)
-            _extend_factor(tiles, t, j)
-        if tiles.done[t] < shown:
-            for p in range(first, first + TILE):
-                if tiles.value[p] > CLOSED:
-                    fresh = -math.log(max(tiles.variance[p], LEAST_VARIANCE))
-                    tiles.redundancy[p] = max(tiles.redundancy[p], fresh)
-    else:
-        for j in range(tiles.done[t], shown):
-            cosines(tiles.block[t], tiles.shown[j], tiles.found)
-            for lane in range(TILE):
-                tiles.redundancy[first + lane] = max(
-                    tiles.redundancy[first + lane], np.float64(tiles.found[lane])
-                )
-    tiles.done[t] = shown
+    """Order candidates by falling value, to a 126th of their range; closed ones come last.
 
-
-@kernel
-def _extend_factor(tiles: Tiles, t: int, j: int) -> None:
-    """Add the Cholesky entry of the slate's item `j` to every lane of a tile."""
-    first = t * TILE
-    scale = tiles.shown_scale[j]
-    if scale == 0.0:
-        for lane in range(TILE):
-            tiles.factor[t, j, lane] = 0.0
-        return
-    for lane in range(TILE):
-        tiles.factor[t, j, lane] = tiles.found[lane]
-    for i in range(j):
-        weight = tiles.shown_factor[j, i]
-        for lane in range(TILE):
-            tiles.factor[t, j, lane] -= weight * tiles.factor[t, i, lane]
-    for lane in range(TILE):
-        entry = tiles.factor[t, j, lane] / scale
-        tiles.factor[t, j, lane] = entry
-        tiles.variance[first + lane] -= entry * entry
-
-
-@kernel
-def _largest(numbers: FloatArray, first: int, part: FloatArray) -> float:
-    """Largest of the `TILE` numbers from `first` on."""
-    for lane in range(_PART):
-        part[lane] = numbers[first + lane]
-    for row in range(1, TILE // _PART):
-        for lane in range(_PART):
-            part[lane] = max(part[lane], numbers[first + row * _PART + lane])
-    best = float(part[0])
-    for lane in range(1, _PART):
-        best = max(best, part[lane])
-    return best
-
-
-@kernel
-def _rank(values: FloatArray, available: AnyArray, order: IndexArray, counts: IndexArray) -> None:
-    """Order candidates by falling value, to a 127th of their range; closed ones come last."""
+    Args:
+        values: finite where available, `float64 [K]`.
+        available: `bool [K]`.
+        order: receives the candidates, `int32 [at least K]`.
+        counts: overwritten, `int32 [BUCKETS + 1]`.
+    """
     K = values.shape[0]
     low, high = np.inf, -np.inf
     for k in range(K):
         if available[k]:
             low, high = min(low, values[k]), max(high, values[k])
-    scale = (_BUCKETS - 2) / (high - low) if high > low else 0.0
+    scale = (BUCKETS - 2) / (high - low) if high > low else 0.0
     if not scale < np.inf:
         scale = 0.0
-    for bucket in range(_BUCKETS + 1):
+    for bucket in range(BUCKETS + 1):
         counts[bucket] = 0
     for k in range(K):
         counts[_bucket(values[k], available[k], high, scale) + 1] += 1
-    for bucket in range(_BUCKETS):
+    for bucket in range(BUCKETS):
         counts[bucket + 1] += counts[bucket]
     for k in range(K):
         bucket = _bucket(values[k], available[k], high, scale)
@@ -296,7 +168,147 @@ def _rank(values: FloatArray, available: AnyArray, order: IndexArray, counts: In
 @kernel
 def _bucket(value: float, is_open: bool, high: float, scale: float) -> int:
     if not is_open:
-        return _BUCKETS - 1
+        return BUCKETS - 1
     steps = (high - value) * scale
     # Not a number where the range overflows.
-    return min(int(steps), _BUCKETS - 2) if steps >= 0.0 else 0
+    return min(int(steps), BUCKETS - 2) if steps >= 0.0 else 0
+
+
+@kernel
+def set_top(utility: FloatArray, top: FloatArray, tile: int, part: FloatArray) -> None:
+    """Work out the largest utility of a tile; `part` is overwritten, `float64 [8]`."""
+    first = tile * TILE
+    for lane in range(_PART):
+        part[lane] = utility[first + lane]
+    for row in range(1, TILE // _PART):
+        for lane in range(_PART):
+            part[lane] = max(part[lane], utility[first + row * _PART + lane])
+    for lane in range(1, _PART):
+        part[0] = max(part[0], part[lane])
+    top[tile] = part[0]
+
+
+@kernel
+def best_candidate(utility: FloatArray, order: IndexArray, top: FloatArray) -> int:
+    """The first candidate of the largest utility; `PAD` if none is open."""
+    largest = CLOSED
+    for t in range(top.shape[0]):
+        largest = max(largest, top[t])
+    found = PAD
+    if largest > CLOSED:
+        for t in range(top.shape[0]):
+            if top[t] == largest:
+                for p in range(t * TILE, t * TILE + TILE):
+                    if utility[p] == largest and (found == PAD or order[p] < found):
+                        found = order[p]
+    return found
+
+
+@kernel
+def take_similar(found: AnyArray, redundancy: FloatArray, first: int) -> None:
+    """MMR: raise the redundancies of the tile at `first` to its cosines with one item."""
+    for lane in range(TILE):
+        redundancy[first + lane] = max(redundancy[first + lane], np.float64(found[lane]))
+
+
+@kernel
+def take_explained(
+    found: AnyArray,
+    factor: FloatArray,
+    shown_factor: FloatArray,
+    shown_scale: FloatArray,
+    variance: FloatArray,
+    tile: int,
+    item: int,
+) -> None:
+    """DPP: add the Cholesky entry of the slate's item to every lane of a tile.
+
+    Args:
+        found: cosines of the tile with the item, `[TILE]`.
+        factor: entries, `float64 [T, L, TILE]`; receives those of the item.
+        shown_factor: entries of the slate's items, `float64 [L, L]`.
+        shown_scale: roots of their unexplained shares, 0 for an explained one, `float64 [L]`.
+        variance: unexplained share of each place, `float64 [T * TILE]`; updated.
+        tile: which.
+        item: its number in the slate.
+    """
+    first = tile * TILE
+    scale = shown_scale[item]
+    if scale == 0.0:
+        for lane in range(TILE):
+            factor[tile, item, lane] = 0.0
+        return
+    for lane in range(TILE):
+        factor[tile, item, lane] = found[lane]
+    for before in range(item):
+        weight = shown_factor[item, before]
+        for lane in range(TILE):
+            factor[tile, item, lane] -= weight * factor[tile, before, lane]
+    for lane in range(TILE):
+        entry = factor[tile, item, lane] / scale
+        factor[tile, item, lane] = entry
+        variance[first + lane] -= entry * entry
+
+
+@kernel
+def set_unexplained(
+    variance: FloatArray, value: FloatArray, redundancy: FloatArray, first: int
+) -> None:
+    """DPP: work out the redundancies of the open candidates of the tile at `first`."""
+    for p in range(first, first + TILE):
+        if value[p] > CLOSED:
+            fresh = -math.log(max(variance[p], LEAST_VARIANCE))
+            # Never falling, whatever the last bit of the logarithm does.
+            redundancy[p] = max(redundancy[p], fresh)
+
+
+@kernel
+def set_utilities(
+    value: FloatArray, redundancy: FloatArray, utility: FloatArray, first: int, price: float
+) -> None:
+    """Work out the utilities of the tile at `first`."""
+    for p in range(first, first + TILE):
+        utility[p] = value[p] - price * redundancy[p]
+
+
+@kernel
+def show_vector(embeddings: AnyArray, item: int, vector: AnyArray) -> None:
+    """Copy the vector of a catalogue row, `[M, m]`, to `[Q, STEP]`, which is 0 beyond it."""
+    for q in range(vector.shape[0]):
+        for step in range(STEP):
+            f = q * STEP + step
+            vector[q, step] = embeddings[item, f] if f < embeddings.shape[1] else 0.0
+
+
+@kernel
+def show_factor(tiles: Tiles, k: int, count: int) -> None:
+    """DPP: note the Cholesky entries of candidate `k` as those of the slate's item `count`.
+
+    Its vector must have been noted before. The sums run as in `cosines` and `take_explained`, so
+    that they are the same whether its tile is up to date or not.
+    """
+    factor, shown_factor, shown_scale = tiles.factor, tiles.shown_factor, tiles.shown_scale
+    shown, total = tiles.shown, tiles.found
+    p = tiles.place[k]
+    t = p // TILE
+    left = 1.0
+    if count > 0 and tiles.done[t] == count:
+        left = tiles.variance[p]
+        for j in range(count):
+            shown_factor[count, j] = factor[t, j, p - t * TILE]
+    else:
+        for j in range(count):
+            entry = 0.0
+            if shown_scale[j] > 0.0:
+                # In the type of the vectors, as in `cosines`.
+                total[0] = 0.0
+                for q in range(shown.shape[1]):
+                    for step in range(STEP):
+                        total[0] += shown[j, q, step] * shown[count, q, step]
+                entry = np.float64(total[0])
+                for before in range(j):
+                    entry -= shown_factor[j, before] * shown_factor[count, before]
+                entry /= shown_scale[j]
+            shown_factor[count, j] = entry
+            left -= entry * entry
+    shown_scale[count] = math.sqrt(left) if left > LEAST_VARIANCE else 0.0

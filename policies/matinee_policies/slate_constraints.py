@@ -4,10 +4,10 @@ A pinned item is shown at its own slot and nowhere else; a pin beyond the last s
 nothing. Pins count towards caps before the first slot, so a cap never stands in the way of a pin.
 """
 
-from matinee_policies.arrays import Float32Array, IndexArray
+from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.records import PAD
-from matinee_policies.redundancy_vectors import Tiles, close_candidate
+from matinee_policies.redundancy_vectors import CLOSED
 
 
 @kernel
@@ -21,7 +21,9 @@ def is_pinned(pinned: IndexArray, k: int, slots: int) -> bool:
 
 @kernel
 def count_item(
-    tiles: Tiles,
+    value: FloatArray,
+    utility: FloatArray,
+    place: IndexArray,
     item: int,
     candidates: IndexArray,
     aspects: Float32Array,
@@ -35,7 +37,9 @@ def count_item(
     """Count an item towards the caps, and close the candidates that a full cap leaves no room for.
 
     Args:
-        tiles: of the decision.
+        value: value at each place, -infinity where closed, `float64 [P]`; updated.
+        utility: likewise, `float64 [P]`; updated.
+        place: of each candidate, `int32 [K]`.
         item: catalogue row.
         candidates: catalogue rows, `int32 [K]`.
         aspects: shares of the catalogue, `float32 [M, G]`.
@@ -50,23 +54,32 @@ def count_item(
         How many candidates were closed, and whether a cap is exceeded.
     """
     closed, exceeded = 0, False
-    if aspect_cap > 0:
-        for g in range(aspects.shape[1]):
-            if aspects[item, g] > 0.0:
-                aspect_counts[g] += 1
-                exceeded = exceeded or aspect_counts[g] > aspect_cap
-                if aspect_counts[g] == aspect_cap:
-                    for k in range(candidates.shape[0]):
-                        if candidates[k] != PAD and aspects[candidates[k], g] > 0.0:
-                            closed += close_candidate(tiles, k)
+    same = 0
     if creator_cap > 0 and creators[item] >= 0:
         same = 1
         for n in range(counted):
             same += creators[items[n]] == creators[item]
-        exceeded = exceeded or same > creator_cap
-        if same == creator_cap:
-            for k in range(candidates.shape[0]):
-                if candidates[k] != PAD and creators[candidates[k]] == creators[item]:
-                    closed += close_candidate(tiles, k)
+        exceeded = same > creator_cap
     items[counted] = item
+    # One more than the aspects: the last round is for the creator.
+    for g in range(aspects.shape[1] + 1):
+        by_creator = g == aspects.shape[1]
+        if by_creator:
+            is_full = same > 0 and same == creator_cap
+        elif aspect_cap > 0 and aspects[item, g] > 0.0:
+            aspect_counts[g] += 1
+            exceeded = exceeded or aspect_counts[g] > aspect_cap
+            is_full = aspect_counts[g] == aspect_cap
+        else:
+            is_full = False
+        if not is_full:
+            continue
+        for k in range(candidates.shape[0]):
+            row = candidates[k]
+            if row == PAD or value[place[k]] == CLOSED:
+                continue
+            if (creators[row] == creators[item]) if by_creator else (aspects[row, g] > 0.0):
+                value[place[k]] = CLOSED
+                utility[place[k]] = CLOSED
+                closed += 1
     return closed, exceeded

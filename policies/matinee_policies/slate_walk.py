@@ -14,21 +14,29 @@ from matinee_policies.compiled import kernel
 from matinee_policies.philox import uniform
 from matinee_policies.records import PAD
 from matinee_policies.redundancy_aspects import (
-    aspect_redundancies,
     new_lists,
+    set_divergences,
+    set_uncovered,
     show_aspects,
     start_lists,
 )
-from matinee_policies.redundancy_codes import CODE_DPP, CODE_MMR, CODE_NONE
+from matinee_policies.redundancy_codes import CODE_CALIBRATED, CODE_DPP, CODE_MMR, CODE_NONE
 from matinee_policies.redundancy_vectors import (
-    close_candidate,
-    lowest_with,
+    CLOSED,
+    best_candidate,
     new_tiles,
-    refresh,
-    show_item,
+    rank_candidates,
+    set_top,
+    set_unexplained,
+    set_utilities,
+    show_factor,
+    show_vector,
     start_tiles,
+    take_explained,
+    take_similar,
 )
 from matinee_policies.rules import GREEDY, VOTES, fill_law
+from matinee_policies.similarity import TILE, cosines, gather_tile
 from matinee_policies.slate_constraints import count_item, is_pinned
 from matinee_policies.slate_votes import share_votes
 
@@ -112,69 +120,99 @@ def walk(
     picks = np.empty(members.shape[1], np.int32)
     aspect_counts = np.empty(aspects.shape[1], np.int32)
     counted_items = np.empty(2 * L, np.int32)
+    place, top, part, done, order = tiles.place, tiles.top, tiles.part, tiles.done, tiles.order
+    open_values, utilities, redundancies = tiles.value, tiles.utility, tiles.redundancy
+    variance, factor, found = tiles.variance, tiles.factor, tiles.found
+    shown_factor, shown_scale, vectors = tiles.shown_factor, tiles.shown_scale, tiles.shown
+    block, rows, counts = tiles.block, tiles.rows, tiles.counts
+    T = top.shape[0]
+    for k in range(K):
+        order[k] = k
     for b in range(positions.shape[0]):
-        start_tiles(tiles, values[b], available[b], lazy)
-        remaining = 0
-        for k in range(K):
-            remaining += available[b, k]
+        if lazy:
+            rank_candidates(values[b], available[b], order, counts)
+        remaining = start_tiles(tiles, values[b], available[b])
         if by_aspects:
             start_lists(lists, candidates[b], aspects, interests[b], kind)
         for m in range(members.shape[1]):
             picks[m] = PAD
-        for g in range(aspects.shape[1]):
-            aspect_counts[g] = 0
-        counted = 0
         pins = min(pinned.shape[1], L)
         for slot in range(pins):
-            if pinned[b, slot] != PAD:
-                remaining -= close_candidate(tiles, pinned[b, slot])
-        for slot in range(pins):
-            if capped and pinned[b, slot] != PAD:
-                closed, exceeded = count_item(
-                    tiles,
-                    candidates[b, pinned[b, slot]],
-                    candidates[b],
-                    aspects,
-                    creators,
-                    aspect_cap,
-                    creator_cap,
-                    aspect_counts,
-                    counted_items,
-                    counted,
-                )
-                remaining -= closed
-                counted += 1
-                if exceeded:
-                    return b
+            pin = pinned[b, slot]
+            if pin != PAD and open_values[place[pin]] > CLOSED:
+                open_values[place[pin]] = CLOSED
+                utilities[place[pin]] = CLOSED
+                remaining -= 1
+        counted = 0
+        if capped:
+            for g in range(aspects.shape[1]):
+                aspect_counts[g] = 0
+            for slot in range(pins):
+                if pinned[b, slot] != PAD:
+                    closed, exceeded = count_item(
+                        open_values,
+                        utilities,
+                        place,
+                        candidates[b, pinned[b, slot]],
+                        candidates[b],
+                        aspects,
+                        creators,
+                        aspect_cap,
+                        creator_cap,
+                        aspect_counts,
+                        counted_items,
+                        counted,
+                    )
+                    remaining -= closed
+                    counted += 1
+                    if exceeded:
+                        return b
+        for t in range(T):
+            set_top(utilities, top, t, part)
         shown, cost = 0, 0.0
         for slot in range(last + 1):
             pin = pinned[b, slot] if slot < pins else PAD
             is_free = pin == PAD and remaining > 0
             best = pin
             if is_free:
-                largest = 0.0
                 if by_aspects:
-                    aspect_redundancies(lists, shown, kind, smoothing, tiles.redundancy)
-                    for k in range(K):
-                        tiles.utility[k] = tiles.value[k] - price * tiles.redundancy[k]
-                elif by_vectors:
-                    largest = refresh(tiles, shown, candidates[b], embeddings, kind, price, lazy)
-                if code == GREEDY and not by_aspects:
-                    if not by_vectors:
-                        largest = tiles.top[0]
-                        for t in range(1, tiles.top.shape[0]):
-                            largest = max(largest, tiles.top[t])
-                    best = lowest_with(tiles, largest)
-                else:
-                    best = 0
-                    for k in range(1, K):
-                        if tiles.utility[k] > tiles.utility[best]:
-                            best = k
+                    if kind == CODE_CALIBRATED:
+                        set_divergences(lists, shown, smoothing, redundancies)
+                    else:
+                        set_uncovered(lists, redundancies)
+                    for t in range(T):
+                        set_utilities(open_values, redundancies, utilities, t * TILE, price)
+                        set_top(utilities, top, t, part)
+                elif by_vectors and shown > 0:
+                    largest = CLOSED
+                    for t in range(T):
+                        if lazy and top[t] < largest:
+                            continue
+                        if done[t] < shown:
+                            if done[t] == PAD:
+                                gather_tile(
+                                    candidates[b], order, t * TILE, embeddings, rows, block[t]
+                                )
+                                done[t] = 0
+                            for j in range(done[t], shown):
+                                cosines(block[t], vectors[j], found)
+                                if kind == CODE_MMR:
+                                    take_similar(found, redundancies, t * TILE)
+                                else:
+                                    take_explained(
+                                        found, factor, shown_factor, shown_scale, variance, t, j
+                                    )
+                            done[t] = shown
+                            if kind == CODE_DPP:
+                                set_unexplained(variance, open_values, redundancies, t * TILE)
+                            set_utilities(open_values, redundancies, utilities, t * TILE, price)
+                            set_top(utilities, top, t, part)
+                        largest = max(largest, top[t])
+                best = best_candidate(utilities, order, top)
                 if code != GREEDY or laws.shape[0] > 0 or costs.shape[0] > 0:
                     for k in range(K):
-                        p = tiles.place[k]
-                        utility[k] = tiles.utility[p]
-                        redundancy[k] = tiles.redundancy[p]
+                        utility[k] = utilities[place[k]]
+                        redundancy[k] = redundancies[place[k]]
                     if code == VOTES:
                         share_votes(members[b], utility, redundancy, price, picks, law)
                     fill_law(
@@ -203,7 +241,7 @@ def walk(
                     draw = uniform(keys[b], np.uint64(slot), np.uint64(0))
                     if code == GREEDY:
                         positions[b, slot] = _draw_greedy(
-                            tiles.value, tiles.place, best, other, most, draw
+                            open_values, place, best, other, most, draw
                         )
                     else:
                         positions[b, slot] = draw_position(law, draw)
@@ -218,16 +256,22 @@ def walk(
                 propensities[b, slot] = 1.0 if chosen == pin else 0.0
             elif code != GREEDY:
                 propensities[b, slot] = law[chosen]
-            elif tiles.value[tiles.place[chosen]] == -np.inf:
+            elif open_values[place[chosen]] == CLOSED:
                 propensities[b, slot] = 0.0
             else:
                 propensities[b, slot] = most if chosen == best else other
-            remaining -= close_candidate(tiles, chosen)
+            if open_values[place[chosen]] > CLOSED:
+                open_values[place[chosen]] = CLOSED
+                utilities[place[chosen]] = CLOSED
+                remaining -= 1
+                set_top(utilities, top, place[chosen] // TILE, part)
             if slot == last:
                 continue
             if capped and not is_pinned(pinned[b], chosen, L):
                 closed, _ = count_item(
-                    tiles,
+                    open_values,
+                    utilities,
+                    place,
                     item,
                     candidates[b],
                     aspects,
@@ -238,10 +282,15 @@ def walk(
                     counted_items,
                     counted,
                 )
-                remaining -= closed
                 counted += 1
+                if closed > 0:
+                    remaining -= closed
+                    for t in range(T):
+                        set_top(utilities, top, t, part)
             if by_vectors:
-                show_item(tiles, chosen, shown, candidates[b], embeddings, kind)
+                show_vector(embeddings, item, vectors[shown])
+                if kind == CODE_DPP:
+                    show_factor(tiles, chosen, shown)
             elif by_aspects:
                 show_aspects(lists, chosen, kind)
             shown += 1
@@ -285,7 +334,7 @@ def _draw_greedy(
     last = PAD
     for k in range(place.shape[0]):
         share = most if k == best else other
-        if share > 0.0 and value[place[k]] > -np.inf:
+        if share > 0.0 and value[place[k]] > CLOSED:
             last = k
             total += share
             if draw < total:

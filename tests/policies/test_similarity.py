@@ -1,17 +1,22 @@
 import numpy as np
 import pytest
 
+from matinee_policies.arrays import AnyArray
 from matinee_policies.records import PAD
 from matinee_policies.similarity import STEP, TILE, cosines, cosines_reference, gather_tile
 from matinee_policies.testing_laws import plain_cosine
 
 
-def unit_vectors(rows: int, features: int, *, seed: int = 0) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(rows, features))
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+def unit_vectors(rows: int, features: int, *, seed: int = 0) -> AnyArray:
+    return to_unit(np.random.default_rng(seed).normal(size=(rows, features)))
 
 
-def compiled_cosines(candidates: np.ndarray, table: np.ndarray, item: int) -> np.ndarray:
+def to_unit(vectors: AnyArray) -> AnyArray:
+    unit: AnyArray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def compiled_cosines(candidates: AnyArray, table: AnyArray, item: int) -> AnyArray:
     """Cosines of up to `TILE` candidates with an item."""
     steps = -(-table.shape[1] // STEP)
     order = np.full(TILE, PAD, dtype=np.int32)
@@ -30,7 +35,7 @@ def compiled_cosines(candidates: np.ndarray, table: np.ndarray, item: int) -> np
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("features", [1, 7, 8, 20, 64])
 def test_tiles_equal_their_twin_to_the_last_bit(features: int, dtype: type) -> None:
-    table = unit_vectors(60, features).astype(dtype)
+    table: AnyArray = unit_vectors(60, features).astype(dtype)
     table[3] = 0.0
     for size in (1, 9, TILE):
         candidates = np.random.default_rng(size).permutation(60)[:size].astype(np.int32)
@@ -52,10 +57,8 @@ def test_single_precision_keeps_its_bound(features: int) -> None:
     """At most (m + 2) 2^-24 from the exact cosine of the same vectors."""
     table = unit_vectors(200, features, seed=features).astype(np.float32)
     # Alike vectors have the largest sums.
-    table[100:] = (table[100:] * 0.1 + table[0]).astype(np.float32)
-    table = (table / np.linalg.norm(table.astype(np.float64), axis=1, keepdims=True)).astype(
-        np.float32
-    )
+    table[100:] = table[100:] * 0.1 + table[0]
+    table = to_unit(table.astype(np.float64)).astype(np.float32)
     exact = table.astype(np.float64) @ table[0].astype(np.float64)
     error = np.abs(cosines_reference(table, table[0]) - exact).max()
     assert 0.0 < error <= (features + 2) * 2.0**-24
