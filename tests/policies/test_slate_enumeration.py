@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, Diversity, XQuAD
+from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD, ContextBatch, ItemTraits
 from matinee_policies.rules import (
     Rule,
@@ -65,10 +66,7 @@ def contexts_under(constraint: str) -> ContextBatch:
         "pin of the last slot": [PAD, PAD, 2],
         "all": [PAD, PAD, 1],
     }.get(constraint)
-    eligible = {
-        "eligible": [True, False, True, True, False],
-        "all": [True, True, True, False, True],
-    }
+    barred = {"eligible": (1, 4), "all": (3,)}.get(constraint)
     return ContextBatch(
         candidates=plain.candidates,
         features=plain.features,
@@ -78,13 +76,14 @@ def contexts_under(constraint: str) -> ContextBatch:
             aspects.astype(np.float32), rng.integers(-1, 2, size=40).astype(np.int32)
         ),
         interests=np.array([[0.6, 0.0, 0.4]], dtype=np.float32),
-        eligible=np.array([eligible[constraint]]) if constraint in eligible else None,
+        eligible=None if barred is None else ~np.isin(np.arange(K), barred)[None],
         pinned=None if pins is None else np.array([pins], dtype=np.int32),
     )
 
 
 def problem_of(rule: Rule, kind: Diversity, constraint: str, *, copies: int = 1) -> SlateProblem:
-    members = np.random.default_rng(8).random((1, MEMBERS, K))
+    # Of one decimal, so that members have ties to break.
+    members = np.random.default_rng(8).random((1, MEMBERS, K)).round(1)
     caps = Caps(aspect=2, creator=1) if constraint in ("caps", "all") else Caps()
     return SlateProblem(
         contexts_under(constraint).rows(np.zeros(copies, dtype=np.int64)),
@@ -158,8 +157,9 @@ def test_every_law_equals_brute_force(rule: str, kind: str, constraint: str) -> 
     # The conditional laws as such, too: the product of all slots says little of the last one.
     for slate in slates[:: max(len(slates) // 25, 1)]:
         for slot in range(L):
-            law = next_law(one, np.array([slate[:slot]], dtype=np.int32).reshape(1, -1), slots=L)
-            np.testing.assert_allclose(law[0], plain.law(slate[:slot]), rtol=0, atol=1e-12)
+            prefix = np.array([slate[:slot]], dtype=np.int32).reshape(1, -1)
+            found_law = next_law(one, prefix, slots=L)[0]
+            np.testing.assert_allclose(found_law, plain.law(slate[:slot]), rtol=0, atol=1e-12)
 
 
 def enumerated_cost(plain: PlainSlate, prefix: tuple[int, ...]) -> float:
@@ -233,3 +233,30 @@ def test_laws_without_exploration_cost_exactly_nothing() -> None:
             problem = problem_of(rule, kind, "none", copies=len(rows))
             assert (exploration_cost(problem, rows) == 0.0).all()
             assert set(np.unique(score_slates(problem, rows)).tolist()) <= {0.0, 1.0}
+
+
+def test_pins_that_break_a_cap_by_themselves_are_refused() -> None:
+    contexts = contexts_under("pins")
+    assert contexts.traits is not None
+    contexts.traits.creators[:] = 1
+    problem = SlateProblem(contexts, np.zeros((1, K)), upper_bound_rule(), caps=Caps(creator=1))
+    # The second pin stands beyond a slate of three slots, and reserves nothing there.
+    positions = sample_slates(problem, slots=L, keys=example_keys(1)).positions
+    assert positions.tolist() == [[PAD, 3, PAD]]
+    with pytest.raises(ContextError, match="pinned items of decision 0 must keep within the caps"):
+        sample_slates(problem, slots=4, keys=example_keys(1))
+
+
+def test_caps_need_traits_and_votes_need_members() -> None:
+    contexts = example_contexts(21, decisions=2, candidates=K, dimension=1)
+    values = np.zeros((2, K))
+    with pytest.raises(ContextError, match="contexts must hold traits where there are caps"):
+        SlateProblem(contexts, values, upper_bound_rule(), caps=Caps(aspect=1))
+    with pytest.raises(ContextError, match="members must be given to the rule of votes, got None"):
+        SlateProblem(contexts, values, votes_rule())
+    with pytest.raises(ContextError, match=r"members must be float64 of shape \(2, 1, 5\)"):
+        SlateProblem(contexts, values, votes_rule(), members=np.zeros((2, 0, K)))
+    members = np.zeros((2, 3, K))
+    members[1, 1, 2] = np.nan
+    with pytest.raises(ContextError, match="to member 1 must be finite, got nan"):
+        SlateProblem(contexts, values, votes_rule(), members=members)
