@@ -10,6 +10,8 @@ cosines are within (m + 2) 2^-24 of the exact ones of the same vectors (`similar
 MMR the utility of each item taken is within 2 price (m + 2) 2^-24 of the best.
 """
 
+import math
+
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, IndexArray
@@ -22,8 +24,13 @@ from matinee_policies.rules import GREEDY
 from matinee_policies.slate_problem import check_slots
 from matinee_policies.slate_walk import walk
 
-_NO_INDICES = np.zeros((1, 0), dtype=np.int32)
+_FLOATS = "fd"  # float32 and float64, as numpy names them
+_NO_MEMBERS = np.zeros((0, 0, 0))
+_NO_PINS = np.zeros((0, 0), dtype=np.int32)
 _NO_SHARES = np.zeros((0, 0), dtype=np.float32)
+_NO_CREATORS = np.zeros(0, dtype=np.int32)
+_NO_LAWS = np.zeros((0, 0))
+_NO_COSTS = np.zeros(0)
 
 
 def greedy_mmr(
@@ -123,16 +130,17 @@ def _greedy(
             )
         candidates = np.arange(values.size, dtype=np.int32).reshape(values.shape)
         table = vectors.reshape(values.size, vectors.shape[2])
-    positions = np.empty((len(values), slots), dtype=np.int32)
+    shape = (len(values), slots)
+    positions = np.empty(shape, dtype=np.int32)
     walk(
-        np.require(values, np.float64, ("C", "W")),
-        np.zeros((0, 0, 0)),
+        values if values.dtype == np.float64 and values.flags.carray else _doubles(values),
+        _NO_MEMBERS,
         candidates != PAD,
-        np.require(candidates, np.int32, ("C", "W")),
+        candidates if candidates.flags.carray else np.require(candidates, None, ("C", "W")),
         np.ascontiguousarray(table),
-        _NO_INDICES,
+        _NO_PINS,
         _NO_SHARES,
-        _NO_INDICES[0],
+        _NO_CREATORS,
         _NO_SHARES,
         0,
         0,
@@ -143,21 +151,26 @@ def _greedy(
         0.0,
         0.0,
         0.0,
-        np.zeros(len(values), dtype=np.uint64),
+        # The best candidate takes all, so keys are not read; that there are any means to draw.
+        np.empty(len(values), dtype=np.uint64),
         positions,
-        np.empty_like(positions),
-        np.empty(positions.shape),
-        np.zeros((0, 0)),
-        np.zeros(0),
+        np.empty(shape, dtype=np.int32),
+        np.empty(shape),
+        _NO_LAWS,
+        _NO_COSTS,
         slots - 1,
     )
     return positions
 
 
+def _doubles(values: AnyArray) -> AnyArray:
+    return np.require(values, np.float64, ("C", "W"))
+
+
 def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
     if (
         not isinstance(array, np.ndarray)
-        or array.dtype not in (np.float32, np.float64)
+        or array.dtype.char not in _FLOATS
         or array.ndim != dimensions
     ):
         raise ContextError(
@@ -165,7 +178,7 @@ def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
         )
     # The sum of squares reads the array once; only where it overflows is there more to look at.
     flat = array.reshape(-1)
-    if not np.isfinite(flat @ flat) and not np.isfinite(array).all():
+    if not math.isfinite(flat @ flat) and not np.isfinite(array).all():
         raise ContextError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
 
 

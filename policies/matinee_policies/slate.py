@@ -202,4 +202,6 @@ def _run(
 
 def _plain(array: AnyArray | None) -> AnyArray:
     """The array, or a copy that is in order and writable."""
+    if array is not None and array.flags.carray:
+        return array
     return np.require(array, requirements=("C", "W"))

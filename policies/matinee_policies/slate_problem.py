@@ -144,7 +144,9 @@ def check_array(array: AnyArray, name: str, dtype: type, shape: tuple[int, ...])
 def _check_candidates(contexts: ContextBatch) -> None:
     """Refuse rows outside the catalogue and an item that stands twice in one decision."""
     catalogue = contexts.embeddings.shape[0]
-    candidates = np.require(contexts.candidates, requirements=["C", "W"])
+    candidates = contexts.candidates
+    if not candidates.flags.carray:
+        candidates = np.require(candidates, requirements=["C", "W"])
     row, item = _first_bad(candidates, catalogue)
     if row == PAD:
         return
