@@ -33,22 +33,7 @@ def open_day(
         visits: receives who visits, `bool [n]`.
     """
     for unit in range(visits.shape[0]):
-        visits[unit] = False
-        if users.churned[unit] or day < users.arrival[unit]:
-            continue
-        if day > users.arrival[unit]:
-            away = day - users.last_visit[unit] - 1
-            chance = return_probability(
-                weights, users.return_frailty[unit], users.goodwill[unit], away
-            )
-            if uniform(key, users.numbers[unit], moment(day, 0, 0)) >= chance:
-                continue
-        visits[unit] = True
-        users.last_visit[unit] = day
-        users.browsing[unit] = True
-        users.pages[unit] = 0
-        users.clicks[unit] = 0
-        users.satisfaction[unit] = 0.0
+        visits[unit] = open_visit(users, weights, key, unit, day)
 
 
 @kernel
@@ -62,14 +47,41 @@ def close_day(users: UserState, weights: RetentionWeights, key: np.uint64, day: 
         day: the day.
     """
     for unit in range(users.last_visit.shape[0]):
-        if users.last_visit[unit] != day:
-            continue
-        users.browsing[unit] = False
-        users.sessions[unit] += 1
-        utility = session_utility(weights, users.clicks[unit], users.satisfaction[unit])
-        users.goodwill[unit] = next_goodwill(weights, users.goodwill[unit], utility)
-        chance = churn_probability(weights, users.goodwill[unit], users.sessions[unit])
-        users.churned[unit] = uniform(key, users.numbers[unit], moment(day, 0, 0)) < chance
+        if users.last_visit[unit] == day:
+            close_visit(users, weights, key, unit, day)
+
+
+@kernel
+def open_visit(
+    users: UserState, weights: RetentionWeights, key: np.uint64, unit: int, day: int
+) -> bool:
+    """Draw whether one user visits, and start the session; arguments as `open_day`."""
+    if users.churned[unit] or day < users.arrival[unit]:
+        return False
+    if day > users.arrival[unit]:
+        away = day - users.last_visit[unit] - 1
+        chance = return_probability(weights, users.return_frailty[unit], users.goodwill[unit], away)
+        if uniform(key, users.numbers[unit], moment(day, 0, 0)) >= chance:
+            return False
+    users.last_visit[unit] = day
+    users.browsing[unit] = True
+    users.pages[unit] = 0
+    users.clicks[unit] = 0
+    users.satisfaction[unit] = 0.0
+    return True
+
+
+@kernel
+def close_visit(
+    users: UserState, weights: RetentionWeights, key: np.uint64, unit: int, day: int
+) -> None:
+    """End the session of one user who visited on `day`; arguments as `close_day`."""
+    users.browsing[unit] = False
+    users.sessions[unit] += 1
+    utility = session_utility(weights, users.clicks[unit], users.satisfaction[unit])
+    users.goodwill[unit] = next_goodwill(weights, users.goodwill[unit], utility)
+    chance = churn_probability(weights, users.goodwill[unit], users.sessions[unit])
+    users.churned[unit] = uniform(key, users.numbers[unit], moment(day, 0, 0)) < chance
 
 
 def open_day_reference(
