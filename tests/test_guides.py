@@ -51,6 +51,13 @@ def test_the_guide_names_every_command_that_imports_the_users_code() -> None:
     assert [name for name in commands if f"`{name}`" not in trust] == []
 
 
+def test_the_page_of_policies_names_every_kind() -> None:
+    from matinee_policies import POLICY_KINDS
+
+    text = (ROOT / "docs" / "policies.md").read_text("utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(POLICY_KINDS)
+
+
 def run_guide(name: str, folder: Path) -> dict[str, str]:
     """Write a guide's files, run its commands there; what each printed, by command."""
     commands = []
