@@ -89,7 +89,7 @@ def check_range(
         Traceback (most recent call last):
         matinee_policies.errors.ConfigError: alpha must be >= 0, got -1.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise ConfigError(f"{name} must be a finite number, got {value!r}")
     if value < low or (low_open and value == low):
         raise ConfigError(f"{name} must be {'>' if low_open else '>='} {low:g}, got {value!r}")
@@ -97,8 +97,21 @@ def check_range(
         raise ConfigError(f"{name} must be {'<' if high_open else '<='} {high:g}, got {value!r}")
 
 
+def check_seed(name: str, value: int) -> None:
+    """Refuse anything but a whole number in [0, 2^63 - 1]."""
+    check_whole(name, value, low=0, high=2**63 - 1)
+
+
 def check_whole(name: str, value: int, *, low: int, high: int | None = None) -> None:
     """Refuse anything but a whole number within `[low, high]`; arguments as `check_range`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{name} must be a whole number, got {value!r}")
     check_range(name, value, low=low, high=math.inf if high is None else high)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number that is too large for a float.
+        return False

@@ -21,8 +21,9 @@ import numpy as np
 
 from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, Int64Array, UInt8Array
 from matinee_policies.compiled import kernel
-from matinee_policies.errors import ContextError
-from matinee_policies.forgetting import NO_DAY, check_features, days_of, inverse_root
+from matinee_policies.feature_checks import check_dimension, check_shown, check_sums
+from matinee_policies.forgetting import NO_DAY, days_of
+from matinee_policies.inverse_root import inverse_root
 from matinee_policies.linear import RidgeState
 from matinee_policies.records import SHARDS, OutcomeBatch
 
@@ -79,7 +80,8 @@ def discounted_accumulate(
         ContextError: if days are missing, or features of a shown slot are not finite or have
             another dimension, or sums overflow.
     """
-    check_features(outcomes, dimension=sums.gram.shape[2])
+    check_dimension(outcomes.features, sums.gram.shape[2])
+    check_shown(outcomes)
     days = days_of(outcomes)
     part = 0 if outcomes.first else 1
     gram, moments, own_days = sums.gram.copy(), sums.moments.copy(), sums.days.copy()
@@ -95,8 +97,7 @@ def discounted_accumulate(
         moments[part],
         own_days[part],
     )
-    if not np.isfinite(moments[part]).all():
-        raise ContextError("features and rewards must be of moderate size, got sums that overflow")
+    check_sums(outcomes, moments[part])
     newest = max(sums.newest, int(days.max(initial=NO_DAY)))
     rows = sums.rows + (added if outcomes.first else 0)
     return DiscountedSums(gram, moments, own_days, newest, rows)
@@ -142,7 +143,7 @@ def discounted_solve(sums: DiscountedSums, *, gamma: float, l2: float) -> RidgeS
         the upper bounds.
 
     Raises:
-        ContextError: if the features are so large that the prior is lost in rounding.
+        ContextError: if the prior is lost in rounding (`inverse_root.py`).
     """
     dimension = sums.gram.shape[2]
     V, squared = l2 * np.eye(dimension), l2 * np.eye(dimension)
@@ -155,7 +156,7 @@ def discounted_solve(sums: DiscountedSums, *, gamma: float, l2: float) -> RidgeS
         V += first * sums.gram[0, shard]
         squared += first * first * sums.gram[1, shard]
         b += first * sums.moments[0, shard] + later * sums.moments[1, shard]
-    half = inverse_root(V)
+    half = inverse_root(V, l2=l2)
     spread = half.T @ (half @ squared @ half.T) @ half
     return RidgeState(inverse=(spread + spread.T) / 2.0, theta=half.T @ (half @ b))
 

@@ -10,14 +10,12 @@ fixes it.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 from matinee_policies.config import check_range
 from matinee_policies.errors import ConfigError
-from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
-from matinee_policies.rules import epsilon_rule
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.value_policy import config_of
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy
+from matinee_policies.rules import Rule, epsilon_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +65,8 @@ class EpsilonGreedy(LinearPolicy[EpsilonGreedyConfig]):
         dimension: of the features, at least 1.
     """
 
-    name = "epsilon_greedy"
+    name: ClassVar[str] = "epsilon_greedy"
+    config_type = EpsilonGreedyConfig
 
     def __init__(self, config: EpsilonGreedyConfig | None = None, *, dimension: int) -> None:
         config = config or EpsilonGreedyConfig()
@@ -83,13 +82,5 @@ class EpsilonGreedy(LinearPolicy[EpsilonGreedyConfig]):
             item_features=config.item_features,
         )
 
-    @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> Self:
-        """See `Policy.from_snapshot`."""
-        config = config_of(snapshot, EpsilonGreedyConfig, kind=cls.name)
-        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
-        policy._restore(snapshot)
-        return policy
-
-    def _settle(self) -> None:
-        self._rule = epsilon_rule(self.config.epsilon_at(self.rows), floor=self.config.floor)
+    def _rule_at(self, rows: int) -> Rule:
+        return epsilon_rule(self.config.epsilon_at(rows), floor=self.config.floor)

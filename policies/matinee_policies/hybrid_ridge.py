@@ -10,34 +10,56 @@ mean z' beta + x' theta_a. With the prior l2 I on beta and on every theta_a,
 
 Source: Li et al. 2010, "A contextual-bandit approach to personalized news article recommendation",
 algorithm 2 (hybrid linear models), whose updates of A_0 and b_0 are these sums written one
-impression at a time; the width is line 16 of it, regrouped. An item never shown has the prior:
+impression at a time; the width is its line 13, regrouped. An item never shown has the prior:
 C_a = 0, A_a = l2 I.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray, Int64Array
 from matinee_policies.compiled import kernel
-from matinee_policies.errors import ConfigError, ContextError
-from matinee_policies.item_ridge import check_dimension, fill_triangle_of, rows_or_zeros
+from matinee_policies.errors import ConfigError
+from matinee_policies.feature_checks import check_dimension
+from matinee_policies.inverse_root import inverse_root
+from matinee_policies.item_ridge import rows_or_zeros
 from matinee_policies.item_solve import ItemSolutions, solve_items, whole_vectors
 from matinee_policies.item_sums import ChangedItems, ItemSums, with_rows
 from matinee_policies.lanes import aligned_zeros, lanes_of
-from matinee_policies.linear import RidgeState, RidgeSums, ridge_accumulate
-from matinee_policies.quadratic_form import ROWS, blocks_size, dot_lanes, fill_blocks, row_forms
-from matinee_policies.records import SHARDS, ContextBatch, OutcomeBatch
+from matinee_policies.learning import Change
+from matinee_policies.linear import (
+    RidgeState,
+    RidgeSums,
+    normal_equations,
+    ridge_accumulate,
+    solution,
+)
+from matinee_policies.quadratic_form import (
+    ROWS,
+    blocks_size,
+    dot_lanes,
+    fill_blocks,
+    fill_products,
+    row_forms,
+)
+from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.shared_ridge import restored_sums
 from matinee_policies.snapshot import Snapshot
+
+_BLOCK = 256
+"""Items whose sums are brought together at a time."""
 
 
 class HybridRidge:
     """The state: sums over all items, sums of each item, and the solution that follows.
 
-    Memory grows with the items shown, n: 8 n (2 p d + p^2 / 2) bytes for p features of their own.
-    A call to `learn` solves the items that it touches and A_0, at O(n p d^2), from all items in
-    ascending order: fewer, larger batches cost less and give the same bits.
+    Tables grow with the items shown, n: 8 n (2 p d + p^2 / 2 + 5 p) bytes for p features of their
+    own, up to twice that as they double to make room, with the old and the new one side by side
+    while they are copied. A call to `learn` needs as much again for the items that it touches, and
+    for 256 items more. It solves those that it touches in O(p^3 + p^2 d) each, and A_0 in O(n p
+    d^2), from all items in ascending order: fewer, larger batches cost less and give the same bits.
 
     Args:
         dimension: of the features, at least 1.
@@ -94,7 +116,7 @@ class HybridRidge:
         Raises:
             ContextError: if the features have another dimension.
         """
-        check_dimension(contexts, len(self.shared.theta))
+        check_dimension(contexts.features, len(self.shared.theta))
         mean = np.empty(contexts.candidates.shape)
         width = np.empty(contexts.candidates.shape if widths else (0, 0))
         _fill_hybrid_moments(
@@ -112,14 +134,18 @@ class HybridRidge:
         )
         return mean, width
 
-    def learn(self, outcomes: OutcomeBatch) -> None:
-        """Take in one matured component.
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """Work out what one matured component changes.
 
         Raises:
-            ContextError: if outcomes break a rule; the state is then unchanged.
+            ContextError: if outcomes break a rule.
         """
         changed = self._sums.changed(outcomes)
-        self._take(ridge_accumulate(self._all, outcomes), changed)
+        return self._change(ridge_accumulate(self._all, outcomes), changed)
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """Take in one matured component; unchanged if it breaks a rule (`ContextError`)."""
+        self.prepared(outcomes).take()
 
     def arrays(self) -> dict[str, AnyArray]:
         """The state by name; solutions follow from the sums."""
@@ -134,11 +160,12 @@ class HybridRidge:
 
         Raises:
             SnapshotError: if an array is missing or of another shape or type.
+            ContextError: if no rows give these sums.
         """
         sums = restored_sums(snapshot, dimension=len(self.shared.theta), rows=rows)
-        self._take(sums, self._sums.restored(snapshot))
+        self._change(sums, self._sums.restored(snapshot)).take()
 
-    def _take(self, sums: RidgeSums, changed: ChangedItems) -> None:
+    def _change(self, sums: RidgeSums, changed: ChangedItems) -> Change:
         solved = solve_items(
             changed.cross,
             changed.moments,
@@ -146,51 +173,68 @@ class HybridRidge:
             l2=self.l2,
             link=True,
         )
+        parts = _Overlay(changed.slots, size=len(changed.index))
+        # Always in ascending order of the items, so that batches leave no trace in the sum.
+        blocks = [
+            changed.index.slots[start : start + _BLOCK]
+            for start in range(0, len(changed.index), _BLOCK)
+        ]
+        d = len(self.shared.theta)
+        A, b = normal_equations(sums, l2=self.l2)
+        sizes = A.diagonal().copy()
+        for slots in blocks:
+            link = parts.rows(self._own.link, solved.link, slots).reshape(-1, d)
+            cross = parts.rows(self._sums.cross, changed.cross, slots).reshape(-1, d)
+            moments = parts.rows(self._sums.moments, changed.moments, slots).sum(axis=1)
+            A -= link.T @ cross
+            b -= link.T @ moments.ravel()
+        shared = solution(inverse_root((A + A.T) / 2.0, l2=self.l2, sizes=sizes), b)
+        theta = np.zeros((len(changed.index), self._theta.shape[1]))
+        for slots in blocks:
+            link = parts.rows(self._own.link, solved.link, slots)
+            theta[slots] = parts.rows(self._own.theta, solved.theta, slots)
+            theta[slots, : link.shape[1]] -= link @ shared.theta
+        take = functools.partial(self._take, sums, changed, solved, shared, theta)
+        return Change(sums.rows, take)
+
+    def _take(
+        self,
+        sums: RidgeSums,
+        changed: ChangedItems,
+        solved: ItemSolutions,
+        shared: RidgeState,
+        theta: FloatArray,
+    ) -> None:
         size = len(changed.index)
-        own = ItemSolutions(
-            *(
-                with_rows(table.copy(), changed.slots, rows, size=size)
-                for table, rows in (
-                    (self._own.triangles, solved.triangles),
-                    (self._own.theta, solved.theta),
-                    (self._own.link, solved.link),
-                )
-            )
+        self._own = ItemSolutions(
+            with_rows(self._own.triangles, changed.slots, solved.triangles, size=size),
+            with_rows(self._own.theta, changed.slots, solved.theta, size=size),
+            with_rows(self._own.link, changed.slots, solved.link, size=size),
         )
-        order = changed.index.slots
-        cross = with_rows(self._sums.cross.copy(), changed.slots, changed.cross, size=size)[order]
-        moments = with_rows(self._sums.moments.copy(), changed.slots, changed.moments, size=size)
-        link = own.link[order]
-        shared = _solve_shared(sums, cross, moments[order].sum(axis=1), link, l2=self.l2)
-        theta = own.theta.copy()
-        theta[order, : link.shape[1]] -= link @ shared.theta
         self._sums.take(changed)
-        self._all, self.shared, self._own, self._theta = sums, shared, own, theta
+        self._all, self.shared, self._theta = sums, shared, theta
 
 
-def _solve_shared(
-    sums: RidgeSums, cross: FloatArray, moments: FloatArray, link: FloatArray, *, l2: float
-) -> RidgeState:
-    """A_0^-1 and beta from the sums of all items, in ascending order of the items."""
-    n, p, d = cross.shape
-    A = l2 * np.eye(d)
-    b = np.zeros(d)
-    for shard in range(SHARDS):
-        A += sums.gram[shard]
-        b += sums.moments[0, shard] + sums.moments[1, shard]
-    largest = A.max()
-    # One product over the stacked items adds them in their order.
-    flat = link.reshape(n * p, d)
-    A -= flat.T @ cross.reshape(n * p, d)
-    b -= flat.T @ moments.reshape(n * p)
-    try:
-        half = np.linalg.inv(np.linalg.cholesky((A + A.T) / 2.0))
-    except np.linalg.LinAlgError:
-        raise ContextError(
-            f"features must be of moderate size, got sums up to {largest:.3g} beside l2 = {l2:g}"
-        ) from None
-    inverse = half.T @ half
-    return RidgeState((inverse + inverse.T) / 2.0, half.T @ (half @ b))
+class _Overlay:
+    """Tables as they will be, a few rows at a time, without a copy of them.
+
+    Args:
+        slots: rows that change, `int32 [t]`.
+        size: rows that the tables will hold.
+    """
+
+    def __init__(self, slots: IndexArray, *, size: int) -> None:
+        self._place = np.full(size, -1, dtype=np.int32)
+        self._place[slots] = np.arange(len(slots), dtype=np.int32)
+
+    def rows(self, table: FloatArray, changed: FloatArray, slots: IndexArray) -> FloatArray:
+        """Some rows of `table [n, ...]`, where `changed [t, ...]` replaces those that change."""
+        place = self._place[slots]
+        new = place >= 0
+        rows = np.empty((len(slots), *table.shape[1:]))
+        rows[new] = changed[place[new]]
+        rows[~new] = table[slots[~new]]
+        return rows
 
 
 def hybrid_moments_reference(
@@ -285,7 +329,7 @@ def _fill_hybrid_moments(
                 padded[i, j] = inverse[i, j]
         fill_blocks(padded, blocks)
     x = np.zeros(P)
-    products = np.zeros(T)
+    products = np.zeros(T + lanes)
     W = aligned_zeros(ROWS * D, beta).reshape(ROWS, D)
     variance = np.zeros(ROWS)
     forms = np.zeros(ROWS)
@@ -305,7 +349,7 @@ def _fill_hybrid_moments(
                 if not widths:
                     continue
                 if slot >= 0:
-                    fill_triangle_of(x, p, products)
+                    fill_products(x, p, products, 0)
                     variance[row] = dot_lanes(triangles, slot * T, products, 0, T)
                     _subtract_product(x, link, slot, W, row)
                 else:

@@ -10,16 +10,19 @@ algorithm 1 (disjoint linear models); its arms are the items of the catalogue. A
 has the prior: mean 0, width |x| / sqrt(l2).
 """
 
+import functools
 import math
 
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
-from matinee_policies.errors import ContextError
-from matinee_policies.item_solve import solve_items, whole_vectors
+from matinee_policies.feature_checks import check_dimension
+from matinee_policies.item_solve import ItemSolutions, solve_items, whole_vectors
 from matinee_policies.item_sums import ChangedItems, ItemSums, with_rows
-from matinee_policies.quadratic_form import dot_lanes
+from matinee_policies.lanes import lanes_of
+from matinee_policies.learning import Change
+from matinee_policies.quadratic_form import dot_lanes, fill_products
 from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.snapshot import Snapshot
 
@@ -65,7 +68,7 @@ class ItemRidge:
         Raises:
             ContextError: if the features have another dimension.
         """
-        check_dimension(contexts, self._dimension)
+        check_dimension(contexts.features, self._dimension)
         mean = np.empty(contexts.candidates.shape)
         width = np.empty(contexts.candidates.shape if widths else (0, 0))
         _fill_item_moments(
@@ -79,15 +82,17 @@ class ItemRidge:
         )
         return mean, width
 
-    def learn(self, outcomes: OutcomeBatch) -> None:
-        """Take in one matured component.
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """Work out what one matured component changes.
 
         Raises:
-            ContextError: if outcomes break a rule; the state is then unchanged.
+            ContextError: if outcomes break a rule.
         """
-        changed = self.sums.changed(outcomes)
-        self._take(changed)
-        self.rows += changed.rows
+        return self._change(self.sums.changed(outcomes), rows=self.rows)
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """Take in one matured component; unchanged if it breaks a rule (`ContextError`)."""
+        self.prepared(outcomes).take()
 
     def arrays(self) -> dict[str, AnyArray]:
         """The state by name; solutions follow from the sums."""
@@ -98,24 +103,21 @@ class ItemRidge:
 
         Raises:
             SnapshotError: if an array is missing or of another shape or type.
+            ContextError: if no rows give these sums.
         """
-        self._take(self.sums.restored(snapshot))
-        self.rows = rows
+        self._change(self.sums.restored(snapshot), rows=rows).take()
 
-    def _take(self, changed: ChangedItems) -> None:
+    def _change(self, changed: ChangedItems, *, rows: int) -> Change:
         solved = solve_items(changed.cross, changed.moments, columns=self.sums.columns, l2=self.l2)
+        after = rows + changed.rows
+        return Change(after, functools.partial(self._take, changed, solved, after))
+
+    def _take(self, changed: ChangedItems, solved: ItemSolutions, rows: int) -> None:
         self.sums.take(changed)
+        self.rows = rows
         size = len(changed.index)
         self._theta = with_rows(self._theta, changed.slots, solved.theta, size=size)
         self._triangles = with_rows(self._triangles, changed.slots, solved.triangles, size=size)
-
-
-def check_dimension(contexts: ContextBatch, dimension: int) -> None:
-    """Refuse features of another dimension."""
-    if contexts.features.shape[2] != dimension:
-        raise ContextError(
-            f"features must have dimension {dimension}, got {contexts.features.shape[2]}"
-        )
 
 
 def rows_or_zeros(table: FloatArray, slots: IndexArray) -> FloatArray:
@@ -134,22 +136,6 @@ def item_moments_reference(
 
 
 @kernel
-def fill_triangle_of(x: FloatArray, count: int, products: FloatArray) -> None:
-    """Write the lower triangle of x x' row by row.
-
-    Args:
-        x: `float64 [at least count]`.
-        count: elements of `x` that matter.
-        products: `float64 [at least count (count + 1) / 2]`; the rest stays.
-    """
-    place = 0
-    for i in range(count):
-        for j in range(i + 1):
-            products[place + j] = x[i] * x[j]
-        place += i + 1
-
-
-@kernel
 def _fill_item_moments(
     features: Float32Array,
     slots: IndexArray,
@@ -163,19 +149,21 @@ def _fill_item_moments(
     d, D, T = features.shape[2], theta.shape[1], triangles.shape[1]
     widths = width.shape[0] > 0
     x = np.zeros(D)
-    products = np.zeros(T)
+    products = np.zeros(T + lanes_of(x))
     for b in range(features.shape[0]):
         for k in range(features.shape[1]):
             slot = slots[b, k]
             for i in range(d):
                 x[i] = features[b, k, i]
             if slot < 0:
-                mean[b, k] = 0.0
+                square = dot_lanes(x, 0, x, 0, D)
+                # 0, but not a number if the features are not.
+                mean[b, k] = 0.0 * square
                 if widths:
-                    width[b, k] = math.sqrt(dot_lanes(x, 0, x, 0, D) / l2)
+                    width[b, k] = math.sqrt(square / l2)
                 continue
             mean[b, k] = dot_lanes(theta, slot * D, x, 0, D)
             if widths:
-                fill_triangle_of(x, d, products)
+                fill_products(x, d, products, 0)
                 form = dot_lanes(triangles, slot * T, products, 0, T)
                 width[b, k] = math.sqrt(max(form, 0.0))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_policies.arrays import FloatArray, Int64Array
-from matinee_policies.errors import ContextError
+from matinee_policies.inverse_root import inverse_root
 
 LANES = 8
 """Numbers of float64 in a vector of `lanes.py`."""
@@ -18,8 +18,8 @@ class ItemSolutions:
     """With A_a = l2 I + cross_a[:, columns], for each of `t` items.
 
     Attributes:
-        triangles: of the quadratic form of A_a^-1: its lower triangle row by row, off the diagonal
-            doubled, then zeros; `float64 [t, T]`, T whole vectors.
+        triangles: the lower triangle of A_a^-1 row by row, then zeros; `float64 [t, T]`, T whole
+            vectors.
         theta: A_a^-1 moments_a, then zeros, `float64 [t, P]`, P whole vectors.
         link: A_a^-1 cross_a, `float64 [t, p, d]`; empty if not asked for.
     """
@@ -52,29 +52,22 @@ def solve_items(
         link: whether `ItemSolutions.link` is wanted.
 
     Raises:
-        ContextError: if the features are so large that the prior is lost in rounding.
+        ContextError: if the prior of an item is lost in rounding (`inverse_root.py`).
     """
     t, p, d = cross.shape
     row, column = np.tril_indices(p)
-    weights = np.where(row == column, 0.5, 1.0)
-    triangles = np.zeros((t, whole_vectors(len(weights))))
+    triangles = np.zeros((t, whole_vectors(len(row))))
     theta = np.zeros((t, whole_vectors(p)))
     links = np.empty((t if link else 0, p, d))
     for start in range(0, t, _CHUNK):
         rows = slice(start, start + _CHUNK)
         A = np.take(cross[rows], columns, axis=2) + l2 * np.eye(p)
-        try:
-            half = np.linalg.inv(np.linalg.cholesky(A))
-        except np.linalg.LinAlgError:
-            raise ContextError(
-                f"features must be of moderate size, got sums up to {A.max():.3g} beside "
-                f"l2 = {l2:g}"
-            ) from None
+        half = inverse_root(A, l2=l2)
         other = np.ascontiguousarray(half.swapaxes(1, 2))
         full = other @ half
         both = full + full.swapaxes(1, 2)
         lower = np.take(both.reshape(len(both), p * p), row * p + column, axis=1)
-        triangles[rows, : len(weights)] = lower * weights
+        triangles[rows, : len(row)] = 0.5 * lower
         b = moments[rows, 0] + moments[rows, 1]
         theta[rows, :p] = (other @ (half @ b[:, :, None]))[:, :, 0]
         if link:

@@ -16,6 +16,7 @@ import numpy as np
 from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, IndexArray, Int64Array
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError, SnapshotError
+from matinee_policies.feature_checks import check_dimension, check_sums
 from matinee_policies.records import OutcomeBatch
 from matinee_policies.snapshot import Snapshot, snapshot_array
 
@@ -111,11 +112,7 @@ class ItemSums:
             ContextError: if there are no `items`, or features of a shown slot are not finite or
                 have another dimension.
         """
-        dimension = self.cross.shape[2]
-        if outcomes.features.shape[2] != dimension:
-            raise ContextError(
-                f"features must have dimension {dimension}, got {outcomes.features.shape[2]}"
-            )
+        check_dimension(outcomes.features, self.cross.shape[2])
         if outcomes.items is None:
             raise ContextError("items must be given to learn a model per item, got None")
         touched = np.unique(outcomes.items[outcomes.shown])
@@ -136,11 +133,7 @@ class ItemSums:
             cross,
             moments,
         )
-        if not (np.isfinite(cross).all() and np.isfinite(moments).all()):
-            shown = outcomes.features[outcomes.shown]
-            bad = shown[~np.isfinite(shown)]
-            got = bad[0] if bad.size else "sums that overflow"
-            raise ContextError(f"features of shown slots must be finite, got {got}")
+        check_sums(outcomes, cross, moments)
         return ChangedItems(index, slots, cross, moments, rows)
 
     def take(self, changed: ChangedItems) -> None:

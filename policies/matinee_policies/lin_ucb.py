@@ -12,13 +12,11 @@ payoff functions", algorithm 1, where all candidates share theta.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 from matinee_policies.config import check_range
-from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy
 from matinee_policies.rules import upper_bound_rule
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.value_policy import config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,8 @@ class LinUCB(LinearPolicy[LinUCBConfig]):
         dimension: of the features, at least 1.
     """
 
-    name = "lin_ucb"
+    name: ClassVar[str] = "lin_ucb"
+    config_type = LinUCBConfig
 
     def __init__(self, config: LinUCBConfig | None = None, *, dimension: int) -> None:
         config = config or LinUCBConfig()
@@ -60,11 +59,3 @@ class LinUCB(LinearPolicy[LinUCBConfig]):
             form=config.form,
             item_features=config.item_features,
         )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> Self:
-        """See `Policy.from_snapshot`."""
-        config = config_of(snapshot, LinUCBConfig, kind=cls.name)
-        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
-        policy._restore(snapshot)
-        return policy

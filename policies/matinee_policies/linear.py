@@ -19,7 +19,9 @@ import numpy as np
 
 from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, UInt8Array
 from matinee_policies.compiled import kernel
-from matinee_policies.errors import ContextError
+from matinee_policies.errors import ContextError, SnapshotError
+from matinee_policies.feature_checks import check_dimension, check_sums
+from matinee_policies.inverse_root import inverse_root, rounding_share
 from matinee_policies.lanes import aligned_zeros, lanes_of
 from matinee_policies.quadratic_form import (
     ROWS,
@@ -30,6 +32,8 @@ from matinee_policies.quadratic_form import (
     row_forms,
 )
 from matinee_policies.records import SHARDS, OutcomeBatch
+
+_SAME_SOLUTION = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,7 @@ def ridge_accumulate(sums: RidgeSums, outcomes: OutcomeBatch) -> RidgeSums:
     Raises:
         ContextError: if features of a shown slot are not finite or have another dimension.
     """
-    dimension = sums.gram.shape[1]
-    if outcomes.features.shape[2] != dimension:
-        raise ContextError(
-            f"features must have dimension {dimension}, got {outcomes.features.shape[2]}"
-        )
+    check_dimension(outcomes.features, sums.gram.shape[1])
     gram, moments = sums.gram.copy(), sums.moments.copy()
     added = _add_rows(
         np.require(outcomes.features, requirements=["C", "W"]),
@@ -101,12 +101,7 @@ def ridge_accumulate(sums: RidgeSums, outcomes: OutcomeBatch) -> RidgeSums:
         gram,
         moments[0 if outcomes.first else 1],
     )
-    # A feature that is not finite spoils the sums it enters, whatever its reward.
-    if not (np.isfinite(gram).all() and np.isfinite(moments).all()):
-        shown = outcomes.features[outcomes.shown]
-        bad = shown[~np.isfinite(shown)]
-        got = bad[0] if bad.size else "sums that overflow"
-        raise ContextError(f"features of shown slots must be finite, got {got}")
+    check_sums(outcomes, gram, moments)
     return RidgeSums(gram, moments, sums.rows + (added if outcomes.first else 0))
 
 
@@ -130,22 +125,61 @@ def ridge_solve(sums: RidgeSums, *, l2: float) -> RidgeState:
         l2: weight of the prior, above 0.
 
     Raises:
-        ContextError: if the features are so large that the prior is lost in rounding.
+        ContextError: if the prior is lost in rounding (`inverse_root.py`).
     """
+    A, b = normal_equations(sums, l2=l2)
+    return solution(inverse_root(A, l2=l2), b)
+
+
+def normal_equations(sums: RidgeSums, *, l2: float) -> tuple[FloatArray, FloatArray]:
+    """A, `float64 [d, d]`, and b, `float64 [d]`; shards are added in their order."""
     dimension = sums.gram.shape[1]
     A = l2 * np.eye(dimension)
     b = np.zeros(dimension)
     for shard in range(SHARDS):
         A += sums.gram[shard]
         b += sums.moments[0, shard] + sums.moments[1, shard]
-    try:
-        half = np.linalg.inv(np.linalg.cholesky(A))
-    except np.linalg.LinAlgError:
-        raise ContextError(
-            f"features must be of moderate size, got sums up to {A.max():.3g} beside l2 = {l2:g}"
-        ) from None
+    return A, b
+
+
+def solution(half: FloatArray, b: FloatArray) -> RidgeState:
+    """A^-1 and A^-1 b from a root of the inverse, `half' half` = A^-1."""
     inverse = half.T @ half
     return RidgeState((inverse + inverse.T) / 2.0, half.T @ (half @ b))
+
+
+def check_solution(state: RidgeState, sums: RidgeSums, *, l2: float, kind: str) -> None:
+    """Refuse a stored solution that does not follow from the sums stored beside it.
+
+    If another type of machine has stored it, their last bits differ. What is compared are therefore
+    variances and means of any features, to nine digits or what rounding leaves of them.
+
+    Args:
+        state: as stored, finite.
+        sums: stored beside it, finite.
+        l2: weight of the prior, above 0.
+        kind: of the snapshot.
+
+    Raises:
+        SnapshotError: naming the array.
+        ContextError: if no rows give these sums.
+    """
+    A, b = normal_equations(sums, l2=l2)
+    half = inverse_root(A, l2=l2)
+    expected = solution(half, b)
+    allowed = max(_SAME_SOLUTION, float(rounding_share(A.diagonal(), half)))
+    root = np.linalg.cholesky(expected.inverse)
+    whitener = np.linalg.inv(root)
+    variances = whitener @ (state.inverse - expected.inverse) @ whitener.T
+    means = whitener @ np.stack([state.theta - expected.theta, expected.theta], axis=1)
+    gap, size = np.linalg.norm(means, axis=0)
+    for name, share in (("inverse", np.abs(variances).max()), ("theta", gap / (size or 1.0))):
+        # Not a number is not close either.
+        if not share <= allowed:
+            raise SnapshotError(
+                f"snapshot array {name!r} of {kind!r} must follow from its sums, "
+                f"got a share of {share:.2g} that does not"
+            )
 
 
 def ridge_update(state: RidgeState, x: FloatArray, reward: float) -> RidgeState:
@@ -189,9 +223,7 @@ def ridge_values(features: Float32Array, state: RidgeState, *, alpha: float) -> 
     Raises:
         ContextError: if the features have another dimension.
     """
-    dimension = len(state.theta)
-    if features.shape[2] != dimension:
-        raise ContextError(f"features must have dimension {dimension}, got {features.shape[2]}")
+    check_dimension(features, len(state.theta))
     values = np.empty(features.shape[:2])
     # Numba would compile anew for read-only arrays.
     writable = np.require(features, requirements=["C", "W"])

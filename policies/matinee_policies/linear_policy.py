@@ -1,20 +1,21 @@
 """The common part of policies that value candidates by ridge regression."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.config import Config, check_range, check_whole
 from matinee_policies.diversity import Caps, Diversity, SlateConfig
-from matinee_policies.errors import ConfigError, SnapshotError
+from matinee_policies.errors import ConfigError, ContextError, SnapshotError
 from matinee_policies.hybrid_ridge import HybridRidge
 from matinee_policies.item_ridge import ItemRidge
+from matinee_policies.learning import Change
 from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.rules import Rule
 from matinee_policies.shared_ridge import SharedRidge
 from matinee_policies.slate import NO_CAPS
 from matinee_policies.snapshot import Snapshot
-from matinee_policies.value_policy import ValuePolicy
+from matinee_policies.value_policy import ValuePolicy, config_of
 
 C = TypeVar("C", bound=Config)
 
@@ -70,14 +71,19 @@ class RidgeModel(Protocol):
     def values(self, contexts: ContextBatch, *, alpha: float) -> FloatArray:
         """Mean plus `alpha` widths, `float64 [B, K]`."""
 
-    def learn(self, outcomes: OutcomeBatch) -> None:
-        """Take in one matured component; unchanged if that raises."""
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """Work out what one matured component changes, or refuse it (`ContextError`)."""
 
     def arrays(self) -> dict[str, AnyArray]:
         """The state by name."""
 
     def restore(self, snapshot: Snapshot, *, rows: int) -> None:
-        """Take over the state of a snapshot that counts `rows`."""
+        """Take over the state of a snapshot that counts `rows`.
+
+        Raises:
+            SnapshotError: if arrays are missing or do not fit together.
+            ContextError: if no rows give these sums.
+        """
 
 
 class LinearPolicy(ValuePolicy[C]):
@@ -95,10 +101,13 @@ class LinearPolicy(ValuePolicy[C]):
         item_features: columns of an item's own part, of form `hybrid`.
 
     Attributes:
+        config_type: of its config.
         dimension: of the features.
+        later_rows: shown items whose later components were learned, one for each component.
     """
 
     learns: ClassVar[bool] = True
+    config_type: ClassVar[type[Config]]
 
     def __init__(
         self,
@@ -117,6 +126,7 @@ class LinearPolicy(ValuePolicy[C]):
         check_whole("dimension", dimension, low=1)
         check_range("l2", l2, low=0, low_open=True)
         self.dimension = dimension
+        self.later_rows = 0
         self._alpha = alpha
         self._model: RidgeModel
         if form == "disjoint":
@@ -125,6 +135,14 @@ class LinearPolicy(ValuePolicy[C]):
             self._model = HybridRidge(dimension, l2=l2, item_features=item_features)
         else:
             self._model = SharedRidge(dimension, l2=l2)
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """See `Policy.from_snapshot`."""
+        config = config_of(snapshot, cls.config_type, kind=cls.name)
+        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))  # type: ignore[call-arg,arg-type]
+        policy._restore(snapshot)
+        return policy
 
     @property
     def rows(self) -> int:
@@ -150,8 +168,21 @@ class LinearPolicy(ValuePolicy[C]):
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`."""
-        self._model.learn(outcomes)
-        self._settle()
+        self.prepared(outcomes).take()
+
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """See `value_policy.prepared_of`."""
+        change = self._model.prepared(outcomes)
+        rule = self._rule_at(change.rows)
+        later = 0 if outcomes.first else int(outcomes.shown.sum())
+
+        def take() -> None:
+            change.take()
+            self._rule = rule
+            self.later_rows += later
+            self._settle()
+
+        return Change(change.rows, take)
 
     def snapshot(self) -> Snapshot:
         """See `Policy.snapshot`."""
@@ -160,16 +191,38 @@ class LinearPolicy(ValuePolicy[C]):
             kind=plain.kind,
             version=plain.version,
             arrays=self._model.arrays(),
-            manifest={**plain.manifest, "dimension": self.dimension, "rows": self._model.rows},
+            manifest={
+                **plain.manifest,
+                "dimension": self.dimension,
+                "rows": self._model.rows,
+                "later_rows": self.later_rows,
+            },
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
-        """Take over the state of a snapshot of this dimension and form."""
-        self._model.restore(snapshot, rows=counter_of(snapshot, "rows", low=0))
+        """Take over the state of a snapshot of this dimension and form.
+
+        Raises:
+            SnapshotError: if it is incomplete, or no rows give its sums.
+        """
+        rows = counter_of(snapshot, "rows", low=0)
+        # Snapshots from before these were counted have none.
+        later = "later_rows" in snapshot.manifest
+        later_rows = counter_of(snapshot, "later_rows", low=0) if later else 0
+        try:
+            self._model.restore(snapshot, rows=rows)
+        except ContextError as error:
+            raise SnapshotError(f"snapshot of {snapshot.kind!r}: {error}") from None
+        self.later_rows = later_rows
+        self._rule = self._rule_at(rows)
         self._settle()
 
+    def _rule_at(self, rows: int) -> Rule:
+        """The rule after so many impressions; override it for a schedule."""
+        return self._rule
+
     def _settle(self) -> None:
-        """Derive from a new state what depends on it, a schedule say; a pure function of it."""
+        """Derive from a new state what depends on it; a pure function of it that does not fail."""
 
 
 def counter_of(snapshot: Snapshot, name: str, *, low: int) -> int:

@@ -9,13 +9,11 @@ from those known to be poor.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 from matinee_policies.config import check_range
-from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy
 from matinee_policies.rules import softmax_rule
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.value_policy import config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,8 @@ class LinearSoftmax(LinearPolicy[LinearSoftmaxConfig]):
         dimension: of the features, at least 1.
     """
 
-    name = "linear_softmax"
+    name: ClassVar[str] = "linear_softmax"
+    config_type = LinearSoftmaxConfig
 
     def __init__(self, config: LinearSoftmaxConfig | None = None, *, dimension: int) -> None:
         config = config or LinearSoftmaxConfig()
@@ -65,11 +64,3 @@ class LinearSoftmax(LinearPolicy[LinearSoftmaxConfig]):
             form=config.form,
             item_features=config.item_features,
         )
-
-    @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> Self:
-        """See `Policy.from_snapshot`."""
-        config = config_of(snapshot, LinearSoftmaxConfig, kind=cls.name)
-        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
-        policy._restore(snapshot)
-        return policy

@@ -1,11 +1,16 @@
 """One ridge regression over all candidates, as the state of a policy."""
 
+import functools
+
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
+from matinee_policies.learning import Change
 from matinee_policies.linear import (
     RidgeState,
     RidgeSums,
+    check_solution,
+    normal_equations,
     ridge_accumulate,
     ridge_solve,
     ridge_values,
@@ -49,22 +54,23 @@ class SharedRidge:
         """Mean plus `alpha` widths, `float64 [B, K]`."""
         return ridge_values(contexts.features, self.state, alpha=alpha)
 
-    def learn(self, outcomes: OutcomeBatch) -> None:
-        """Take in one matured component.
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """Work out what one matured component changes.
 
         Raises:
-            ContextError: if features break a rule; the state is then unchanged.
+            ContextError: if features break a rule.
         """
         sums = ridge_accumulate(self.sums, outcomes)
         state = ridge_solve(sums, l2=self.l2)
-        self.sums, self.state = sums, state
+        return Change(sums.rows, functools.partial(self._take, sums, state))
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """Take in one matured component; unchanged if it breaks a rule (`ContextError`)."""
+        self.prepared(outcomes).take()
 
     def precision(self) -> FloatArray:
         """A = l2 I + sum x x', `float64 [d, d]`."""
-        A = self.l2 * np.eye(self.sums.gram.shape[1])
-        for shard in range(SHARDS):
-            A += self.sums.gram[shard]
-        return A
+        return normal_equations(self.sums, l2=self.l2)[0]
 
     def arrays(self) -> dict[str, AnyArray]:
         """The state by name."""
@@ -79,14 +85,21 @@ class SharedRidge:
         """Take over the state of a snapshot that counts `rows`.
 
         Raises:
-            SnapshotError: if an array is missing or of another shape or type.
+            SnapshotError: if an array is missing or of another shape or type, or the solution
+                does not follow from the sums.
+            ContextError: if no rows give these sums.
         """
         d = self.sums.gram.shape[1]
-        self.sums = restored_sums(snapshot, dimension=d, rows=rows)
-        self.state = RidgeState(
+        sums = restored_sums(snapshot, dimension=d, rows=rows)
+        state = RidgeState(
             inverse=snapshot_array(snapshot, "inverse", shape=(d, d)),
             theta=snapshot_array(snapshot, "theta", shape=(d,)),
         )
+        check_solution(state, sums, l2=self.l2, kind=snapshot.kind)
+        self._take(sums, state)
+
+    def _take(self, sums: RidgeSums, state: RidgeState) -> None:
+        self.sums, self.state = sums, state
 
 
 def restored_sums(snapshot: Snapshot, *, dimension: int, rows: int) -> RidgeSums:

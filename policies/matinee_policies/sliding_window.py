@@ -20,9 +20,10 @@ import numpy as np
 
 from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, Int64Array
 from matinee_policies.compiled import kernel
-from matinee_policies.errors import ContextError
-from matinee_policies.forgetting import NO_DAY, check_features, days_of, inverse_root
-from matinee_policies.linear import RidgeState
+from matinee_policies.feature_checks import check_dimension, check_shown, check_sums
+from matinee_policies.forgetting import NO_DAY, days_of
+from matinee_policies.inverse_root import inverse_root
+from matinee_policies.linear import RidgeState, solution
 from matinee_policies.records import OutcomeBatch
 
 
@@ -79,7 +80,8 @@ def window_accumulate(sums: WindowSums, outcomes: OutcomeBatch) -> WindowSums:
         ContextError: if days are missing, or features of a shown slot are not finite or have
             another dimension, or sums overflow.
     """
-    check_features(outcomes, dimension=sums.gram.shape[1])
+    check_dimension(outcomes.features, sums.gram.shape[1])
+    check_shown(outcomes)
     days = days_of(outcomes)
     gram, moments, own_days = sums.gram.copy(), sums.moments.copy(), sums.days.copy()
     added, expired = _add_rows(
@@ -93,8 +95,7 @@ def window_accumulate(sums: WindowSums, outcomes: OutcomeBatch) -> WindowSums:
         moments,
         own_days,
     )
-    if not np.isfinite(moments).all():
-        raise ContextError("features and rewards must be of moderate size, got sums that overflow")
+    check_sums(outcomes, moments)
     return WindowSums(
         gram=gram,
         moments=moments,
@@ -134,7 +135,7 @@ def window_solve(sums: WindowSums, *, l2: float) -> RidgeState:
         l2: weight of the prior, above 0.
 
     Raises:
-        ContextError: if the features are so large that the prior is lost in rounding.
+        ContextError: if the prior is lost in rounding (`inverse_root.py`).
     """
     dimension = sums.gram.shape[1]
     V = l2 * np.eye(dimension)
@@ -142,9 +143,8 @@ def window_solve(sums: WindowSums, *, l2: float) -> RidgeState:
     for place in np.argsort(sums.days, kind="stable"):
         V += sums.gram[place]
         b += sums.moments[0, place] + sums.moments[1, place]
-    half = inverse_root(V)
-    inverse = half.T @ half
-    return RidgeState(inverse=(inverse + inverse.T) / 2.0, theta=half.T @ (half @ b))
+    half = inverse_root(V, l2=l2)
+    return solution(half, b)
 
 
 @kernel

@@ -11,13 +11,24 @@ regression oracles", algorithm 1 and theorem 1 (gamma grows with the square root
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 from matinee_policies.config import check_range
-from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy
 from matinee_policies.rules import Rule, inverse_gap_rule
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.value_policy import config_of
+
+MOST_GAMMA_SCALE = 1e12
+"""Largest scale of gamma: beyond it the law is greedy for any gap that a reward can have."""
+
+
+def gamma_at(rows: int, *, scale: float, exponent: float) -> float:
+    """Gamma after so many impressions: scale rows^exponent, and 0 before any.
+
+    Example:
+        >>> gamma_at(100, scale=2.0, exponent=0.5), gamma_at(0, scale=2.0, exponent=0.0)
+        (20.0, 0.0)
+    """
+    return scale * float(rows) ** exponent if rows else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +36,7 @@ class SquareCBConfig(LinearConfig):
     """Parameters of `SquareCB`."""
 
     gamma_scale: float = 10.0
-    """gamma = gamma_scale * rows learned ^ gamma_exponent, per unit of reward, at least 0."""
+    """gamma = gamma_scale * rows learned ^ gamma_exponent, per unit of reward, in [0, 1e12]."""
 
     gamma_exponent: float = 0.5
     """In [0, 1]."""
@@ -38,7 +49,7 @@ class SquareCBConfig(LinearConfig):
 
     def __post_init__(self) -> None:
         LinearConfig.__post_init__(self)
-        check_range("gamma_scale", self.gamma_scale, low=0)
+        check_range("gamma_scale", self.gamma_scale, low=0, high=MOST_GAMMA_SCALE)
         check_range("gamma_exponent", self.gamma_exponent, low=0, high=1)
         check_range("floor", self.floor, low=0, high=1)
         check_range("budget", self.budget, low=0, high=1)
@@ -50,7 +61,7 @@ class SquareCBConfig(LinearConfig):
             >>> SquareCBConfig(gamma_scale=10, gamma_exponent=0.5).gamma_at(400)
             200.0
         """
-        return self.gamma_scale * rows**self.gamma_exponent if rows else 0.0
+        return gamma_at(rows, scale=self.gamma_scale, exponent=self.gamma_exponent)
 
 
 class SquareCB(LinearPolicy[SquareCBConfig]):
@@ -61,7 +72,8 @@ class SquareCB(LinearPolicy[SquareCBConfig]):
         dimension: of the features, at least 1.
     """
 
-    name = "square_cb"
+    name: ClassVar[str] = "square_cb"
+    config_type = SquareCBConfig
 
     def __init__(self, config: SquareCBConfig | None = None, *, dimension: int) -> None:
         config = config or SquareCBConfig()
@@ -77,16 +89,8 @@ class SquareCB(LinearPolicy[SquareCBConfig]):
             item_features=config.item_features,
         )
 
-    @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> Self:
-        """See `Policy.from_snapshot`."""
-        config = config_of(snapshot, SquareCBConfig, kind=cls.name)
-        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
-        policy._restore(snapshot)
-        return policy
-
-    def _settle(self) -> None:
-        self._rule = _rule(self.config, rows=self.rows)
+    def _rule_at(self, rows: int) -> Rule:
+        return _rule(self.config, rows=rows)
 
 
 def _rule(config: SquareCBConfig, *, rows: int) -> Rule:

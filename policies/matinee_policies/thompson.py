@@ -19,7 +19,7 @@ algorithm 1 (`scale` is its v); Lu and Van Roy 2017, "Ensemble sampling".
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,13 +33,11 @@ from matinee_policies.ensemble_values import (
 )
 from matinee_policies.errors import ConfigError
 from matinee_policies.item_ridge import ItemRidge
-from matinee_policies.linear_policy import LinearConfig, LinearPolicy, counter_of
+from matinee_policies.linear_policy import LinearConfig, LinearPolicy
 from matinee_policies.philox import stream_key
 from matinee_policies.records import ContextBatch
 from matinee_policies.rules import votes_rule
 from matinee_policies.shared_ridge import SharedRidge
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.value_policy import config_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +78,8 @@ class Thompson(LinearPolicy[ThompsonConfig]):
         dimension: of the features, at least 1.
     """
 
-    name = "thompson"
+    name: ClassVar[str] = "thompson"
+    config_type = ThompsonConfig
 
     def __init__(self, config: ThompsonConfig | None = None, *, dimension: int) -> None:
         config = config or ThompsonConfig()
@@ -95,14 +94,6 @@ class Thompson(LinearPolicy[ThompsonConfig]):
             form=config.form,
         )
         self._settle()
-
-    @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> Self:
-        """See `Policy.from_snapshot`."""
-        config = config_of(snapshot, ThompsonConfig, kind=cls.name)
-        policy = cls(config, dimension=counter_of(snapshot, "dimension", low=1))
-        policy._restore(snapshot)
-        return policy
 
     def members(self, contexts: ContextBatch) -> FloatArray:
         """Value of each candidate to each member, `float64 [B, M, K]`."""
