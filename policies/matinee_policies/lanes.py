@@ -166,6 +166,24 @@ def add_lanes(_typing: Any, a: Any, b: Any) -> Any:
 
 
 @_inside_kernels
+def root_lanes(_typing: Any, a: Any) -> Any:
+    """Square root lane by lane, 0 of what is below 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        vector = arguments[0]
+        zero = ir.Constant(vector.type, None)
+        above = builder.fcmp_ordered(">", vector, zero)
+        root = get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector.type, [vector.type]),
+            f"llvm.sqrt.v{a.count}f{a.scalar.bitwidth}",
+        )
+        return builder.call(root, [builder.select(above, vector, zero)])
+
+    return a(a), generate
+
+
+@_inside_kernels
 def sum_lanes(_typing: Any, lanes: Any) -> Any:
     """The sum over all lanes: the upper half is added to the lower until one is left."""
 
@@ -189,6 +207,43 @@ def sum_lanes(_typing: Any, lanes: Any) -> Any:
     return lanes.scalar(lanes), generate
 
 
+@_inside_kernels
+def double_lanes(_typing: Any, lanes: Any) -> Any:
+    """Eight numbers of float64 with the same sum: the halves of a vector of float32 added."""
+    wanted = _LanesType(types.float64)
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        vector = arguments[0]
+        if lanes.count == wanted.count:
+            return vector
+        halves = [_shuffled(builder, vector, vector, range(start, start + 8)) for start in (0, 8)]
+        kind = context.get_value_type(wanted)
+        return builder.fadd(*[builder.fpext(half, kind) for half in halves])
+
+    return wanted(lanes), generate
+
+
+@_inside_kernels
+def sum_eight(_typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+    """The sums over the lanes of eight vectors of float64, as one vector.
+
+    Each adds lanes 0 and 1, 2 and 3, and so on, then neighbours of these, then the two halves.
+    """
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        def added(vectors: Any, even: list[int], odd: list[int]) -> list[Any]:
+            return [
+                builder.fadd(_shuffled(builder, one, two, even), _shuffled(builder, one, two, odd))
+                for one, two in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+
+        pairs = added(arguments, [0, 8, 2, 10, 4, 12, 6, 14], [1, 9, 3, 11, 5, 13, 7, 15])
+        fours = added(pairs, [0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15])
+        return added(fours, [0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15])[0]
+
+    return a(a, b, c, d, e, f, g, h), generate
+
+
 @kernel
 def aligned_zeros(size: int, like: AnyArray) -> AnyArray:
     """Zeros of the type of `like`, `[size]`, whose vectors do not straddle cache lines."""
@@ -196,6 +251,13 @@ def aligned_zeros(size: int, like: AnyArray) -> AnyArray:
     room = np.zeros(size + LANE_BYTES // width, like.dtype)
     start = (LANE_BYTES - room.ctypes.data % LANE_BYTES) // width
     return room[start : start + size]
+
+
+def _shuffled(builder: Any, one: Any, two: Any, places: Any) -> Any:
+    """The numbers at `places` of two vectors behind each other."""
+    places = list(places)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+    return builder.shuffle_vector(one, two, mask)
 
 
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

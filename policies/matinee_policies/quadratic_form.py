@@ -16,6 +16,7 @@ from matinee_policies.compiled import kernel
 from matinee_policies.lanes import (
     add_lanes,
     convert_lanes,
+    double_lanes,
     lanes_of,
     load_lanes,
     multiply_add,
@@ -198,33 +199,52 @@ def dot_lanes(a: AnyArray, start_a: int, b: AnyArray, start_b: int, size: int) -
 
 
 @kernel
-def column_dots(columns: FloatArray, x: FloatArray, size: int, dots: FloatArray) -> None:
-    """Dot products of one vector with many, side by side: no sums across lanes.
+def row_dots(rows: AnyArray, x: AnyArray, dots: FloatArray) -> None:
+    """Dot products of many rows with one; four rows share every load of it.
 
     Args:
-        columns: the vectors as columns, `float64 [>= size, n]`, n a multiple of four vectors.
-        x: `float64 [>= size]`.
-        size: elements that count.
-        dots: `float64 [n]`.
+        rows: `[K, size]`, K a multiple of four and size one of the lanes.
+        x: `[size]`, of the type of `rows`.
+        dots: `float64 [K]`; the lanes of each sum are added in float64.
     """
-    lanes: int = lanes_of(columns)
-    n = columns.shape[1]
-    for start in range(0, n, 4 * lanes):
-        s0 = zero_lanes(columns)
-        s1 = zero_lanes(columns)
-        s2 = zero_lanes(columns)
-        s3 = zero_lanes(columns)
-        for i in range(size):
-            one = spread_lanes(x, i)
-            place = i * n + start
-            s0 = multiply_add(one, load_lanes(columns, place), s0)
-            s1 = multiply_add(one, load_lanes(columns, place + lanes), s1)
-            s2 = multiply_add(one, load_lanes(columns, place + 2 * lanes), s2)
-            s3 = multiply_add(one, load_lanes(columns, place + 3 * lanes), s3)
-        store_lanes(dots, start, s0)
-        store_lanes(dots, start + lanes, s1)
-        store_lanes(dots, start + 2 * lanes, s2)
-        store_lanes(dots, start + 3 * lanes, s3)
+    K, size = rows.shape
+    lanes: int = lanes_of(x)
+    zero = zero_lanes(x)
+    whole = size - size % (2 * lanes)
+    for k in range(0, K, 4):
+        first = k * size
+        e0 = zero
+        e1 = zero
+        e2 = zero
+        e3 = zero
+        o0 = zero
+        o1 = zero
+        o2 = zero
+        o3 = zero
+        for p in range(0, whole, 2 * lanes):
+            place = first + p
+            even = load_lanes(x, p)
+            e0 = multiply_add(load_lanes(rows, place), even, e0)
+            e1 = multiply_add(load_lanes(rows, place + size), even, e1)
+            e2 = multiply_add(load_lanes(rows, place + 2 * size), even, e2)
+            e3 = multiply_add(load_lanes(rows, place + 3 * size), even, e3)
+            odd = load_lanes(x, p + lanes)
+            place += lanes
+            o0 = multiply_add(load_lanes(rows, place), odd, o0)
+            o1 = multiply_add(load_lanes(rows, place + size), odd, o1)
+            o2 = multiply_add(load_lanes(rows, place + 2 * size), odd, o2)
+            o3 = multiply_add(load_lanes(rows, place + 3 * size), odd, o3)
+        if whole < size:
+            place = first + whole
+            even = load_lanes(x, whole)
+            e0 = multiply_add(load_lanes(rows, place), even, e0)
+            e1 = multiply_add(load_lanes(rows, place + size), even, e1)
+            e2 = multiply_add(load_lanes(rows, place + 2 * size), even, e2)
+            e3 = multiply_add(load_lanes(rows, place + 3 * size), even, e3)
+        dots[k] = sum_lanes(double_lanes(add_lanes(e0, o0)))
+        dots[k + 1] = sum_lanes(double_lanes(add_lanes(e1, o1)))
+        dots[k + 2] = sum_lanes(double_lanes(add_lanes(e2, o2)))
+        dots[k + 3] = sum_lanes(double_lanes(add_lanes(e3, o3)))
 
 
 @kernel

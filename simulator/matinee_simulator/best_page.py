@@ -1,31 +1,48 @@
 """The best page that could be made of a user's candidates, bracketed from both sides.
 
 With redundancy within the slate, finding the best page exactly means trying every ordered slate.
-Two pages are cheap instead: filling the slots greedily with redundancy gives a real page, whose
-expected clicks no best page falls below; ranking by the click probability without redundancy gives
-a number that no page exceeds (rearrangement inequality, redundancy only lowers probabilities).
-Both are equal when `click_redundancy` is 0.
+Two numbers are cheap instead: the expected clicks of a real page, which no best page falls below,
+and a number that no page exceeds. The real page is filled slot by slot with the item most likely to
+be clicked there, redundancy counted; in a cascade, where that order is not the best one, the best
+page without redundancy is tried too and the better one kept. The bound is
+
+    position, multinomial   the candidates by falling click probability, were none redundant: worth
+                            more at every rank, and redundancy only lowers probabilities
+    cascade                 the best page without redundancy (`cascade_page`). A less attractive
+                            item may help there, as it stops fewer users; where that is possible at
+                            all, the item may also take its attractiveness at full redundancy, as
+                            expected clicks are linear in each attractiveness. Never more than the
+                            position-based bound, as stopping only loses clicks.
+
+Both numbers are equal, the best page exactly, when `click_redundancy` is 0.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import BoolArray, FloatArray, IndexArray, Int64Array
+from matinee_policies.arrays import FloatArray, IndexArray, Int64Array
 from matinee_policies.compiled import kernel
+from matinee_simulator.cascade_page import best_cascade
+from matinee_simulator.click_models import CASCADE, fill_click_chances, stop_probability
 from matinee_simulator.fatigue import count_impressions
+from matinee_simulator.logistic import logistic
 from matinee_simulator.page import PageWeights
-from matinee_simulator.response import click_probability
+from matinee_simulator.response import attraction, redundancy
 from matinee_simulator.satiation import remaining_share, satiation_with
+from matinee_simulator.satisfaction import expected_satisfaction
 from matinee_simulator.truth import ItemTruth, relevance_of
 from matinee_simulator.user_state import UserState
+
+_MOST_REDUNDANCY = 1.0 + 1e-6
+"""Similarities are of float32 vectors, whose length is 1 only nearly."""
 
 
 class BestPages(NamedTuple):
     """Bounds of the best page of `n` users.
 
     Attributes:
-        slates: the greedy page, item rows, -1 once candidates have run out, `int32 [n, L]`.
+        slates: a good page, item rows, -1 once candidates have run out, `int32 [n, L]`.
         greedy: its expected clicks, at most those of the best page, `float64 [n]`.
         bound: expected clicks that no page of these candidates exceeds, `float64 [n]`.
     """
@@ -62,93 +79,143 @@ def fill_best_pages(
         out: receives the pages and their bounds; slates hold -1 and numbers 0 before.
     """
     K, L = candidates.shape[1], out.slates.shape[1]
-    similar = np.empty(K)
-    relevance = np.empty(K)
-    satiation = np.empty(K)
-    shown = np.empty(K, dtype=np.int64)
-    is_open = np.empty(K, dtype=np.bool_)
+    items = np.empty(K, dtype=np.int32)
+    logits = np.empty(K)
+    stops = np.empty(K)
     for row in range(units.shape[0]):
         unit = units[row]
         share = remaining_share(weights.satiation, day - users.satiation_day[unit])
+        n = 0
         for k in range(K):
             item = candidates[row, k]
-            is_open[k] = item >= 0
-            similar[k] = 0.0
-            if item >= 0:
-                relevance[k] = relevance_of(truth, users.taste[unit], item)
-                satiation[k] = share * satiation_with(users.satiation[unit], truth.topics[item])
-                shown[k] = count_impressions(
-                    users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
-                )
-        out.bound[row] = _bound(
-            truth, weights, candidates[row], relevance, satiation, shown, is_open, L
-        )
-        for k in range(K):
-            is_open[k] = candidates[row, k] >= 0
-        examined = 1.0
-        for rank in range(L):
-            best, chance = -1, -1.0
-            for k in range(K):
-                if is_open[k]:
-                    item = candidates[row, k]
-                    probability = click_probability(
-                        weights.response,
-                        relevance[k],
-                        truth.appeal[item],
-                        satiation[k],
-                        similar[k] / rank if rank else 0.0,
-                        shown[k],
-                    )
-                    if probability > chance:
-                        best, chance = k, probability
-            if best < 0:
-                break
-            is_open[best] = False
-            picked = candidates[row, best]
-            out.slates[row, rank] = picked
-            out.greedy[row] += examined * chance
-            examined *= weights.response.persistence
-            for k in range(K):
-                if is_open[k]:
-                    similar[k] += _positive_similarity(truth, picked, candidates[row, k])
+            if item < 0:
+                continue
+            relevance = relevance_of(truth, users.taste[unit], item)
+            satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
+            shown = count_impressions(
+                users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
+            )
+            items[n] = item
+            logits[n] = attraction(
+                weights.response, relevance, truth.appeal[item], satiation, 0.0, shown
+            )
+            stops[n] = stop_probability(
+                weights.law,
+                expected_satisfaction(
+                    weights.satisfaction, relevance, truth.appeal[item], satiation
+                ),
+            )
+            n += 1
+        slate = out.slates[row]
+        out.greedy[row] = _greedy_page(truth, weights, items[:n], logits[:n], stops[:n], slate)
+        bound = _ranked_worth(weights, logits[:n], L)
+        if weights.law.model == CASCADE:
+            out.greedy[row] = _prefer_cascade(
+                truth, weights, items[:n], logits[:n], stops[:n], slate, out.greedy[row]
+            )
+            bound = min(bound, _cascade_bound(weights, logits[:n], stops[:n], L))
+        out.bound[row] = bound
 
 
 @kernel
-def _bound(
+def _greedy_page(
     truth: ItemTruth,
     weights: PageWeights,
-    candidates: IndexArray,
-    relevance: FloatArray,
-    satiation: FloatArray,
-    shown: Int64Array,
-    is_open: BoolArray,
-    slots: int,
+    items: IndexArray,
+    logits: FloatArray,
+    stops: FloatArray,
+    slate: IndexArray,
 ) -> float:
-    """Expected clicks of the candidates by falling click probability, were none redundant."""
-    chances = np.empty(candidates.shape[0])
-    for k in range(candidates.shape[0]):
-        chances[k] = -1.0
-        if is_open[k]:
-            chances[k] = click_probability(
-                weights.response,
-                relevance[k],
-                truth.appeal[candidates[k]],
-                satiation[k],
-                0.0,
-                shown[k],
-            )
-    total, examined = 0.0, 1.0
-    for _ in range(slots):
+    """Fill `slate` with the likeliest click slot by slot; the expected clicks of that page."""
+    n, slots = items.shape[0], slate.shape[0]
+    similar = np.zeros(n)
+    is_open = np.ones(n, dtype=np.bool_)
+    page_logits, page_stops = np.full(slots, -np.inf), np.zeros(slots)
+    for rank in range(min(slots, n)):
+        best, highest = -1, 0.0
+        for k in range(n):
+            if is_open[k]:
+                repeats = similar[k] / rank if rank else 0.0
+                logit = logits[k] - weights.response.redundancy * repeats
+                if best < 0 or logit > highest:
+                    best, highest = k, logit
+        is_open[best] = False
+        slate[rank] = items[best]
+        page_logits[rank], page_stops[rank] = highest, stops[best]
+        for k in range(n):
+            if is_open[k]:
+                similar[k] += _positive_similarity(truth, items[best], items[k])
+    return fill_click_chances(weights.law, page_logits, page_stops, np.empty(slots))
+
+
+@kernel
+def _ranked_worth(weights: PageWeights, logits: FloatArray, slots: int) -> float:
+    """Expected clicks by falling click probability, were none redundant and did none stop."""
+    rest = logits.copy()
+    ranked, none = np.full(slots, -np.inf), np.zeros(slots)
+    for rank in range(min(slots, rest.shape[0])):
         best = 0
-        for k in range(chances.shape[0]):
-            if chances[k] > chances[best]:
+        for k in range(rest.shape[0]):
+            if rest[k] > rest[best]:
                 best = k
-        if chances.shape[0] == 0 or chances[best] < 0.0:
-            break
-        total += examined * chances[best]
-        chances[best] = -1.0
-        examined *= weights.response.persistence
-    return total
+        ranked[rank] = rest[best]
+        rest[best] = -np.inf
+    return fill_click_chances(weights.law, ranked, none, np.empty(slots))
+
+
+@kernel
+def _prefer_cascade(
+    truth: ItemTruth,
+    weights: PageWeights,
+    items: IndexArray,
+    logits: FloatArray,
+    stops: FloatArray,
+    slate: IndexArray,
+    worth: float,
+) -> float:
+    """Put the best page without redundancy into `slate` if it is worth more than `worth`."""
+    slots = slate.shape[0]
+    chances = np.empty(items.shape[0])
+    for k in range(items.shape[0]):
+        chances[k] = logistic(logits[k])
+    places = np.empty(slots, dtype=np.int64)
+    best_cascade(weights.law.persistence, chances, stops, places)
+    other = np.full(slots, -1, dtype=np.int32)
+    page_logits, page_stops = np.full(slots, -np.inf), np.zeros(slots)
+    for rank in range(slots):
+        k = places[rank]
+        if k >= 0:
+            other[rank] = items[k]
+            repeats = redundancy(truth.similarity, other, rank)
+            page_logits[rank] = logits[k] - weights.response.redundancy * repeats
+            page_stops[rank] = stops[k]
+    found = fill_click_chances(weights.law, page_logits, page_stops, np.empty(slots))
+    if found <= worth:
+        return worth
+    for rank in range(slots):
+        slate[rank] = other[rank]
+    return found
+
+
+@kernel
+def _cascade_bound(
+    weights: PageWeights, logits: FloatArray, stops: FloatArray, slots: int
+) -> float:
+    """Expected clicks that no page of a cascade exceeds."""
+    n = logits.shape[0]
+    # An item's attractiveness may hurt only where its stopping can cost more than one click below.
+    below = weights.law.persistence * _ranked_worth(weights, logits, max(slots - 1, 1))
+    chances, all_stops = np.empty(2 * n), np.empty(2 * n)
+    for k in range(n):
+        chances[k], all_stops[k] = logistic(logits[k]), stops[k]
+    size = n
+    for k in range(n):
+        if weights.response.redundancy > 0.0 and stops[k] * below > 1.0:
+            lowest = logits[k] - weights.response.redundancy * _MOST_REDUNDANCY
+            chances[size], all_stops[size] = logistic(lowest), stops[k]
+            size += 1
+    places: Int64Array = np.empty(slots, dtype=np.int64)
+    return best_cascade(weights.law.persistence, chances[:size], all_stops[:size], places)
 
 
 @kernel

@@ -29,6 +29,8 @@ class Streams(NamedTuple):
     delay: np.uint64
     leave: np.uint64
     churn: np.uint64
+    enough: np.uint64
+    choice: np.uint64
 
 
 def streams(seed: int) -> Streams:

@@ -11,9 +11,10 @@ from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
 from matinee_simulator.best_page import BestPages, empty_best_pages, fill_best_pages
+from matinee_simulator.click_models import fill_click_chances, stop_probability
 from matinee_simulator.fatigue import count_impressions
 from matinee_simulator.page import PageWeights
-from matinee_simulator.response import click_probability, redundancy
+from matinee_simulator.response import attraction, click_probability, redundancy
 from matinee_simulator.satiation import remaining_share, satiation_with
 from matinee_simulator.satisfaction import expected_satisfaction
 from matinee_simulator.truth import ItemTruth, relevance_of
@@ -43,11 +44,11 @@ class Oracle:
         self._today = today
 
     def click_probability(self, units: IndexArray, items: IndexArray) -> FloatArray:
-        """Probability that each item is clicked if examined, at the top of a slate.
+        """Probability that each item is clicked if it alone is examined, in any click model.
 
         Satiation and earlier impressions are those of now; redundancy within a slate is not
-        counted. With `click_redundancy` 0, ranking by this maximises a page's expected clicks
-        (rearrangement inequality).
+        counted. With `click_redundancy` 0, ranking by this maximises a page's expected clicks in
+        the position-based and the multinomial model, not in a cascade; see `best_page`.
 
         Args:
             units: indices of users, `int32 [n]`.
@@ -66,25 +67,41 @@ class Oracle:
         """Relevance x of each item, in sd; arguments as `click_probability`."""
         return self._of_items(_RELEVANCE, units, items)
 
-    def expected_clicks(self, units: IndexArray, slates: IndexArray) -> FloatArray:
-        """Expected clicks of a whole slate shown now, redundancy included.
+    def click_chances(self, units: IndexArray, slates: IndexArray) -> FloatArray:
+        """P(click at rank k) of a whole slate shown now, redundancy included.
+
+        Exact in every click model, in the closed forms of `click_models`: neither satiation nor
+        impressions change within a page.
 
         Args:
             units: indices of users, `int32 [n]`.
             slates: item rows in the order shown, -1 for empty slots, `int32 [n, L]`.
 
         Returns:
-            sum over ranks of gamma^(k-1) P(click | examined), `float64 [n]`.
+            `float64 [n, L]`, 0 for empty slots.
         """
         self._check(units, slates)
-        out = np.empty(units.size)
-        _fill_expected_clicks(
-            self._truth, self._users, self._weights, units, slates, self._today(), out
-        )
+        out, _ = self._page_chances(units, slates)
         return out
+
+    def expected_clicks(self, units: IndexArray, slates: IndexArray) -> FloatArray:
+        """Expected clicks of a whole slate shown now, exactly: the sum of `click_chances`.
+
+        Args:
+            units: indices of users, `int32 [n]`.
+            slates: item rows in the order shown, -1 for empty slots, `int32 [n, L]`.
+
+        Returns:
+            `float64 [n]`.
+        """
+        self._check(units, slates)
+        _, total = self._page_chances(units, slates)
+        return total
 
     def best_page(self, units: IndexArray, candidates: IndexArray, *, slots: int) -> BestPages:
         """Bounds of the expected clicks of the best page that can be shown now.
+
+        With `click_redundancy` 0 both bounds are the best page itself in every click model.
 
         Args:
             units: indices of users, `int32 [n]`.
@@ -125,6 +142,13 @@ class Oracle:
         half_life = self._weights.satiation.half_life
         share = np.exp2(-days / half_life)
         return np.asarray(share[:, None] * self._users.satiation[units])
+
+    def _page_chances(self, units: IndexArray, slates: IndexArray) -> tuple[FloatArray, FloatArray]:
+        chances, total = np.zeros(slates.shape), np.zeros(units.size)
+        _fill_click_chances(
+            self._truth, self._users, self._weights, units, slates, self._today(), chances, total
+        )
+        return chances, total
 
     def _of_items(self, what: int, units: IndexArray, items: IndexArray) -> FloatArray:
         self._check(units, items)
@@ -179,38 +203,45 @@ def _fill_item_truth(
 
 
 @kernel
-def _fill_expected_clicks(
+def _fill_click_chances(
     truth: ItemTruth,
     users: UserState,
     weights: PageWeights,
     units: IndexArray,
     slates: IndexArray,
     day: int,
-    out: FloatArray,
+    chances: FloatArray,
+    total: FloatArray,
 ) -> None:
+    logits = np.empty(slates.shape[1])
+    stops = np.zeros(slates.shape[1])
     for row in range(units.shape[0]):
         unit = units[row]
         share = remaining_share(weights.satiation, day - users.satiation_day[unit])
-        total, examined = 0.0, 1.0
         for rank in range(slates.shape[1]):
             item = slates[row, rank]
-            if item >= 0:
-                total += examined * click_probability(
-                    weights.response,
-                    relevance_of(truth, users.taste[unit], item),
-                    truth.appeal[item],
-                    share * satiation_with(users.satiation[unit], truth.topics[item]),
-                    redundancy(truth.similarity, slates[row], rank),
-                    count_impressions(
-                        users.shown_item[unit],
-                        users.shown_day[unit],
-                        item,
-                        day,
-                        weights.fatigue_days,
-                    ),
-                )
-            examined *= weights.response.persistence
-        out[row] = total
+            if item < 0:
+                logits[rank] = -np.inf
+                continue
+            relevance = relevance_of(truth, users.taste[unit], item)
+            satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
+            logits[rank] = attraction(
+                weights.response,
+                relevance,
+                truth.appeal[item],
+                satiation,
+                redundancy(truth.similarity, slates[row], rank),
+                count_impressions(
+                    users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
+                ),
+            )
+            stops[rank] = stop_probability(
+                weights.law,
+                expected_satisfaction(
+                    weights.satisfaction, relevance, truth.appeal[item], satiation
+                ),
+            )
+        total[row] = fill_click_chances(weights.law, logits, stops, chances[row])
 
 
 def _check_rows(name: str, rows: AnyArray, low: int, n: int) -> None:

@@ -11,13 +11,22 @@ import numpy as np
 from matinee_policies.arrays import BoolArray, Float32Array, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.philox import normal, uniform
+from matinee_simulator.click_models import (
+    CASCADE,
+    MULTINOMIAL,
+    ClickLaw,
+    choice_score,
+    click_law,
+    examined_ranks,
+    has_enough,
+)
 from matinee_simulator.draws import Streams, moment
 from matinee_simulator.fatigue import count_impressions
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.response import (
     ResponseWeights,
+    attraction,
     click_probability,
-    examined_ranks,
     redundancy,
     response_weights,
 )
@@ -46,6 +55,7 @@ class PageWeights(NamedTuple):
     """All parameters that a page needs, as kernels take them."""
 
     response: ResponseWeights
+    law: ClickLaw
     satisfaction: SatisfactionWeights
     satiation: SatiationWeights
     leave: LeaveWeights
@@ -57,6 +67,7 @@ def page_weights(parameters: Parameters) -> PageWeights:
     """The part of `parameters` that speaks of a page."""
     return PageWeights(
         response=response_weights(parameters),
+        law=click_law(parameters),
         satisfaction=satisfaction_weights(parameters),
         satiation=satiation_weights(parameters),
         leave=leave_weights(parameters),
@@ -116,10 +127,16 @@ def serve_pages(
         number = users.numbers[unit]
         _come_to_today(users, weights.satiation, unit, day)
         draw = uniform(keys.depth, number, moment(day, page, 0))
-        depth = examined_ranks(draw, weights.response.persistence, slates.shape[1])
-        clicks, satisfaction = _respond(
-            truth, users, weights, keys, unit, row, slates[row, :depth], day, page, out
-        )
+        depth = examined_ranks(draw, weights.law.persistence, slates.shape[1])
+        within = slates[row, :depth]
+        if weights.law.model == MULTINOMIAL:
+            clicks, satisfaction = _choose_one(
+                truth, users, weights, keys, unit, row, within, day, page, out
+            )
+        else:
+            depth, clicks, satisfaction = _click_in_turn(
+                truth, users, weights, keys, unit, row, within, day, page, out
+            )
         _remember_page(truth, users, weights, unit, slates[row], depth, day, out.clicks[row])
         chance = leave_probability(
             weights.leave, users.leave_frailty[unit], satisfaction, clicks, page + 1
@@ -143,22 +160,26 @@ def _come_to_today(users: UserState, weights: SatiationWeights, unit: int, day: 
 
 
 @kernel
-def _respond(
+def _click_in_turn(
     truth: ItemTruth,
     users: UserState,
     weights: PageWeights,
     keys: Streams,
     unit: int,
     row: int,
-    examined: IndexArray,
+    within: IndexArray,
     day: int,
     page: int,
     out: PageArrays,
-) -> tuple[int, float]:
-    """Click some of the items examined; their number, and the sum of satisfaction with them."""
+) -> tuple[int, int, float]:
+    """Click some of the items within patience, from the top.
+
+    Returns:
+        Ranks examined, clicks, and the sum of satisfaction with them.
+    """
     clicks, total = 0, 0.0
-    for rank in range(examined.shape[0]):
-        item = examined[rank]
+    for rank in range(within.shape[0]):
+        item = within[rank]
         if item < 0:
             continue
         relevance = relevance_of(truth, users.taste[unit], item)
@@ -168,27 +189,72 @@ def _respond(
             relevance,
             truth.appeal[item],
             satiation,
-            redundancy(truth.similarity, examined, rank),
+            redundancy(truth.similarity, within, rank),
             count_impressions(
                 users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
             ),
         )
         at = moment(day, page, rank)
         if uniform(keys.click, users.numbers[unit], at) < chance:
-            liked = expected_satisfaction(
-                weights.satisfaction, relevance, truth.appeal[item], satiation
+            liked = _click(
+                truth, users, weights, keys, unit, row, rank, at, item, relevance, satiation, out
             )
-            liked += weights.satisfaction.noise * normal(keys.satisfaction, users.numbers[unit], at)
             clicks += 1
             total += liked
-            out.clicks[row, rank] = True
-            score = truth.mean + truth.sd * relevance + users.rating_bias[unit]
-            _observe_click(truth, users, weights, keys, unit, row, rank, at, liked, score, out)
-    return clicks, total
+            if weights.law.model == CASCADE and has_enough(
+                weights.law, liked, normal(keys.enough, users.numbers[unit], at)
+            ):
+                return rank + 1, clicks, total
+    return within.shape[0], clicks, total
 
 
 @kernel
-def _observe_click(
+def _choose_one(
+    truth: ItemTruth,
+    users: UserState,
+    weights: PageWeights,
+    keys: Streams,
+    unit: int,
+    row: int,
+    within: IndexArray,
+    day: int,
+    page: int,
+    out: PageArrays,
+) -> tuple[int, float]:
+    """Click at most one of the items within patience; clicks, and satisfaction with them."""
+    number = users.numbers[unit]
+    chosen = -1
+    highest = choice_score(0.0, uniform(keys.choice, number, moment(day, page, 0)))
+    for rank in range(within.shape[0]):
+        item = within[rank]
+        if item < 0:
+            continue
+        logit = attraction(
+            weights.response,
+            relevance_of(truth, users.taste[unit], item),
+            truth.appeal[item],
+            satiation_with(users.satiation[unit], truth.topics[item]),
+            redundancy(truth.similarity, within, rank),
+            count_impressions(
+                users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
+            ),
+        )
+        score = choice_score(logit, uniform(keys.click, number, moment(day, page, rank)))
+        if score > highest:
+            chosen, highest = rank, score
+    if chosen < 0:
+        return 0, 0.0
+    item, at = within[chosen], moment(day, page, chosen)
+    relevance = relevance_of(truth, users.taste[unit], item)
+    satiation = satiation_with(users.satiation[unit], truth.topics[item])
+    liked = _click(
+        truth, users, weights, keys, unit, row, chosen, at, item, relevance, satiation, out
+    )
+    return 1, liked
+
+
+@kernel
+def _click(
     truth: ItemTruth,
     users: UserState,
     weights: PageWeights,
@@ -197,21 +263,27 @@ def _observe_click(
     row: int,
     rank: int,
     at: np.uint64,
-    liked: float,
-    score: float,
+    item: int,
+    relevance: float,
+    satiation: float,
     out: PageArrays,
-) -> None:
-    """Fill in what is seen of a click liked by y = `liked`, of an item worth `score` stars."""
+) -> float:
+    """Note a click and what is seen of it; satisfaction y with it."""
     number = users.numbers[unit]
+    liked = expected_satisfaction(weights.satisfaction, relevance, truth.appeal[item], satiation)
+    liked += weights.satisfaction.noise * normal(keys.satisfaction, number, at)
+    out.clicks[row, rank] = True
     out.watch[row, rank] = watched_fraction(
         weights.satisfaction, liked, users.watch_bias[unit], normal(keys.watch, number, at)
     )
     if uniform(keys.rated, number, at) < weights.satisfaction.rating_share:
+        score = truth.mean + truth.sd * relevance + users.rating_bias[unit]
         noisy = score + truth.rating_noise * normal(keys.rating, number, at)
         out.ratings[row, rank] = cut_rating(truth.cuts, truth.levels, noisy)
         out.rating_delay[row, rank] = exponential_delay(
             weights.satisfaction.rating_delay, uniform(keys.delay, number, at)
         )
+    return liked
 
 
 @kernel

@@ -4,12 +4,17 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.philox import normal, uniform
+from matinee_simulator.click_models import (
+    CASCADE,
+    MULTINOMIAL,
+    choice_score_reference,
+    examined_ranks_reference,
+)
 from matinee_simulator.draws import Streams, moment
 from matinee_simulator.fatigue import count_impressions_reference
 from matinee_simulator.page import PageArrays, PageWeights, empty_page
 from matinee_simulator.response import (
-    click_probability_reference,
-    examined_ranks_reference,
+    attraction_reference,
     redundancy_reference,
 )
 from matinee_simulator.satisfaction import cut_rating_reference
@@ -30,16 +35,14 @@ def serve_page_reference(
 ) -> PageArrays:
     """Plain twin of `page.serve_pages` for one user without empty slots; changes their state."""
     number, liking = users.numbers[unit], weights.satisfaction
-    relevance, satiation, chances = attraction_reference(truth, users, weights, unit, slate, day)
+    relevance, satiation, logits = attraction_now_reference(truth, users, weights, unit, slate, day)
     start = np.uint64(moment(day, page, 0))
     draw = uniform(keys.depth, number, start)
-    depth = examined_ranks_reference(draw, weights.response.persistence, slate.size)
-    slots = [np.uint64(moment(day, page, rank)) for rank in range(depth)]
+    depth = examined_ranks_reference(draw, weights.law.persistence, slate.size)
     out = empty_page(1, slate.size)
     total = 0.0
-    for rank, at in enumerate(slots):
-        if uniform(keys.click, number, at) >= chances[rank]:
-            continue
+    for rank in _would_click(weights.law.model, keys, number, logits[:depth], day, page):
+        at = np.uint64(moment(day, page, rank))
         liked = liking.base + liking.relevance * relevance[rank]
         liked -= liking.appeal * truth.appeal[slate[rank]] + liking.satiation * satiation[rank]
         liked += liking.noise * normal(keys.satisfaction, number, at)
@@ -54,6 +57,10 @@ def serve_page_reference(
             out.ratings[0, rank] = cut_rating_reference(truth.cuts, truth.levels, score)
             delay = -np.log(1 - uniform(keys.delay, number, at))
             out.rating_delay[0, rank] = liking.rating_delay * delay
+        threshold = weights.law.enough + weights.law.enough_sd * normal(keys.enough, number, at)
+        if weights.law.model == CASCADE and liked > threshold:
+            depth = rank + 1
+            break
     clicks = int(out.clicks.sum())
     seen = np.array([total, clicks, page + 1])
     leaving = leave_probability_reference(weights.leave, users.leave_frailty[unit], *seen)
@@ -66,7 +73,22 @@ def serve_page_reference(
     return out
 
 
-def attraction_reference(
+def _would_click(
+    model: int, keys: Streams, number: np.uint64, logits: FloatArray, day: int, page: int
+) -> list[int]:
+    """Ranks clicked by a user whom no click satisfies enough to stop, rising."""
+    slots = [np.uint64(moment(day, page, rank)) for rank in range(logits.size)]
+    draws = [uniform(keys.click, number, at) for at in slots]
+    if model != MULTINOMIAL:
+        chances = 1 / (1 + np.exp(-logits))
+        return [rank for rank, draw in enumerate(draws) if draw < chances[rank]]
+    nothing = choice_score_reference(0.0, uniform(keys.choice, number, slots[0]))
+    scores = [choice_score_reference(logits[rank], draw) for rank, draw in enumerate(draws)]
+    best = int(np.argmax(scores))
+    return [best] if scores[best] > nothing else []
+
+
+def attraction_now_reference(
     truth: ItemTruth,
     users: UserState,
     weights: PageWeights,
@@ -74,7 +96,7 @@ def attraction_reference(
     slate: IndexArray,
     day: int,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Relevance, satiation and click probability if examined, of each item of a full slate."""
+    """Relevance, satiation and logit of attractiveness of each item of a full slate."""
     topics = truth.topics[slate].astype(np.float64)
     relevance = truth.quality[slate] + truth.factors[slate].astype(np.float64) @ users.taste[unit]
     satiation = topics @ satiation_now_reference(users, weights, unit, day)
@@ -85,7 +107,7 @@ def attraction_reference(
     counts = [
         count_impressions_reference(shown, int(item), day, weights.fatigue_days) for item in slate
     ]
-    chances = click_probability_reference(
+    logits = attraction_reference(
         weights.response,
         relevance,
         truth.appeal[slate],
@@ -93,7 +115,7 @@ def attraction_reference(
         np.array(repeats),
         np.array(counts, dtype=np.int32),
     )
-    return relevance, satiation, chances
+    return relevance, satiation, logits
 
 
 def satiation_now_reference(

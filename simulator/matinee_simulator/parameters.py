@@ -1,8 +1,8 @@
 """The parameters of the simulated users, with the symbols of the model's equations.
 
-The equations live with their kernels: `response`, `satisfaction`, `satiation`, `session_end` and
-`retention`. Of the causal parameters `r1`, `k1` and `eta` none can be read from observational
-data: they are assumptions, so results should be reported for several values of
+The equations live with their kernels: `response`, `click_models`, `satisfaction`, `satiation`,
+`session_end` and `retention`. Of the causal parameters `r1`, `k1` and `eta` none can be read from
+observational data: they are assumptions, so results should be reported for several values of
 `retention_sensitivity`.
 """
 
@@ -38,12 +38,19 @@ _AT_LEAST_ZERO = (
     "retention_sensitivity",
 )
 
-_ABOVE_ZERO = ("satiation_half_life", "satiation_cap", "rating_delay", "history_days")
+_ABOVE_ZERO = (
+    "cascade_enough_sd",
+    "satiation_half_life",
+    "satiation_cap",
+    "rating_delay",
+    "history_days",
+)
 
 _SHARES = ("goodwill_step", "rating_share", "new_user_share", "bootstrap_noise")
 
 _ANY_FINITE = (
     "click_base",
+    "cascade_enough",
     "satisfaction_base",
     "leave_base",
     "leave_clip_low",
@@ -53,6 +60,9 @@ _ANY_FINITE = (
     "churn_base",
     "history_mean",
 )
+
+CLICK_MODELS = ("position", "cascade", "multinomial")
+"""Names of the click models, in the order of their numbers in `click_models`."""
 
 MOST_TASTE = 10.0
 """Largest `history_taste`: its exponential weighs items, and must stay finite for all of them."""
@@ -79,8 +89,15 @@ class Parameters(Config):
         matinee_policies.errors.ConfigError: examination_persistence must be <= 1, got 1.5
     """
 
+    click_model: str = "position"
+    """How the clicks of a page depend on each other: `position` (independent), `cascade` (the user
+    stops once satisfied) or `multinomial` (at most one click); see `click_models`."""
     examination_persistence: float = 0.85
-    """gamma: P(rank k + 1 is examined | rank k is), in (0, 1]."""
+    """gamma: P(rank k + 1 is within the user's patience | rank k is), in (0, 1]."""
+    cascade_enough: float = 1.0
+    """e: satisfaction y after which half of the users of a cascade look no further, in z units."""
+    cascade_enough_sd: float = 0.5
+    """se: sd of that threshold; P(stop | y) = Phi((y - e) / se)."""
 
     click_base: float = -3.6
     """a0: logit of attractiveness of an average, fresh item."""
@@ -189,6 +206,10 @@ class Parameters(Config):
     """Days before the run over which those ratings are spread."""
 
     def __post_init__(self) -> None:
+        if self.click_model not in CLICK_MODELS:
+            raise ConfigError(
+                f"click_model must be one of {', '.join(CLICK_MODELS)}, got {self.click_model!r}"
+            )
         for name in _AT_LEAST_ZERO:
             check_range(name, getattr(self, name), low=0.0)
         for name in _ABOVE_ZERO:

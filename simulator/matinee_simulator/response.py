@@ -1,16 +1,11 @@
-"""Which items of a page are examined, and which of those are clicked.
+"""How attractive an item is to a user, in its place on a page.
 
-A position-based click model: the user looks at the first D ranks of the slate, P(D >= k) =
-gamma^(k-1), and clicks each of them independently with its attractiveness
-
-    sigmoid(a0 + a1 x + a2 c - a3 <h, g> - a4 red - a6 min(cap, impressions))
+    logit a = a0 + a1 x + a2 c - a3 <h, g> - a4 red - a6 min(cap, impressions)
 
 with relevance x, appeal c, satiation h with topics g, redundancy within the slate and earlier
-impressions that were not clicked. Position bias after Craswell et al. 2008, "An experimental
-comparison of click position-bias models".
+impressions that were not clicked. How clicks follow from it is the matter of `click_models`.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +17,8 @@ from matinee_simulator.parameters import Parameters
 
 
 class ResponseWeights(NamedTuple):
-    """The parameters of examination and attractiveness, as kernels take them."""
+    """The parameters of attractiveness, as kernels take them."""
 
-    persistence: float
     base: float
     relevance: float
     appeal: float
@@ -35,9 +29,8 @@ class ResponseWeights(NamedTuple):
 
 
 def response_weights(parameters: Parameters) -> ResponseWeights:
-    """The part of `parameters` that speaks of examination and clicks."""
+    """The part of `parameters` that speaks of attractiveness."""
     return ResponseWeights(
-        persistence=float(parameters.examination_persistence),
         base=float(parameters.click_base),
         relevance=float(parameters.click_relevance),
         appeal=float(parameters.click_appeal),
@@ -45,6 +38,36 @@ def response_weights(parameters: Parameters) -> ResponseWeights:
         redundancy=float(parameters.click_redundancy),
         fatigue=float(parameters.click_fatigue),
         fatigue_cap=parameters.fatigue_cap,
+    )
+
+
+@kernel
+def attraction(
+    weights: ResponseWeights,
+    relevance: float,
+    appeal: float,
+    satiation: float,
+    redundancy: float,
+    impressions: int,
+) -> float:
+    """Logit of the attractiveness of an item.
+
+    Args:
+        weights: of the response.
+        relevance: x, in sd.
+        appeal: c, in sd.
+        satiation: <h, g> of the item's topics, in clicks, >= 0.
+        redundancy: mean similarity to the items above, in [0, 1].
+        impressions: earlier impressions that were not clicked.
+    """
+    counted = impressions if impressions < weights.fatigue_cap else weights.fatigue_cap
+    return (
+        weights.base
+        + weights.relevance * relevance
+        + weights.appeal * appeal
+        - weights.satiation * satiation
+        - weights.redundancy * redundancy
+        - weights.fatigue * counted
     )
 
 
@@ -57,42 +80,11 @@ def click_probability(
     redundancy: float,
     impressions: int,
 ) -> float:
-    """Probability that an examined item is clicked, in [0, 1].
+    """Probability that an item is clicked if it alone is examined, in [0, 1].
 
-    Args:
-        weights: of the response.
-        relevance: x, in sd.
-        appeal: c, in sd.
-        satiation: <h, g> of the item's topics, in clicks, >= 0.
-        redundancy: mean similarity to the items above, in [0, 1].
-        impressions: earlier impressions that were not clicked.
+    The same in every click model; arguments as `attraction`.
     """
-    counted = impressions if impressions < weights.fatigue_cap else weights.fatigue_cap
-    return logistic(
-        weights.base
-        + weights.relevance * relevance
-        + weights.appeal * appeal
-        - weights.satiation * satiation
-        - weights.redundancy * redundancy
-        - weights.fatigue * counted
-    )
-
-
-@kernel
-def examined_ranks(draw: float, persistence: float, slots: int) -> int:
-    """Number of ranks examined from the top, D of at most `slots`: P(D >= k) = persistence^(k-1).
-
-    Args:
-        draw: uniform in [0, 1).
-        persistence: gamma.
-        slots: slots of the page.
-    """
-    depth = 0
-    reach = 1.0
-    while depth < slots and draw < reach:
-        depth += 1
-        reach *= persistence
-    return depth
+    return logistic(attraction(weights, relevance, appeal, satiation, redundancy, impressions))
 
 
 @kernel
@@ -121,6 +113,20 @@ def redundancy(similarity: Float32Array, slate: IndexArray, rank: int) -> float:
     return total / above if above else 0.0
 
 
+def attraction_reference(
+    weights: ResponseWeights,
+    relevance: AnyArray | float,
+    appeal: AnyArray | float,
+    satiation: AnyArray | float,
+    redundancy: AnyArray | float,
+    impressions: AnyArray | float,
+) -> FloatArray:
+    """Plain twin of `attraction`, over arrays."""
+    logit = weights.base + weights.relevance * relevance + weights.appeal * appeal
+    logit = logit - weights.satiation * satiation - weights.redundancy * redundancy
+    return np.asarray(logit - weights.fatigue * np.minimum(impressions, weights.fatigue_cap))
+
+
 def click_probability_reference(
     weights: ResponseWeights,
     relevance: AnyArray | float,
@@ -130,17 +136,8 @@ def click_probability_reference(
     impressions: AnyArray | float,
 ) -> FloatArray:
     """Plain twin of `click_probability`, over arrays."""
-    logit = weights.base + weights.relevance * relevance + weights.appeal * appeal
-    logit = logit - weights.satiation * satiation - weights.redundancy * redundancy
-    logit = logit - weights.fatigue * np.minimum(impressions, weights.fatigue_cap)
+    logit = attraction_reference(weights, relevance, appeal, satiation, redundancy, impressions)
     return np.asarray(1.0 / (1.0 + np.exp(-logit)))
-
-
-def examined_ranks_reference(draw: float, persistence: float, slots: int) -> int:
-    """Plain twin of `examined_ranks`: the inverse of the geometric survival function."""
-    if persistence == 1.0 or draw == 0.0:
-        return slots
-    return min(slots, math.ceil(math.log(draw) / math.log(persistence)))
 
 
 def redundancy_reference(similarity: Float32Array, slate: IndexArray, rank: int) -> float:

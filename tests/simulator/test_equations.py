@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from matinee_simulator.click_models import examined_ranks, examined_ranks_reference
 from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.response import (
     click_probability,
     click_probability_reference,
-    examined_ranks,
-    examined_ranks_reference,
     redundancy,
     redundancy_reference,
     response_weights,

@@ -5,7 +5,7 @@ import pytest
 
 from matinee_policies.arrays import IndexArray
 from matinee_policies.errors import ContextError
-from matinee_simulator.page_reference import attraction_reference, satiation_now_reference
+from matinee_simulator.page_reference import attraction_now_reference, satiation_now_reference
 from matinee_simulator.simulation import Simulation
 
 Build = Callable[..., Simulation]
@@ -29,9 +29,10 @@ def test_oracle_equals_its_plain_twin(simulate: Build, random_slates: Draw) -> N
     state = simulation._users
     single = oracle.click_probability(units, slates)
     for unit in units:
-        relevance, satiation, chances = attraction_reference(
+        relevance, satiation, logits = attraction_now_reference(
             simulation._truth, state, simulation._weights, int(unit), slates[unit], 3
         )
+        chances = 1.0 / (1.0 + np.exp(-logits))
         np.testing.assert_allclose(oracle.relevance(units, slates)[unit], relevance, atol=1e-5)
         now = satiation_now_reference(state, simulation._weights, int(unit), 3)
         np.testing.assert_allclose(oracle.satiation(units)[unit], now, rtol=1e-5)

@@ -25,7 +25,7 @@ def list_policies(as_json: AsJson = False) -> None:
     if not as_json:
         for kind in POLICY_KINDS:
             print(f"{kind}: {first_line(policy_types(kind)[0])}")
-        print("module:Class: a class of your own; see docs/your_own_recommender.md")
+        print("module:Class: a class of your own; see docs/your_own_policy.md")
         print("`matinee policy show KIND` explains the settings of one.")
         return
     kinds: dict[str, Mapping[str, Any] | str] = {}

@@ -2,9 +2,12 @@
 
     value_k(x) = x' theta_k          width_k(x) = sqrt(x' A_k^-1 x)
 
-A round reads half of each A_k^-1 once, and changes the whole of one: O(K d^2 / 2 + d^2).
+A round reads half of each A_k^-1 once, and changes half of one: O(K d^2 / 2 + d^2). The sums of an
+arm are needed only where its inverse is computed anew, and at the end. So its rounds wait until
+then and are added in their order, which gives the bits of adding each at once.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,14 +21,7 @@ from matinee_policies.arrays import (
 )
 from matinee_policies.compiled import kernel
 from matinee_policies.lanes import aligned_zeros, lanes_of
-from matinee_policies.quadratic_form import (
-    VECTOR,
-    column_dots,
-    dot_lanes,
-    fill_products,
-    fill_triangle,
-    triangle_size,
-)
+from matinee_policies.quadratic_form import VECTOR, copy_features, dot_lanes, row_dots
 from matinee_policies.rounds.exploration import (
     Exploration,
     ExplorationNumbers,
@@ -38,19 +34,25 @@ from matinee_policies.rounds.inputs import (
     check_array,
     check_result,
     check_table,
-    padded,
+    copied,
     precision_like,
-    unpadded,
     writable,
 )
-from matinee_policies.rounds.rank_one import (
-    add_lower_outer,
-    add_scaled_outer,
-    invert_sums,
-    mirror_lower,
-    multiply_symmetric,
-)
+from matinee_policies.rounds.rank_one import invert_sums
 from matinee_policies.rounds.records import DisjointState, Rounds
+from matinee_policies.rounds.tiles import (
+    TILE,
+    add_outer_to_tiles,
+    convert_tiles,
+    fill_tile_products,
+    fill_tiles,
+    multiply_tiles,
+    read_tiles,
+    tiles_size,
+)
+
+CHUNK = 32
+"""Rounds of an arm that are added to its sums at a time."""
 
 
 def play_disjoint(
@@ -97,9 +99,9 @@ def play_disjoint(
     T = check_table("rewards", rewards, columns=arms)
     check_array("contexts", contexts, shape=(T, d), dtype=np.float32)
     like = precision_like(precision)
-    inverse, theta = padded(state.inverse, axes=2), padded(state.theta, axes=1)
-    gram, moments = padded(state.gram, axes=2), padded(state.moments, axes=1)
-    counts = state.counts.copy()
+    inverse, theta = copied(state.inverse), copied(state.theta)
+    gram, moments = copied(state.gram), copied(state.moments)
+    counts = copied(state.counts)
     rounds = Rounds(np.empty(T, np.int32), np.empty(T), np.empty(T))
     sound = _play(
         writable(contexts),
@@ -122,10 +124,10 @@ def play_disjoint(
     check_result(theta, moments, inverse if sound else np.array([np.nan]))
     after = replace(
         state,
-        inverse=unpadded(inverse, state.inverse),
-        theta=unpadded(theta, state.theta),
-        gram=unpadded(gram, state.gram),
-        moments=unpadded(moments, state.moments),
+        inverse=inverse,
+        theta=theta,
+        gram=gram,
+        moments=moments,
         counts=counts,
         rounds=state.rounds + T,
     )
@@ -152,66 +154,128 @@ def _play(
     obtained: FloatArray,
 ) -> bool:
     """Play all rounds in place; gives whether every refresh found a solution."""
-    d = contexts.shape[1]
-    K, D = theta.shape
+    T, d = contexts.shape
+    K = theta.shape[0]
+    D = (d + TILE - 1) // TILE * TILE
     widths = needs_widths(numbers)
-    x = aligned_zeros(D, theta)
+    short: bool = lanes_of(like) != VECTOR
+    X = aligned_zeros(D, theta).reshape(1, D)
+    x = X[0]
     gain = aligned_zeros(D, theta)
-    short_x = aligned_zeros(D, like)
-    lanes: int = lanes_of(like)
-    size = triangle_size(d, lanes)
-    room = size + lanes
-    products = aligned_zeros(room, like)
-    triangles = aligned_zeros(K * room if widths else 0, like)
-    # Values of all arms at once need their coefficients side by side.
-    columns = (K + 4 * VECTOR - 1) // (4 * VECTOR) * (4 * VECTOR)
-    coefficients = aligned_zeros(D * columns, theta).reshape(D, columns)
+    step = aligned_zeros(D, theta).reshape(1, D)
+    back = aligned_zeros(D, theta).reshape(1, D)
+    size = tiles_size(d)
+    arms = (K + 3) // 4 * 4
+    tiles = aligned_zeros(arms * size, theta).reshape(arms, size)
+    products = aligned_zeros(size, theta)
+    short_tiles = aligned_zeros(arms * size if short else 0, like).reshape(-1, size)
+    short_products = aligned_zeros(size, like)
+    in_tiles = np.zeros(K, np.bool_)
+    coefficients = aligned_zeros(arms * D, theta).reshape(arms, D)
     for k in range(K):
         for i in range(d):
-            coefficients[i, k] = theta[k, i]
-    values = aligned_zeros(columns, theta)
-    scores = np.zeros(K)
-    forms = np.zeros(K)
-    if widths:
-        for k in range(K):
-            fill_triangle(inverse[k], d, triangles, k * room)
-    for t in range(contexts.shape[0]):
-        for i in range(d):
-            x[i] = contexts[t, i]
-            short_x[i] = contexts[t, i]
-        column_dots(coefficients, x, d, values)
+            coefficients[k, i] = theta[k, i]
+        if widths:
+            in_tiles[k] = True
+            fill_tiles(inverse[k], tiles[k], 0)
+            if short:
+                convert_tiles(tiles, k * size, size, short_tiles, k * size)
+    values = aligned_zeros(arms, theta)
+    scores = aligned_zeros(arms, theta)
+    forms = aligned_zeros(arms, theta)
+    # Rounds of each arm that its sums do not hold yet, as a list from the oldest on.
+    oldest = np.full(K, -1)
+    newest = np.full(K, -1)
+    following = np.full(T, -1)
+    rows = aligned_zeros(CHUNK * D, theta).reshape(CHUNK, D)
+    sums = aligned_zeros(size, theta)
+    for t in range(T):
+        copy_features(contexts[t], X, 0)
+        if widths:
+            fill_tile_products(x, products)
+        row_dots(coefficients, x, values)
         for k in range(K):
             scores[k] = values[k]
         if widths:
-            fill_products(short_x, d, products, 0)
-            for k in range(K):
-                forms[k] = dot_lanes(triangles, k * room, products, 0, size)
+            if short:
+                convert_tiles(products, 0, size, short_products, 0)
+                row_dots(short_tiles, short_products, forms)
+            else:
+                row_dots(tiles, products, forms)
             add_exploration(scores, forms, K, numbers, key, played + t)
         arm, propensity = choose_arm(scores, K, numbers, key, played + t)
         reward = rewards[t, arm]
         actions[t] = arm
         propensities[t] = propensity
         obtained[t] = reward
+        if oldest[arm] < 0:
+            oldest[arm] = t
+        else:
+            following[newest[arm]] = t
+        newest[arm] = t
 
-        A = inverse[arm]
-        multiply_symmetric(A, x, gain)
+        if not in_tiles[arm]:
+            in_tiles[arm] = True
+            fill_tiles(inverse[arm], tiles[arm], 0)
+        multiply_tiles(tiles, arm * size, x, gain)
         scale = 1.0 + dot_lanes(gain, 0, x, 0, D)
-        step = (reward - values[arm]) / scale
-        for i in range(d):
-            coefficients[i, arm] += step * gain[i]
-            moments[arm, i] += reward * x[i]
-        add_scaled_outer(A, gain, gain, -1.0 / scale)
-        add_lower_outer(gram[arm], x)
+        error = (reward - values[arm]) / scale
+        # Scaled alike, both factors of an outer product leave a symmetric matrix.
+        root = 1.0 / math.sqrt(scale)
+        for i in range(D):
+            coefficients[arm, i] += error * gain[i]
+            step[0, i] = root * gain[i]
+            back[0, i] = -root * gain[i]
+        add_outer_to_tiles(tiles, arm * size, back, step, 1)
         counts[arm] += 1
         if refresh_every > 0 and counts[arm] % refresh_every == 0:
-            if not invert_sums(gram[arm], l2, d, A):
+            _add_waiting(
+                contexts, obtained, oldest[arm], following, gram[arm], moments[arm], rows, sums
+            )
+            oldest[arm] = -1
+            if not invert_sums(gram[arm], l2, d, inverse[arm]):
                 return False
+            fill_tiles(inverse[arm], tiles[arm], 0)
             for i in range(d):
-                coefficients[i, arm] = dot_lanes(inverse, (arm * D + i) * D, moments, arm * D, D)
-        if widths:
-            fill_triangle(A, d, triangles, arm * room)
+                total = 0.0
+                for j in range(d):
+                    total += inverse[arm, i, j] * moments[arm, j]
+                coefficients[arm, i] = total
+        if widths and short:
+            convert_tiles(tiles, arm * size, size, short_tiles, arm * size)
     for k in range(K):
-        mirror_lower(gram[k])
-        for i in range(d):
-            theta[k, i] = coefficients[i, k]
+        if newest[k] >= 0:
+            if oldest[k] >= 0:
+                _add_waiting(
+                    contexts, obtained, oldest[k], following, gram[k], moments[k], rows, sums
+                )
+            read_tiles(tiles[k], 0, inverse[k])
+            for i in range(d):
+                theta[k, i] = coefficients[k, i]
     return True
+
+
+@kernel
+def _add_waiting(
+    contexts: Float32Array,
+    obtained: FloatArray,
+    oldest: int,
+    following: Int64Array,
+    gram: FloatArray,
+    moments: FloatArray,
+    rows: FloatArray,
+    sums: FloatArray,
+) -> None:
+    """Add the rounds of an arm from `oldest` on to its sums, in their order."""
+    fill_tiles(gram, sums, 0)
+    t = oldest
+    while t >= 0:
+        count = 0
+        while t >= 0 and count < rows.shape[0]:
+            for i in range(moments.size):
+                rows[count, i] = contexts[t, i]
+                moments[i] += obtained[t] * rows[count, i]
+            t = following[t]
+            count += 1
+        add_outer_to_tiles(sums, 0, rows, rows, count)
+    read_tiles(sums, 0, gram)

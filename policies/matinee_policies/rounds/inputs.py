@@ -43,6 +43,11 @@ def writable(array: AnyArray) -> AnyArray:
     return np.require(array, requirements=["C", "W"])
 
 
+def copied(array: AnyArray) -> AnyArray:
+    """A copy in the one layout that kernels are compiled for."""
+    return np.array(array, order="C")
+
+
 def check_result(*arrays: FloatArray) -> None:
     """Refuse to go on from a state that features too large have spoilt.
 
