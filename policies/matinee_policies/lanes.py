@@ -166,24 +166,6 @@ def add_lanes(_typing: Any, a: Any, b: Any) -> Any:
 
 
 @_inside_kernels
-def root_lanes(_typing: Any, a: Any) -> Any:
-    """Square root lane by lane, 0 of what is below 0."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        vector = arguments[0]
-        zero = ir.Constant(vector.type, None)
-        above = builder.fcmp_ordered(">", vector, zero)
-        root = get_or_insert_function(
-            builder.module,
-            ir.FunctionType(vector.type, [vector.type]),
-            f"llvm.sqrt.v{a.count}f{a.scalar.bitwidth}",
-        )
-        return builder.call(root, [builder.select(above, vector, zero)])
-
-    return a(a), generate
-
-
-@_inside_kernels
 def sum_lanes(_typing: Any, lanes: Any) -> Any:
     """The sum over all lanes: the upper half is added to the lower until one is left."""
 

@@ -10,11 +10,13 @@ from matinee_policies.lanes import (
     add_lanes,
     aligned_zeros,
     convert_lanes,
+    double_lanes,
     lanes_of,
     load_lanes,
     multiply_add,
     spread_lanes,
     store_lanes,
+    sum_eight,
     sum_lanes,
     zero_lanes,
 )
@@ -64,6 +66,32 @@ def test_lanes_are_converted_with_one_rounding(given: type, wanted: type, count:
     out: AnyArray = np.zeros(count, wanted)
     _convert(a, out)
     np.testing.assert_array_equal(out, a[1 : count + 1].astype(wanted))
+
+
+@kernel
+def _sum_rows(a: AnyArray, out: AnyArray) -> None:
+    """The sums of eight rows of a vector each."""
+    lanes: int = lanes_of(a)
+    sums = sum_eight(
+        double_lanes(load_lanes(a, 0)),
+        double_lanes(load_lanes(a, lanes)),
+        double_lanes(load_lanes(a, 2 * lanes)),
+        double_lanes(load_lanes(a, 3 * lanes)),
+        double_lanes(load_lanes(a, 4 * lanes)),
+        double_lanes(load_lanes(a, 5 * lanes)),
+        double_lanes(load_lanes(a, 6 * lanes)),
+        double_lanes(load_lanes(a, 7 * lanes)),
+    )
+    store_lanes(out, 0, sums)
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(np.float32, 16), (np.float64, 8)])
+def test_sums_of_eight_vectors_stay_apart(dtype: type, count: int) -> None:
+    """Whole numbers add up exactly, in any order."""
+    rows: AnyArray = np.random.default_rng(2).integers(-99, 99, size=(8, count)).astype(dtype)
+    out = np.full(8, np.nan)
+    _sum_rows(rows, out)
+    np.testing.assert_array_equal(out, rows.sum(axis=1))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

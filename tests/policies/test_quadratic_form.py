@@ -5,13 +5,13 @@ from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.quadratic_form import (
     ROWS,
     blocks_size,
-    column_dots,
     copy_features,
     dot_lanes,
     feature_dot,
     fill_blocks,
     fill_products,
     fill_triangle,
+    row_dots,
     row_forms,
     triangle_size,
 )
@@ -93,13 +93,24 @@ def test_the_form_of_a_row_is_its_own() -> None:
         assert alone[0] == together[row]
 
 
-@pytest.mark.parametrize(("size", "columns"), [(1, 32), (7, 64), (64, 96)])
-def test_dot_products_side_by_side_equal_a_matrix_product(size: int, columns: int) -> None:
-    rng = np.random.default_rng(size)
-    vectors, x = rng.normal(size=(size + 2, columns)), rng.normal(size=size + 2)
-    dots = np.full(columns, np.nan)
-    column_dots(vectors, x, size, dots)
-    np.testing.assert_allclose(dots, x[:size] @ vectors[:size], rtol=1e-12, atol=1e-14)
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("vectors", [1, 2, 5])
+@pytest.mark.parametrize("count", [4, 12])
+def test_dot_products_of_many_rows_equal_a_matrix_product(
+    dtype: type, vectors: int, count: int
+) -> None:
+    rng = np.random.default_rng(vectors)
+    rows: AnyArray = rng.normal(size=(count, vectors * lanes_in(dtype))).astype(dtype)
+    x: AnyArray = rng.normal(size=(rows.shape[1],)).astype(dtype)
+    dots = np.full(count, np.nan)
+    row_dots(rows, x, dots)
+    exact_rows, exact_x = rows.astype(np.float64), x.astype(np.float64)
+    expected, moduli = exact_rows @ exact_x, abs(exact_rows) @ abs(exact_x)
+    assert (abs(dots - expected) <= rows.shape[1] * float(np.finfo(dtype).eps) * moduli).all()
+    # The sum of a row is its own: the same in another place, among other rows.
+    moved = np.full(4, np.nan)
+    row_dots(np.ascontiguousarray(rows[[3, 2, 1, 3]]), x, moved)
+    np.testing.assert_array_equal(moved, dots[[3, 2, 1, 3]])
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 33])

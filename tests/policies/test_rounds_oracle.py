@@ -153,7 +153,7 @@ def test_single_precision_does_not_drift() -> None:
 def test_the_guard_ends_drift_of_badly_scaled_features() -> None:
     """Four decades between features and a weak prior: the rank-one steps cancel digits for good,
     unless the inverse is computed anew from the sums."""
-    T, d, l2 = 4000, 6, 1e-6
+    T, d, l2 = 4000, 6, 1e-8
     scale = 10.0 ** np.linspace(-1.0, 3.0, d)
     contexts = (normal(0, T, d) * scale).astype(np.float32)
     rewards = normal(1, T, 1).astype(np.float64)

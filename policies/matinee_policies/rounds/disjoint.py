@@ -76,7 +76,7 @@ def play_disjoint(
         explore: how to choose.
         key: of the random numbers, `stream_key(seed, ...)`.
         precision: of the widths. With float32, rounding adds to x' A^-1 x at most
-            (d (d + 1) / 128 + 13) 2^-24 times sum_ij |x_i A^-1_ij x_j|, and never adds up over
+            ((d + 15)^2 / 64 + 6) 2^-24 times sum_ij |x_i A^-1_ij x_j|, and never adds up over
             rounds: each number is rounded anew from the float64 inverse.
 
     Returns:

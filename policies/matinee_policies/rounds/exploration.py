@@ -9,14 +9,6 @@ import numpy as np
 from matinee_policies.arrays import FloatArray
 from matinee_policies.compiled import kernel
 from matinee_policies.config import check_range
-from matinee_policies.lanes import (
-    lanes_of,
-    load_lanes,
-    multiply_add,
-    root_lanes,
-    spread_lanes,
-    store_lanes,
-)
 from matinee_policies.philox import random_bits
 
 _SHIFT11 = np.uint64(11)
@@ -133,25 +125,19 @@ def add_exploration(
         played: rounds before this one.
     """
     if numbers[4] <= 0.0:
-        lanes: int = lanes_of(values)
-        whole = arms - arms % lanes
-        alpha = spread_lanes(numbers, 0)
-        for k in range(0, whole, lanes):
-            width = root_lanes(load_lanes(forms, k))
-            store_lanes(values, k, multiply_add(alpha, width, load_lanes(values, k)))
-        for k in range(whole, arms):
-            values[k] = multiply_add(numbers[0], math.sqrt(max(forms[k], 0.0)), values[k])
+        for k in range(arms):
+            values[k] += numbers[0] * math.sqrt(max(forms[k], 0.0))
         return
     for pair in range(0, arms, 2):
         # One call gives the two independent normal numbers of Box and Muller (1958).
         first, second = random_bits(key, np.uint64(played), np.uint64(1 + pair))
         radius = math.sqrt(-2.0 * math.log(float(first >> _SHIFT11) * _TO_UNIT + _HALF_STEP))
         angle = 2.0 * math.pi * float(second >> _SHIFT11) * _TO_UNIT
-        spread = numbers[4] * math.sqrt(max(forms[pair], 0.0))
-        values[pair] += spread * radius * math.cos(angle)
+        width = numbers[4] * math.sqrt(max(forms[pair], 0.0))
+        values[pair] += width * radius * math.cos(angle)
         if pair + 1 < arms:
-            spread = numbers[4] * math.sqrt(max(forms[pair + 1], 0.0))
-            values[pair + 1] += spread * radius * math.sin(angle)
+            width = numbers[4] * math.sqrt(max(forms[pair + 1], 0.0))
+            values[pair + 1] += width * radius * math.sin(angle)
 
 
 @kernel
