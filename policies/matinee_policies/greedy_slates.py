@@ -5,9 +5,7 @@ equals: the slates of the sampler (`slate.py`) for a rule that takes the best. F
 greedy MAP inference (Chen, Zhang and Zhou 2018, algorithm 1) for the kernel of cosines, with
 weights value / price on the logarithm of its determinant.
 
-Vectors of float64 give what the definitions give to rounding, float32 is about twice as fast: its
-cosines are within (m + 2) 2^-24 of the exact ones of the same vectors (`similarity.py`), so with
-MMR the utility of each item taken is within 2 price (m + 2) 2^-24 of the best.
+Vectors may be of float32 or float64; sums are in float64 in either case (`similarity.py`).
 """
 
 import math
@@ -23,14 +21,21 @@ from matinee_policies.redundancy_codes import CODE_DPP, CODE_MMR, CODE_NONE
 from matinee_policies.rules import GREEDY
 from matinee_policies.slate_problem import check_slots
 from matinee_policies.slate_walk import walk
+from matinee_policies.walk_arrays import (
+    NO_ASPECTS,
+    NO_COSTS,
+    NO_CREATORS,
+    NO_DOUBLES,
+    NO_INTERESTS,
+    NO_LAWS,
+    NO_MEMBERS,
+    NO_PINS,
+    NO_SINGLES,
+    plain,
+    table,
+)
 
 _FLOATS = "fd"  # float32 and float64, as numpy names them
-_NO_MEMBERS = np.zeros((0, 0, 0))
-_NO_PINS = np.zeros((0, 0), dtype=np.int32)
-_NO_SHARES = np.zeros((0, 0), dtype=np.float32)
-_NO_CREATORS = np.zeros(0, dtype=np.int32)
-_NO_LAWS = np.zeros((0, 0))
-_NO_COSTS = np.zeros(0)
 
 
 def greedy_mmr(
@@ -120,8 +125,8 @@ def _greedy(
     check_range("price", price, low=0)
     _check_floats(values, "values", 2)
     if isinstance(vectors, tuple):
-        candidates, table = vectors
-        _check_candidates(candidates, values.shape, table)
+        candidates, vectors = vectors
+        _check_candidates(candidates, values.shape, vectors)
     else:
         _check_floats(vectors, "vectors", 3)
         if vectors.shape[:2] != values.shape:
@@ -129,19 +134,22 @@ def _greedy(
                 f"vectors must be [B, K, m] with [B, K] = {values.shape}, got {vectors.shape}"
             )
         candidates = np.arange(values.size, dtype=np.int32).reshape(values.shape)
-        table = vectors.reshape(values.size, vectors.shape[2])
+        vectors = vectors.reshape(values.size, vectors.shape[2])
+    vectors = table(vectors)
+    is_single = vectors.dtype == np.float32
     shape = (len(values), slots)
     positions = np.empty(shape, dtype=np.int32)
     walk(
-        values if values.dtype == np.float64 and values.flags.carray else _doubles(values),
-        _NO_MEMBERS,
+        plain(values.astype(np.float64, copy=False)),
+        NO_MEMBERS,
         candidates != PAD,
-        candidates if candidates.flags.carray else np.require(candidates, None, ("C", "W")),
-        np.ascontiguousarray(table),
-        _NO_PINS,
-        _NO_SHARES,
-        _NO_CREATORS,
-        _NO_SHARES,
+        plain(candidates),
+        vectors if is_single else NO_SINGLES,
+        NO_DOUBLES if is_single else vectors,
+        NO_PINS,
+        NO_ASPECTS,
+        NO_CREATORS,
+        NO_INTERESTS,
         0,
         0,
         code if price > 0 else CODE_NONE,
@@ -156,15 +164,11 @@ def _greedy(
         positions,
         np.empty(shape, dtype=np.int32),
         np.empty(shape),
-        _NO_LAWS,
-        _NO_COSTS,
+        NO_LAWS,
+        NO_COSTS,
         slots - 1,
     )
     return positions
-
-
-def _doubles(values: AnyArray) -> AnyArray:
-    return np.require(values, np.float64, ("C", "W"))
 
 
 def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
@@ -182,13 +186,13 @@ def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
         raise ContextError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
 
 
-def _check_candidates(candidates: AnyArray, shape: tuple[int, ...], table: AnyArray) -> None:
-    _check_floats(table, "embeddings", 2)
+def _check_candidates(candidates: AnyArray, shape: tuple[int, ...], vectors: AnyArray) -> None:
+    _check_floats(vectors, "embeddings", 2)
     if (
         not isinstance(candidates, np.ndarray)
         or candidates.dtype != np.int32
         or candidates.shape != shape
     ):
         raise ContextError(f"candidates must be int32 of shape {shape}, got {candidates!r}")
-    if candidates.size and not (candidates.min() >= PAD and candidates.max() < len(table)):
-        raise ContextError(f"candidates must be {PAD} or below {len(table)}")
+    if candidates.size and not (candidates.min() >= PAD and candidates.max() < len(vectors)):
+        raise ContextError(f"candidates must be {PAD} or below {len(vectors)}")

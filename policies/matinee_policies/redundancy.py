@@ -22,7 +22,7 @@ from matinee_policies.similarity import cosines_reference
 
 
 def mmr_reference(vectors: AnyArray, chosen: IndexArray) -> FloatArray:
-    """Redundancy of MMR of each vector given those chosen, from cosines as the kernel sums them.
+    """Redundancy of MMR of each vector given those chosen.
 
     Args:
         vectors: of length one or zero, `[K, m]`.
@@ -33,8 +33,7 @@ def mmr_reference(vectors: AnyArray, chosen: IndexArray) -> FloatArray:
     """
     largest = np.zeros(len(vectors))
     for position in chosen:
-        cosines = cosines_reference(vectors, vectors[position]).astype(np.float64)
-        largest = np.maximum(largest, cosines)
+        largest = np.maximum(largest, cosines_reference(vectors, vectors[position]))
     return largest
 
 

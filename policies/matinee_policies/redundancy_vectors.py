@@ -175,7 +175,7 @@ def take_in(
     seen[k] = shown
     if by_dpp:
         redundancy[k] = -math.log(max(variance[k], LEAST_VARIANCE))
-    return redundancy[k]
+    return float(redundancy[k])
 
 
 @kernel

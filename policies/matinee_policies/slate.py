@@ -22,7 +22,7 @@ drawn propensities to the last bit, whatever the other decisions of the batch ar
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, FloatArray, IndexArray, UInt64Array
+from matinee_policies.arrays import FloatArray, IndexArray, UInt64Array
 from matinee_policies.diversity import Calibrated, diversity_of
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD, SlateBatch
@@ -38,6 +38,19 @@ from matinee_policies.slate_problem import (
     slate_length,
 )
 from matinee_policies.slate_walk import FINE, walk
+from matinee_policies.walk_arrays import (
+    NO_ASPECTS,
+    NO_COSTS,
+    NO_CREATORS,
+    NO_DOUBLES,
+    NO_INTERESTS,
+    NO_KEYS,
+    NO_LAWS,
+    NO_MEMBERS,
+    NO_PINS,
+    plain,
+    table,
+)
 
 __all__ = [
     "NO_CAPS",
@@ -49,14 +62,6 @@ __all__ = [
     "score_slates",
     "slate_length",
 ]
-
-_NO_KEYS = np.zeros(0, dtype=np.uint64)
-_NO_LAWS = np.zeros((0, 0))
-_NO_COSTS = np.zeros(0)
-_NO_MEMBERS = np.zeros((0, 0, 0))
-_NO_PINS = np.zeros((0, 0), dtype=np.int32)
-_NO_SHARES = np.zeros((0, 0), dtype=np.float32)
-_NO_CREATORS = np.zeros(0, dtype=np.int32)
 
 
 def sample_slates(problem: SlateProblem, *, slots: int, keys: UInt64Array) -> SlateBatch:
@@ -155,9 +160,9 @@ def _run(
     problem: SlateProblem,
     positions: IndexArray,
     *,
-    keys: UInt64Array = _NO_KEYS,
-    laws: FloatArray = _NO_LAWS,
-    costs: FloatArray = _NO_COSTS,
+    keys: UInt64Array = NO_KEYS,
+    laws: FloatArray = NO_LAWS,
+    costs: FloatArray = NO_COSTS,
     last: int | None = None,
 ) -> tuple[IndexArray, FloatArray]:
     """Draw `positions` if there are keys, else follow them; gives items and propensities."""
@@ -168,16 +173,16 @@ def _run(
     items = np.empty(positions.shape, dtype=np.int32)
     propensities = np.empty(positions.shape)
     wrong = walk(
-        _plain(problem.values),
-        _plain(problem.members) if problem.rule.code == VOTES else _NO_MEMBERS,
-        _plain(problem.available()),
-        _plain(contexts.candidates),
-        # Numba compiles anew for arrays that are read-only; only the large tables are worth that.
-        np.ascontiguousarray(contexts.embeddings),
-        _NO_PINS if contexts.pinned is None else _plain(contexts.pinned),
-        _NO_SHARES if traits is None else np.ascontiguousarray(traits.aspects),
-        _NO_CREATORS if traits is None else np.ascontiguousarray(traits.creators),
-        _NO_SHARES if contexts.interests is None else _plain(contexts.interests),
+        plain(problem.values),
+        plain(problem.members) if problem.rule.code == VOTES else NO_MEMBERS,
+        plain(problem.available()),
+        plain(contexts.candidates),
+        table(contexts.embeddings),
+        NO_DOUBLES,
+        NO_PINS if contexts.pinned is None else plain(contexts.pinned),
+        NO_ASPECTS if traits is None else table(traits.aspects),
+        NO_CREATORS if traits is None else table(traits.creators),
+        NO_INTERESTS if contexts.interests is None else plain(contexts.interests),
         problem.caps.aspect,
         problem.caps.creator,
         diversity_code(diversity),
@@ -187,7 +192,7 @@ def _run(
         float(rule.parameter),
         rule.uniform_weight(slots),
         rule.exploring_weight(slots),
-        _plain(keys),
+        plain(keys),
         positions,
         items,
         propensities,
@@ -198,10 +203,3 @@ def _run(
     if wrong != FINE:
         raise ContextError(f"pinned items of decision {wrong} must keep within the caps")
     return items, propensities
-
-
-def _plain(array: AnyArray | None) -> AnyArray:
-    """The array, or a copy that is in order and writable."""
-    if array is not None and array.flags.carray:
-        return array
-    return np.require(array, requirements=("C", "W"))

@@ -23,7 +23,6 @@ def is_pinned(pinned: IndexArray, k: int, slots: int) -> bool:
 def count_item(
     value: FloatArray,
     utility: FloatArray,
-    place: IndexArray,
     item: int,
     candidates: IndexArray,
     aspects: Float32Array,
@@ -37,9 +36,8 @@ def count_item(
     """Count an item towards the caps, and close the candidates that a full cap leaves no room for.
 
     Args:
-        value: value at each place, -infinity where closed, `float64 [P]`; updated.
-        utility: likewise, `float64 [P]`; updated.
-        place: of each candidate, `int32 [K]`.
+        value: value of each candidate, -infinity where closed, `float64 [at least K]`; updated.
+        utility: likewise, `float64 [at least K]`; updated.
         item: catalogue row.
         candidates: catalogue rows, `int32 [K]`.
         aspects: shares of the catalogue, `float32 [M, G]`.
@@ -76,10 +74,10 @@ def count_item(
             continue
         for k in range(candidates.shape[0]):
             row = candidates[k]
-            if row == PAD or value[place[k]] == CLOSED:
+            if row == PAD or value[k] == CLOSED:
                 continue
             if (creators[row] == creators[item]) if by_creator else (aspects[row, g] > 0.0):
-                value[place[k]] = CLOSED
-                utility[place[k]] = CLOSED
+                value[k] = CLOSED
+                utility[k] = CLOSED
                 closed += 1
     return closed, exceeded

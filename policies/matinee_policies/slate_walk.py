@@ -3,7 +3,6 @@
 import numpy as np
 
 from matinee_policies.arrays import (
-    AnyArray,
     BoolArray,
     Float32Array,
     FloatArray,
@@ -11,6 +10,7 @@ from matinee_policies.arrays import (
     UInt64Array,
 )
 from matinee_policies.compiled import kernel
+from matinee_policies.largest import first_largest, next_reaching
 from matinee_policies.philox import uniform
 from matinee_policies.records import PAD
 from matinee_policies.redundancy_aspects import (
@@ -23,20 +23,13 @@ from matinee_policies.redundancy_aspects import (
 from matinee_policies.redundancy_codes import CODE_CALIBRATED, CODE_DPP, CODE_MMR, CODE_NONE
 from matinee_policies.redundancy_vectors import (
     CLOSED,
-    best_candidate,
-    new_tiles,
-    rank_candidates,
-    set_top,
-    set_unexplained,
-    set_utilities,
+    LOG_SLACK,
+    new_ledger,
     show_factor,
     show_vector,
-    start_tiles,
-    take_explained,
-    take_similar,
+    take_in,
 )
 from matinee_policies.rules import GREEDY, VOTES, fill_law
-from matinee_policies.similarity import TILE, cosines, gather_tile
 from matinee_policies.slate_constraints import count_item, is_pinned
 from matinee_policies.slate_votes import share_votes
 
@@ -50,7 +43,8 @@ def walk(
     members: FloatArray,
     available: BoolArray,
     candidates: IndexArray,
-    embeddings: AnyArray,
+    single: Float32Array,
+    double: FloatArray,
     pinned: IndexArray,
     aspects: Float32Array,
     creators: IndexArray,
@@ -81,7 +75,8 @@ def walk(
         members: of the rule of votes, `float64 [B, M, K]`.
         available: candidates that are real and eligible, `bool [B, K]`.
         candidates: catalogue rows, `int32 [B, K]`.
-        embeddings: of the catalogue, `[M, m]`.
+        single: vectors of the catalogue, `float32 [M, m]`, or without rows.
+        double: likewise, read where `single` is without rows, `float64 [M, m]`.
         pinned: position that each slot must show, or `PAD`, `int32 [B, P]`.
         aspects: of the catalogue, `float32 [M, G]`.
         creators: of the catalogue, `int32 [M]`.
@@ -108,30 +103,34 @@ def walk(
     """
     # Loops rather than slices: numba compiles an assignment to a slice ten times as long.
     K, L = values.shape[1], positions.shape[1]
-    by_vectors = kind in (CODE_MMR, CODE_DPP)
+    by_dpp = kind == CODE_DPP
+    by_vectors = by_dpp or kind == CODE_MMR
     by_aspects = kind != CODE_NONE and not by_vectors
     capped = aspect_cap > 0 or creator_cap > 0
-    lazy = code == GREEDY and by_vectors and costs.shape[0] == 0
-    # Where the best candidate takes all, there is no law to spell out.
+    # Where the best candidate takes all but the floor, there is no law to spell out.
+    spelt_out = code != GREEDY or laws.shape[0] > 0 or costs.shape[0] > 0
     explores = uniform_weight > 0.0 or exploring_weight > 0.0
-    tiles = new_tiles(K, L, embeddings, kind if by_vectors else CODE_NONE)
+    slack = LOG_SLACK if by_dpp and not spelt_out else 0.0
+    ledger = new_ledger(K, L, max(single.shape[1], double.shape[1]), kind if by_vectors else 0)
     lists = new_lists(K if by_aspects else 0, aspects.shape[1] if by_aspects else 0)
-    law, utility, redundancy = np.empty(K), np.empty(K), np.zeros(K)
+    law = np.empty(K)
     picks = np.empty(members.shape[1], np.int32)
     aspect_counts = np.empty(aspects.shape[1], np.int32)
     counted_items = np.empty(2 * L, np.int32)
-    place, top, part, done, order = tiles.place, tiles.top, tiles.part, tiles.done, tiles.order
-    open_values, utilities, redundancies = tiles.value, tiles.utility, tiles.redundancy
-    variance, factor, found = tiles.variance, tiles.factor, tiles.found
-    shown_factor, shown_scale, vectors = tiles.shown_factor, tiles.shown_scale, tiles.shown
-    block, rows, counts = tiles.block, tiles.rows, tiles.counts
-    T = top.shape[0]
-    for k in range(K):
-        order[k] = k
+    value, utility, redundancy = ledger.value, ledger.utility, ledger.redundancy
+    seen, vectors, variance = ledger.seen, ledger.vectors, ledger.variance
+    factor, shown_factor, shown_scale = ledger.factor, ledger.shown_factor, ledger.shown_scale
     for b in range(positions.shape[0]):
-        if lazy:
-            rank_candidates(values[b], available[b], order, counts)
-        remaining = start_tiles(tiles, values[b], available[b])
+        remaining = 0
+        for k in range(K):
+            worth = values[b, k] if available[b, k] else CLOSED
+            remaining += available[b, k]
+            value[k] = worth
+            utility[k] = worth
+            redundancy[k] = 0.0
+            seen[k] = 0
+        for k in range(variance.shape[0]):
+            variance[k] = 1.0
         if by_aspects:
             start_lists(lists, candidates[b], aspects, interests[b], kind)
         for m in range(members.shape[1]):
@@ -139,9 +138,9 @@ def walk(
         pins = min(pinned.shape[1], L)
         for slot in range(pins):
             pin = pinned[b, slot]
-            if pin != PAD and open_values[place[pin]] > CLOSED:
-                open_values[place[pin]] = CLOSED
-                utilities[place[pin]] = CLOSED
+            if pin != PAD and value[pin] > CLOSED:
+                value[pin] = CLOSED
+                utility[pin] = CLOSED
                 remaining -= 1
         counted = 0
         if capped:
@@ -150,9 +149,8 @@ def walk(
             for slot in range(pins):
                 if pinned[b, slot] != PAD:
                     closed, exceeded = count_item(
-                        open_values,
-                        utilities,
-                        place,
+                        value,
+                        utility,
                         candidates[b, pinned[b, slot]],
                         candidates[b],
                         aspects,
@@ -167,8 +165,6 @@ def walk(
                     counted += 1
                     if exceeded:
                         return b
-        for t in range(T):
-            set_top(utilities, top, t, part)
         shown, cost = 0, 0.0
         for slot in range(last + 1):
             pin = pinned[b, slot] if slot < pins else PAD
@@ -177,46 +173,43 @@ def walk(
             if is_free:
                 if by_aspects:
                     if kind == CODE_CALIBRATED:
-                        set_divergences(lists, shown, smoothing, redundancies)
+                        set_divergences(lists, shown, smoothing, redundancy)
                     else:
-                        set_uncovered(lists, redundancies)
-                    for t in range(T):
-                        set_utilities(open_values, redundancies, utilities, t * TILE, price)
-                        set_top(utilities, top, t, part)
-                elif by_vectors and shown > 0:
-                    largest = CLOSED
-                    for t in range(T):
-                        if lazy and top[t] < largest:
-                            continue
-                        if done[t] < shown:
-                            if done[t] == PAD:
-                                gather_tile(
-                                    candidates[b], order, t * TILE, embeddings, rows, block[t]
-                                )
-                                done[t] = 0
-                            for j in range(done[t], shown):
-                                cosines(block[t], vectors[j], found)
-                                if kind == CODE_MMR:
-                                    take_similar(found, redundancies, t * TILE)
-                                else:
-                                    take_explained(
-                                        found, factor, shown_factor, shown_scale, variance, t, j
-                                    )
-                            done[t] = shown
-                            if kind == CODE_DPP:
-                                set_unexplained(variance, open_values, redundancies, t * TILE)
-                            set_utilities(open_values, redundancies, utilities, t * TILE, price)
-                            set_top(utilities, top, t, part)
-                        largest = max(largest, top[t])
-                best = best_candidate(utilities, order, top)
-                if code != GREEDY or laws.shape[0] > 0 or costs.shape[0] > 0:
+                        set_uncovered(lists, redundancy)
                     for k in range(K):
-                        utility[k] = utilities[place[k]]
-                        redundancy[k] = redundancies[place[k]]
+                        utility[k] = value[k] - price * redundancy[k]
+                best = first_largest(utility)
+                if by_vectors and shown > 0:
+                    # From the candidate of the largest bound on, only those whose bound comes
+                    # before the best so far; all, where the law of each is spelt out.
+                    k, start, largest = best, 0, CLOSED
+                    while k != PAD:
+                        repeated = take_in(
+                            k,
+                            candidates[b, k],
+                            shown,
+                            kind,
+                            single,
+                            double,
+                            vectors,
+                            seen,
+                            redundancy,
+                            variance,
+                            factor,
+                            shown_factor,
+                            shown_scale,
+                        )
+                        found = value[k] - price * repeated
+                        utility[k] = value[k] - price * (repeated - slack)
+                        if found > largest or (found == largest and k < best):
+                            best, largest = k, found
+                        k = next_reaching(utility, start, CLOSED if spelt_out else largest, best)
+                        start = k + 1
+                if spelt_out:
                     if code == VOTES:
-                        share_votes(members[b], utility, redundancy, price, picks, law)
+                        share_votes(members[b], utility[:K], redundancy, price, picks, law)
                     fill_law(
-                        utility,
+                        utility[:K],
                         remaining,
                         code,
                         parameter,
@@ -240,9 +233,7 @@ def walk(
                 else:
                     draw = uniform(keys[b], np.uint64(slot), np.uint64(0))
                     if code == GREEDY:
-                        positions[b, slot] = _draw_greedy(
-                            open_values, place, best, other, most, draw
-                        )
+                        positions[b, slot] = _draw_greedy(value, K, best, other, most, draw)
                     else:
                         positions[b, slot] = draw_position(law, draw)
             chosen = positions[b, slot]
@@ -256,22 +247,20 @@ def walk(
                 propensities[b, slot] = 1.0 if chosen == pin else 0.0
             elif code != GREEDY:
                 propensities[b, slot] = law[chosen]
-            elif open_values[place[chosen]] == CLOSED:
+            elif value[chosen] == CLOSED:
                 propensities[b, slot] = 0.0
             else:
                 propensities[b, slot] = most if chosen == best else other
-            if open_values[place[chosen]] > CLOSED:
-                open_values[place[chosen]] = CLOSED
-                utilities[place[chosen]] = CLOSED
+            if value[chosen] > CLOSED:
+                value[chosen] = CLOSED
+                utility[chosen] = CLOSED
                 remaining -= 1
-                set_top(utilities, top, place[chosen] // TILE, part)
             if slot == last:
                 continue
             if capped and not is_pinned(pinned[b], chosen, L):
                 closed, _ = count_item(
-                    open_values,
-                    utilities,
-                    place,
+                    value,
+                    utility,
                     item,
                     candidates[b],
                     aspects,
@@ -283,14 +272,26 @@ def walk(
                     counted,
                 )
                 counted += 1
-                if closed > 0:
-                    remaining -= closed
-                    for t in range(T):
-                        set_top(utilities, top, t, part)
+                remaining -= closed
             if by_vectors:
-                show_vector(embeddings, item, vectors[shown])
-                if kind == CODE_DPP:
-                    show_factor(tiles, chosen, shown)
+                if by_dpp:
+                    take_in(
+                        chosen,
+                        item,
+                        shown,
+                        kind,
+                        single,
+                        double,
+                        vectors,
+                        seen,
+                        redundancy,
+                        variance,
+                        factor,
+                        shown_factor,
+                        shown_scale,
+                    )
+                    show_factor(chosen, shown, variance, factor, shown_factor, shown_scale)
+                show_vector(item, shown, single, double, vectors)
             elif by_aspects:
                 show_aspects(lists, chosen, kind)
             shown += 1
@@ -327,14 +328,14 @@ def draw_position(law: FloatArray, draw: float) -> int:
 
 @kernel
 def _draw_greedy(
-    value: FloatArray, place: IndexArray, best: int, other: float, most: float, draw: float
+    value: FloatArray, candidates: int, best: int, other: float, most: float, draw: float
 ) -> int:
     """`draw_position` from a law of `most` for the best candidate and `other` for all open ones."""
     total = 0.0
     last = PAD
-    for k in range(place.shape[0]):
+    for k in range(candidates):
         share = most if k == best else other
-        if share > 0.0 and value[place[k]] > CLOSED:
+        if share > 0.0 and value[k] > CLOSED:
             last = k
             total += share
             if draw < total:

@@ -1,11 +1,9 @@
 """The law of one slot in plain Python: an oracle that shares no code with the slate sampler.
 
-Utilities are a dictionary from position to utility, of the candidates that remain only. Similarity
-vectors are single precision, and so are the sums of their products, in the order of the features.
+Utilities are a dictionary from position to utility, of the candidates that remain only.
 """
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
 
 
@@ -37,17 +35,13 @@ def plain_utilities(
 
 
 def plain_cosine(first: Sequence[float], second: Sequence[float]) -> float:
-    """Dot product of two vectors of single precision, each step rounded to single precision.
+    """Dot product of two vectors.
 
     Example:
         >>> plain_cosine([0.5, 0.5], [1.0, -0.25])
         0.375
     """
-    total = 0.0
-    for a, b in zip(first, second, strict=True):
-        # Sums and products of two singles are exact enough in double to be rounded once only.
-        total = _single(total + _single(a * b))
-    return total
+    return math.fsum(a * b for a, b in zip(first, second, strict=True))
 
 
 def plain_greedy_law(
@@ -128,11 +122,6 @@ def per_slot_epsilon(epsilon: float, *, slots: int) -> float:
         0.1
     """
     return float(1.0 - (1.0 - epsilon) ** (1.0 / slots))
-
-
-def _single(number: float) -> float:
-    rounded: float = struct.unpack("f", struct.pack("f", number))[0]
-    return rounded
 
 
 def _mixed(base: Mapping[int, float], candidates: int, *, weight: float) -> list[float]:

@@ -22,7 +22,7 @@ class PlainSlate:
     Attributes:
         values: of each candidate.
         members: those to each member of an ensemble.
-        vectors: similarity vectors, of single precision.
+        vectors: similarity vectors, of length one or zero.
         aspects: share of each aspect in each candidate.
         creators: -1 where unknown.
         interests: share of each aspect in what the unit likes.

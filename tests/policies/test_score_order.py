@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,6 @@ def test_slates_without_exploration_are_as_frequent_as_the_budget_says() -> None
         ({"diversity": -1.0}, "diversity must be >= 0, got -1.0"),
     ],
 )
-def test_bad_settings_are_refused(setting: dict[str, float], message: str) -> None:
+def test_bad_settings_are_refused(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ScoreOrderConfig(**setting)

@@ -1,64 +1,87 @@
+import math
+
 import numpy as np
 import pytest
 
-from matinee_policies.arrays import AnyArray
-from matinee_policies.records import PAD
-from matinee_policies.similarity import STEP, TILE, cosines, cosines_reference, gather_tile
+from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.redundancy_codes import CODE_DPP, CODE_MMR
+from matinee_policies.redundancy_vectors import new_ledger, show_factor, show_vector, take_in
+from matinee_policies.similarity import cosines_reference
 from matinee_policies.testing_laws import plain_cosine
+from matinee_policies.walk_arrays import NO_DOUBLES, NO_SINGLES, table
 
 
 def unit_vectors(rows: int, features: int, *, seed: int = 0) -> AnyArray:
-    return to_unit(np.random.default_rng(seed).normal(size=(rows, features)))
-
-
-def to_unit(vectors: AnyArray) -> AnyArray:
+    vectors = np.random.default_rng(seed).normal(size=(rows, features))
     unit: AnyArray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 
-def compiled_cosines(candidates: AnyArray, table: AnyArray, item: int) -> AnyArray:
-    """Cosines of up to `TILE` candidates with an item."""
-    steps = -(-table.shape[1] // STEP)
-    order = np.full(TILE, PAD, dtype=np.int32)
-    order[: len(candidates)] = np.arange(len(candidates))
-    rows = np.zeros((TILE, steps * STEP), dtype=table.dtype)
-    block = np.full((steps, STEP, TILE), np.nan, dtype=table.dtype)
-    gather_tile(candidates, order, 0, table, rows, block)
-    vector = np.zeros((steps, STEP), dtype=table.dtype)
-    vector.reshape(-1)[: table.shape[1]] = table[item]
-    found = np.full(TILE, np.nan, dtype=table.dtype)
-    cosines(block, vector, found)
-    assert (found[len(candidates) :] == 0).all()
-    return found[: len(candidates)]
+def compiled_redundancy(vectors: AnyArray, shown: list[int], *, code: int, step: int) -> FloatArray:
+    """Redundancies given the items shown, taken in `step` at a time."""
+    count, m = vectors.shape
+    tables = (table(vectors), NO_DOUBLES) if vectors.dtype == np.float32 else (NO_SINGLES, vectors)
+    tables = (tables[0], table(tables[1]))
+    ledger = new_ledger(count, len(shown), m, code)
+    ledger.variance[:] = 1.0
+
+    def take(k: int, known: int) -> float:
+        return take_in(
+            k,
+            k,
+            known,
+            code,
+            *tables,
+            ledger.vectors,
+            ledger.seen,
+            ledger.redundancy,
+            ledger.variance,
+            ledger.factor,
+            ledger.shown_factor,
+            ledger.shown_scale,
+        )
+
+    for slot, item in enumerate(shown):
+        take(item, slot)
+        if code == CODE_DPP:
+            factors = (ledger.factor, ledger.shown_factor, ledger.shown_scale)
+            show_factor(item, slot, ledger.variance, *factors)
+        show_vector(item, slot, *tables, ledger.vectors)
+        if (slot + 1) % step == 0:
+            for k in range(count):
+                take(k, slot + 1)
+    return np.array([take(k, len(shown)) for k in range(count)])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("features", [1, 7, 8, 20, 64])
-def test_tiles_equal_their_twin_to_the_last_bit(features: int, dtype: type) -> None:
-    table: AnyArray = unit_vectors(60, features).astype(dtype)
-    table[3] = 0.0
-    for size in (1, 9, TILE):
-        candidates = np.random.default_rng(size).permutation(60)[:size].astype(np.int32)
-        candidates[size - size // 3 :] = PAD
-        vectors = np.where((candidates == PAD)[:, None], dtype(0.0), table[candidates])
-        np.testing.assert_array_equal(
-            compiled_cosines(candidates, table, 11), cosines_reference(vectors, table[11])
-        )
+@pytest.mark.parametrize("features", [1, 7, 8, 20, 24, 64, 100])
+def test_one_cosine_equals_that_of_numpy_and_of_plain_python(features: int, dtype: type) -> None:
+    vectors: AnyArray = unit_vectors(20, features).astype(dtype)
+    vectors[3] = 0.0
+    found = compiled_redundancy(vectors, [11], code=CODE_MMR, step=1)
+    expected = cosines_reference(vectors, vectors[11])
+    np.testing.assert_allclose(found, np.maximum(expected, 0.0), rtol=0, atol=1e-15 * features)
+    plain = [plain_cosine(row, vectors[11].tolist()) for row in vectors.tolist()]
+    np.testing.assert_allclose(expected, plain, rtol=0, atol=1e-15 * features)
 
 
-def test_the_oracle_in_plain_python_gives_the_same_bits() -> None:
-    table = unit_vectors(30, 20).astype(np.float32)
-    found = cosines_reference(table, table[4])
-    assert found.tolist() == [plain_cosine(row, table[4].tolist()) for row in table.tolist()]
+@pytest.mark.parametrize("code", [CODE_MMR, CODE_DPP])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_do_not_depend_on_when_a_candidate_is_brought_up_to_date(
+    code: int, dtype: type
+) -> None:
+    """After every item, after some, or all at the end; among the items are twins."""
+    vectors: AnyArray = unit_vectors(30, 20, seed=2).astype(dtype)
+    vectors[4] = vectors[2]
+    shown = [2, 9, 4, 17, 23, 1, 12]
+    expected = compiled_redundancy(vectors, shown, code=code, step=1)
+    for step in (2, 3, 10):
+        found = compiled_redundancy(vectors, shown, code=code, step=step)
+        np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("features", [2, 16, 64, 300])
-def test_single_precision_keeps_its_bound(features: int) -> None:
-    """At most (m + 2) 2^-24 from the exact cosine of the same vectors."""
-    table = unit_vectors(200, features, seed=features).astype(np.float32)
-    # Alike vectors have the largest sums.
-    table[100:] = table[100:] * 0.1 + table[0]
-    table = to_unit(table.astype(np.float64)).astype(np.float32)
-    exact = table.astype(np.float64) @ table[0].astype(np.float64)
-    error = np.abs(cosines_reference(table, table[0]) - exact).max()
-    assert 0.0 < error <= (features + 2) * 2.0**-24
+def test_logarithms_never_stand_in_the_wrong_order_by_more_than_the_slack() -> None:
+    """Neighbours among the numbers of float64: a smaller one may not lose more than 1e-14 / 2."""
+    starts = np.exp(np.random.default_rng(3).uniform(math.log(1e-6), 0.0, size=20_000))
+    for start in starts.tolist():
+        assert math.log(math.nextafter(start, 0.0)) <= math.log(start) + 5e-15

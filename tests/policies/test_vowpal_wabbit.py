@@ -38,6 +38,7 @@ INTERACTIONS = ("ac", "aa")
 
 def plain_values(policy: Policy, contexts: ContextBatch, prefix: Sequence[int]) -> dict[int, float]:
     assert isinstance(policy, VowpalWabbit)
+    assert isinstance(policy.config.diversity, float)
     return plain_utilities(
         (-contexts.features[0].astype(float) @ policy.weights).tolist(),
         contexts.embeddings[contexts.candidates[0]].tolist(),
