@@ -61,6 +61,11 @@ class ForgettingPolicy(ValuePolicy[C]):
         """Coefficient of each feature, a copy, `float64 [d]`."""
         return self._state.theta.copy()
 
+    @property
+    def values_are_bounds(self) -> bool:
+        """See `ValuePolicy.values_are_bounds`: whether values have widths."""
+        return self.config.alpha > 0.0
+
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Predicted reward of each candidate plus `alpha` widths, `float64 [B, K]`."""
         return ridge_values(contexts.features, self._state, alpha=self.config.alpha)

@@ -162,6 +162,11 @@ class LinearPolicy(ValuePolicy[C]):
         """
         return self._model.item_theta(items)
 
+    @property
+    def values_are_bounds(self) -> bool:
+        """See `ValuePolicy.values_are_bounds`: whether values have widths."""
+        return self._alpha > 0.0
+
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Predicted reward of each candidate plus `alpha` widths, `float64 [B, K]`."""
         return self._model.values(contexts, alpha=self._alpha)

@@ -147,6 +147,11 @@ class LogisticBandit(ValuePolicy[LogisticConfig]):
         """Coefficient of each feature, a copy, `float64 [d]`."""
         return self._state.theta.copy()
 
+    @property
+    def values_are_bounds(self) -> bool:
+        """See `ValuePolicy.values_are_bounds`: whether values have widths."""
+        return self.config.exploration == "upper_bound" and self.config.alpha > 0.0
+
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Predicted probability of each candidate, or its upper bound, `float64 [B, K]`."""
         alpha = self.config.alpha if self.config.exploration == "upper_bound" else 0.0

@@ -68,6 +68,20 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """Candidates that may be shown, `bool [B, K]`; `None` means all."""
         return None
 
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether slots may stay empty while candidates are left: by caps, or by `eligible`."""
+        return self._caps != NO_CAPS or type(self).eligible is not ValuePolicy.eligible
+
+    @property
+    def values_are_bounds(self) -> bool:
+        """Whether `values` are upper bounds, which hold exploration in themselves.
+
+        What such a policy gives up for optimism is no draw of its law, so `exploration_cost` misses
+        it, and the platform reports none. False here; override it with such values.
+        """
+        return False
+
     def members(self, contexts: ContextBatch) -> FloatArray | None:
         """Value of each candidate to each member of an ensemble, `float64 [B, M, K]`, if any."""
         return None
