@@ -37,25 +37,23 @@ def guard(policy: Policy, name: str) -> Policy:
         name: `module:Class`, for the messages.
 
     Returns:
-        The same policy. `decide`, `propensities`, `learn` and `snapshot` then raise a
-        `ContextError` or `SnapshotError` where the class does, and a `ConfigError` for any other
-        failure or for a result that breaks a rule of `Policy`.
+        The same policy. `decide`, `propensities`, `learn`, `snapshot` and `exploration_cost`, if
+        it has one, then raise a `ContextError` or `SnapshotError` where the class does, and a
+        `ConfigError` for any other failure or for a result that breaks a rule of `Policy`.
     """
     # Also of frozen classes, which refuse a plain assignment.
     object.__setattr__(policy, "__class__", _guarded_class(type(policy), name))
     return policy
 
 
-def check_slates(
-    slates: object, contexts: ContextBatch, *, slots: int, capped: bool = False
-) -> None:
+def check_slates(slates: object, contexts: ContextBatch, *, slots: int, gaps: bool = False) -> None:
     """Refuse slates that do not hold distinct candidates with propensities in (0, 1].
 
     Args:
         slates: what `decide` gave.
         contexts: `B` decisions with `K` candidates each.
         slots: length `L` of every slate.
-        capped: whether the policy has caps, under which slots may stay empty.
+        gaps: whether slots may stay empty while candidates are left.
 
     Raises:
         ConfigError: naming the first decision to break a rule.
@@ -74,7 +72,7 @@ def check_slates(
     inside = (positions >= 0) & (positions < is_open.shape[1])
     place = np.where(inside, positions, 0)
     valid = ~filled | (inside & np.take_along_axis(is_open, place, axis=1))
-    if not capped:
+    if not gaps:
         # As many as there are, from the top; a pin may stand below slots that stay empty.
         wanted = np.minimum(is_open.sum(axis=1), slots)[:, None]
         first = filled == (np.arange(slots) < wanted)
@@ -104,7 +102,7 @@ def _new_guarded_class(found: Any, name: str) -> type[Any]:
     def decide(self: Any, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
         def call() -> SlateBatch:
             slates: SlateBatch = found.decide(self, contexts, slots=slots, keys=keys)
-            check_slates(slates, contexts, slots=slots, capped=_has_caps(self))
+            check_slates(slates, contexts, slots=slots, gaps=_leaves_gaps(self))
             return slates
 
         return _call(name, "decide", call)
@@ -130,6 +128,17 @@ def _new_guarded_class(found: Any, name: str) -> type[Any]:
 
         return _call(name, "snapshot", call)
 
+    def exploration_cost(self: Any, contexts: ContextBatch, slates: IndexArray) -> FloatArray:
+        def call() -> FloatArray:
+            costs: FloatArray = found.exploration_cost(self, contexts, slates)
+            _check_array("costs", costs, dtype=np.float64, shape=(len(contexts),))
+            _check_rows(
+                (np.isfinite(costs) & (costs >= 0.0))[:, None], costs, "costs must be finite, >= 0"
+            )
+            return costs
+
+        return _call(name, "exploration_cost", call)
+
     body = {
         "__slots__": (),
         "__doc__": found.__doc__,
@@ -141,12 +150,14 @@ def _new_guarded_class(found: Any, name: str) -> type[Any]:
         "learn": learn,
         "snapshot": snapshot,
     }
+    if callable(getattr(found, "exploration_cost", None)):
+        body["exploration_cost"] = exploration_cost
     return types.new_class(found.__name__, (found,), exec_body=lambda space: space.update(body))
 
 
-def _has_caps(policy: Any) -> bool:
+def _leaves_gaps(policy: Any) -> bool:
     caps = getattr(getattr(policy, "config", None), "caps", NO_CAPS)
-    return bool(caps != NO_CAPS)
+    return bool(caps != NO_CAPS or getattr(policy, "leaves_gaps", False))
 
 
 def _call(name: str, method: str, call: Callable[[], _T]) -> _T:
