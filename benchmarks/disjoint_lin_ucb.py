@@ -8,7 +8,7 @@ symmetric, so the limit can be passed.
 
 from typing import get_args
 
-from harness import Bars, Effort, Limit, Peer, Row, Size, Work, compare, main
+from harness import Bars, Effort, Limit, Peer, PeerFigure, Row, Size, Work, compare, main
 from limits import reading
 from made_up_rounds import disjoint_game, peer_settings
 from matinee_policies.rounds import DisjointState, Optimism, Precision, play_disjoint
@@ -16,7 +16,7 @@ from matinee_policies.rounds import DisjointState, Optimism, Precision, play_dis
 TIMES_PEER = {16: 80.0, 64: 12.0, 128: 8.0}
 
 
-def row(size: Size, effort: Effort, precision: Precision) -> Row:
+def row(size: Size, effort: Effort, precision: Precision, peer: Peer | PeerFigure | None) -> Row:
     """Ours with widths of one precision; everything else is float64 in both."""
     game = disjoint_game(size, effort)
     prior = DisjointState.prior(arms=size.K, dimension=size.d)
@@ -30,7 +30,7 @@ def row(size: Size, effort: Effort, precision: Precision) -> Row:
         size=size,
         unit="rounds/s",
         ours=Work(play, units=len(game.rewards)),
-        peer=Peer("obp", "obp_linear", "obp", peer_settings(size, effort, policy="lin_ucb")),
+        peer=peer,
         limit=Limit(f"read K d^2 numbers of {precision} once", reading(width * size.K * size.d**2)),
         bars=Bars(
             peer=TIMES_PEER.get(size.d),
@@ -43,10 +43,16 @@ def row(size: Size, effort: Effort, precision: Precision) -> Row:
 
 
 def measure(effort: Effort) -> list[Row]:
-    """Two rows for every size."""
-    return [
-        row(size, effort, precision) for size in effort.sizes for precision in get_args(Precision)
-    ]
+    """Two rows for every size; the peer knows no precisions, so it is measured once."""
+    rows = []
+    for size in effort.sizes:
+        peer: Peer | PeerFigure | None = Peer(
+            "obp", "obp_linear", "obp", peer_settings(size, effort, policy="lin_ucb")
+        )
+        for precision in get_args(Precision):
+            rows.append(row(size, effort, precision, peer))
+            peer = rows[-1].peer
+    return rows
 
 
 if __name__ == "__main__":

@@ -228,15 +228,19 @@ def compare(
     size: object,
     unit: str,
     ours: Work,
-    peer: Peer | None = None,
+    peer: Peer | PeerFigure | None = None,
     limit: Limit | None = None,
     bars: Bars = Bars(),
     effort: Effort,
     note: str = "",
 ) -> Row:
-    """Measure ours, the peer and the limit by turns, and take the best turn of each."""
+    """Measure ours, the peer and the limit by turns, and take the best turn of each.
+
+    A peer's figure, taken from the row before it say, is not measured again.
+    """
     our_best, limit_best = 0.0, 0.0
-    with PeerProcess(peer) if peer is not None else nullcontext() as process:
+    known = peer if isinstance(peer, PeerFigure) else None
+    with PeerProcess(peer) if isinstance(peer, Peer) else nullcontext() as process:
         for _ in range(effort.repeats):
             our_best = max(our_best, ours.rate(effort.seconds))
             if process is not None:
@@ -248,7 +252,7 @@ def compare(
         size=str(size),
         unit=unit,
         ours=our_best,
-        peer=process.best if process is not None else None,
+        peer=process.best if process is not None else known,
         limit=LimitFigure(limit.definition, limit_best) if limit is not None else None,
         bars=bars,
         note=note,

@@ -2,6 +2,7 @@
 
 Environments are folders under `.peers/`, made by `make bench-peers` (peers/install.py). A peer that
 is not installed, or that fails, is a row's figure that is missing with its reason, never an error.
+So is every peer where the environment variable `BENCH_WITHOUT_PEERS` is set.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from typing import Self
 PROGRAMS = Path(__file__).resolve().parent
 ENVIRONMENTS = PROGRAMS.parent / ".peers"
 HOW_TO_INSTALL = "make bench-peers"
+WITHOUT_PEERS = "BENCH_WITHOUT_PEERS"
+"""Environment variable; unless it is empty, no peer is started."""
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -78,6 +81,9 @@ class PeerProcess:
         self._best = PeerFigure(peer.name, missing="it was not asked")
 
     def __enter__(self) -> Self:
+        if os.environ.get(WITHOUT_PEERS):
+            self._best = PeerFigure(self._peer.name, missing="left out, as asked")
+            return self
         if not self._peer.python.exists():
             self._best = PeerFigure(self._peer.name, missing=f"not installed: {HOW_TO_INSTALL}")
             return self

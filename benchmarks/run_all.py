@@ -1,6 +1,7 @@
 """Run every benchmark of this folder and write docs/benchmarks.md.
 
-    python benchmarks/run_all.py [--quick] [--tiny] [--only NAME ...] [--page PATH]
+    python benchmarks/run_all.py [--quick] [--tiny] [--without-peers] [--only NAME ...]
+        [--page PATH]
 
 Each program is a process of its own. One that fails is told on the page and by the exit status.
 """
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import Row
-from peer_process import ONE_THREAD
+from peer_process import ONE_THREAD, WITHOUT_PEERS
 from table import Report, page
 
 PROGRAMS = Path(__file__).resolve().parent
@@ -79,9 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", action="store_true", help="shorter turns")
     length.add_argument("--tiny", action="store_true", help="smallest sizes; figures mean nothing")
+    parser.add_argument("--without-peers", action="store_true", help="start none of them")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="programs, without .py")
     parser.add_argument("--page", type=Path, default=PAGE, help="where to write")
     arguments = parser.parse_args(argv)
+    if arguments.without_peers:
+        os.environ[WITHOUT_PEERS] = "1"
     options, forms = [], "full forms"
     if arguments.quick:
         options, forms = ["--quick"], "`--quick` forms"

@@ -10,13 +10,13 @@ from typing import get_args
 
 import numpy as np
 
-from harness import Bars, Effort, Limit, Peer, Row, Size, Work, compare, main
+from harness import Bars, Effort, Limit, Peer, PeerFigure, Row, Size, Work, compare, main
 from limits import product
 from made_up_rounds import peer_settings, shared_game
 from matinee_policies.rounds import Optimism, Precision, SharedState, play_shared
 
 
-def row(size: Size, effort: Effort, precision: Precision) -> Row:
+def row(size: Size, effort: Effort, precision: Precision, peer: Peer | PeerFigure | None) -> Row:
     """Ours with widths of one precision; everything else is float64 in both."""
     game = shared_game(size, effort)
     prior = SharedState.prior(dimension=size.d)
@@ -34,7 +34,7 @@ def row(size: Size, effort: Effort, precision: Precision) -> Row:
         size=size,
         unit="rounds/s",
         ours=Work(play, units=len(game.rewards)),
-        peer=Peer("coba", "coba_linear", "coba", peer_settings(size, effort, policy="lin_ucb")),
+        peer=peer,
         limit=Limit(
             f"product [K, d] x [d, d] in {precision}",
             product(size.K, size.d, size.d, dtype=np.dtype(precision).type),
@@ -46,10 +46,16 @@ def row(size: Size, effort: Effort, precision: Precision) -> Row:
 
 
 def measure(effort: Effort) -> list[Row]:
-    """Two rows for every size."""
-    return [
-        row(size, effort, precision) for size in effort.sizes for precision in get_args(Precision)
-    ]
+    """Two rows for every size; the peer knows no precisions, so it is measured once."""
+    rows = []
+    for size in effort.sizes:
+        peer: Peer | PeerFigure | None = Peer(
+            "coba", "coba_linear", "coba", peer_settings(size, effort, policy="lin_ucb")
+        )
+        for precision in get_args(Precision):
+            rows.append(row(size, effort, precision, peer))
+            peer = rows[-1].peer
+    return rows
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import run_all
 import table
 from harness import Bars, Limit, LimitFigure, Peer, PeerFigure, Row, Work, compare
 from matinee_policies.greedy_slates import greedy_dpp, greedy_mmr
+from peer_process import WITHOUT_PEERS
 from peers import install, numpy_slates
 from peers.made_up import slates
 from slate_rows import Greedy
@@ -34,7 +35,8 @@ def names_of(programs: list[Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=names_of(PROGRAMS))
-def test_a_program_gives_rows(program: Path) -> None:
+def test_a_program_gives_rows(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WITHOUT_PEERS, "1")
     report = run_all.run_program(program, ["--tiny"])
     assert report.failure == ""
     assert report.about.endswith(".")
@@ -111,12 +113,23 @@ def test_a_peer_that_is_not_installed_names_the_command() -> None:
     assert figure == PeerFigure("other", missing="not installed: make bench-peers")
 
 
+def test_no_peer_is_started_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WITHOUT_PEERS, "1")
+    figure = ask(Peer("numpy", "numpy_slates", None, {"kind": "mmr"}))
+    assert figure == PeerFigure("numpy", missing="left out, as asked")
+
+
+def test_a_figure_of_a_peer_is_not_measured_again() -> None:
+    figure = PeerFigure("other", "1.0", 3.0)
+    assert ask(figure) is figure
+
+
 def test_a_peer_that_fails_tells_why() -> None:
     figure = ask(Peer("other", "numpy_slates", None, {"kind": "mmr"}))
     assert figure.missing.startswith("failed: KeyError")
 
 
-def ask(peer: Peer) -> PeerFigure:
+def ask(peer: Peer | PeerFigure) -> PeerFigure:
     row = compare(
         "walk",
         size="far",
