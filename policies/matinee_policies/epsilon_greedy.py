@@ -32,7 +32,8 @@ class EpsilonGreedyConfig(LinearConfig):
     """What epsilon does not fall below, in [0, `epsilon`]."""
 
     floor: float = 0.0
-    """Least weight of the uniform law at every slot, within that budget, in [0, 1]."""
+    """Least weight of the uniform law at each of `L` slots, in [0, 1 - (1 - epsilon)^(1/L)]; it
+    does not fall with epsilon."""
 
     def __post_init__(self) -> None:
         LinearConfig.__post_init__(self)
@@ -83,4 +84,5 @@ class EpsilonGreedy(LinearPolicy[EpsilonGreedyConfig]):
         )
 
     def _rule_at(self, rows: int) -> Rule:
-        return epsilon_rule(self.config.epsilon_at(rows), floor=self.config.floor)
+        config = self.config
+        return epsilon_rule(config.epsilon_at(rows), floor=config.floor, most=config.epsilon)

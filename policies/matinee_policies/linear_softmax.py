@@ -27,7 +27,7 @@ class LinearSoftmaxConfig(LinearConfig):
     """Widths to add to the prediction, at least 0."""
 
     floor: float = 0.0
-    """Least weight of the uniform law at every slot, in [0, 1]."""
+    """Least weight of the uniform law at each of `L` slots, in [0, 1 - (1 - budget)^(1/L)]."""
 
     budget: float = 1.0
     """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""

@@ -7,14 +7,17 @@ candidate and with the uniform law:
 
 Every remaining candidate keeps at least `w / n`, and anything but the best is drawn with
 probability at most b. Over a slate of L slots the budget is spread as 1 - (1 - budget)^(1/L), so
-that a slate holds a draw that is not the best with at most that probability. The floor is part of
-the budget, not added to it, and kept where it is the larger:
+that a slate holds a draw that is not the best with at most that probability:
 
-    b = max(floor, 1 - (1 - budget)^(1/L))
+    b = 1 - (1 - budget)^(1/L)
+
+The floor is part of the budget, not added to it; one that is larger than b is refused, since no law
+keeps both. Slots that a pin takes draw nothing, so their shares of the budget stay unspent: a page
+with pins explores less than its budget, never more.
 
     epsilon      base: the best; w = max(floor, 1 - (1 - epsilon)^(1/L)), so that a slate holds no
-                 exploratory draw with probability 1 - epsilon
-    upper bound  base: the best, where the utilities are upper bounds; w = floor
+                 exploratory draw with probability 1 - epsilon; b = w
+    upper bound  base: the best, where the utilities are upper bounds; w = floor, b = w
     softmax      base: exp(u_i / temperature), normalised; w = floor
     inverse gap  base: 1 / (n + gamma (u* - u_i)), the rest to the best candidate; w = floor
                  (SquareCB, Foster and Rakhlin 2020, eq. 2 with mu = n)
@@ -33,12 +36,14 @@ import numpy as np
 from matinee_policies.arrays import FloatArray
 from matinee_policies.compiled import kernel
 from matinee_policies.config import check_range
+from matinee_policies.errors import ConfigError
 
 GREEDY = 0
 SOFTMAX = 1
 INVERSE_GAP = 2
 VOTES = 3
 _CLOSED = -np.inf
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Rule:
         code: `GREEDY`, `SOFTMAX`, `INVERSE_GAP` or `VOTES`.
         parameter: temperature of softmax, gamma of inverse gap, else 0.
         epsilon: probability that a full slate holds at least one uniform draw, in [0, 1].
-        floor: least weight of the uniform law at every slot, in [0, 1].
+        floor: least weight of the uniform law at every slot, in [0, 1 - (1 - budget)^(1/L)].
         budget: largest probability that a full slate holds any draw other than the greedy pick's,
             in [0, 1].
     """
@@ -61,11 +66,27 @@ class Rule:
     budget: float = 1.0
 
     def uniform_weight(self, slots: int) -> float:
-        """Weight `w` of the uniform law at each slot of a slate of `slots` slots."""
+        """Weight `w` of the uniform law at each slot of a slate of `slots` slots.
+
+        Raises:
+            ConfigError: if the floor at so many slots breaks the budget of the slate.
+        """
+        if self.floor > 0.0 and self.budget < 1.0:
+            most = per_slot(self.budget, slots=slots)
+            if self.floor > most * (1.0 + _ROUNDING):
+                name = "epsilon" if self.code == GREEDY else "budget"
+                raise ConfigError(
+                    f"floor must be <= 1 - (1 - {name})^(1/L) = {most:.6g} for {name} = "
+                    f"{self.budget:g} and slates of L = {slots} slots, got {self.floor!r}"
+                )
         return max(self.floor, per_slot(self.epsilon, slots=slots))
 
     def exploring_weight(self, slots: int) -> float:
-        """Weight `b` of all but the best candidate's own share at each slot, at least `w`."""
+        """Weight `b` of all but the best candidate's own share at each slot, at least `w`.
+
+        Raises:
+            ConfigError: as `uniform_weight`.
+        """
         weight = self.uniform_weight(slots)
         return weight if self.code == GREEDY else max(weight, per_slot(self.budget, slots=slots))
 
@@ -75,19 +96,24 @@ def per_slot(budget: float, *, slots: int) -> float:
     return -math.expm1(math.log1p(-budget) / slots) if budget < 1.0 else 1.0
 
 
-def epsilon_rule(epsilon: float, *, floor: float = 0.0) -> Rule:
+def epsilon_rule(epsilon: float, *, floor: float = 0.0, most: float | None = None) -> Rule:
     """Explore with a budget per slate.
 
     Args:
         epsilon: probability that a full slate holds at least one uniform draw, in [0, 1].
-        floor: least weight of the uniform law at every slot, in [0, 1].
+        floor: least weight of the uniform law at every slot, in [0, 1 - (1 - most)^(1/L)].
+        most: of an epsilon that falls, what it was at first: the budget that the floor, which
+            does not fall, must keep to; in [epsilon, 1], `None` for `epsilon`.
 
     Example:
         >>> round(epsilon_rule(0.1).uniform_weight(10), 6)
         0.010481
     """
     check_range("epsilon", epsilon, low=0, high=1)
-    return Rule(GREEDY, 0.0, epsilon, _checked_floor(floor))
+    if most is None:
+        most = epsilon
+    check_range("most", most, low=epsilon, high=1)
+    return Rule(GREEDY, 0.0, float(epsilon), _checked_floor(floor), float(most))
 
 
 def upper_bound_rule(*, floor: float = 0.0) -> Rule:
@@ -99,20 +125,20 @@ def softmax_rule(temperature: float, *, floor: float = 0.0, budget: float = 1.0)
     """Draw in proportion to exp(utility / temperature); temperature > 0 in value units."""
     check_range("temperature", temperature, low=0, low_open=True)
     check_range("budget", budget, low=0, high=1)
-    return Rule(SOFTMAX, temperature, 0.0, _checked_floor(floor), budget)
+    return Rule(SOFTMAX, float(temperature), 0.0, _checked_floor(floor), float(budget))
 
 
 def inverse_gap_rule(gamma: float, *, floor: float = 0.0, budget: float = 1.0) -> Rule:
     """Draw in inverse proportion to the gap to the best; gamma >= 0 per value unit."""
     check_range("gamma", gamma, low=0)
     check_range("budget", budget, low=0, high=1)
-    return Rule(INVERSE_GAP, gamma, 0.0, _checked_floor(floor), budget)
+    return Rule(INVERSE_GAP, float(gamma), 0.0, _checked_floor(floor), float(budget))
 
 
 def votes_rule(*, floor: float = 0.0, budget: float = 1.0) -> Rule:
     """Draw in proportion to the members of an ensemble that like a candidate best."""
     check_range("budget", budget, low=0, high=1)
-    return Rule(VOTES, 0.0, 0.0, _checked_floor(floor), budget)
+    return Rule(VOTES, 0.0, 0.0, _checked_floor(floor), float(budget))
 
 
 @kernel
@@ -215,4 +241,4 @@ def _best(utility: FloatArray) -> int:
 
 def _checked_floor(floor: float) -> float:
     check_range("floor", floor, low=0, high=1)
-    return floor
+    return float(floor)

@@ -29,10 +29,12 @@ class SoftmaxConfig(SlateConfig):
     """Only so many best scores may be shown (ties: first candidates); `None` means all."""
 
     floor: float = 0.0
-    """Weight of the uniform law over what may be shown, at every slot, in [0, 1]."""
+    """Weight of the uniform law over what may be shown at each of `L` slots, in
+    [0, 1 - (1 - budget)^(1/L)]."""
 
     budget: float = 1.0
-    """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""
+    """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]; slots
+    that a pin takes leave their share of it unspent."""
 
     def __post_init__(self) -> None:
         SlateConfig.__post_init__(self)
@@ -69,20 +71,34 @@ class Softmax(ValuePolicy[SoftmaxConfig]):
         """The scores of the candidate source."""
         return contexts.scores.astype(np.float64)
 
+    def check_length(self, slots: int) -> None:
+        """See `ValuePolicy.check_length`; a slate has at most `top` slots."""
+        ValuePolicy.check_length(self, slots)
+        top = self.config.top
+        if top is not None and slots > top:
+            raise ContextError(f"slots must be <= top = {top} of softmax, got {slots}")
+
     def eligible(self, contexts: ContextBatch, *, slots: int) -> BoolArray | None:
         """The `top` candidates by score among those that contexts allow.
 
         Raises:
-            ContextError: if a slate has more slots than `top`.
+            ContextError: if a slate has more slots than `top`, or a candidate's score is not
+                finite.
         """
         top = self.config.top
         if top is None or top >= contexts.candidates.shape[1]:
             return None
-        if slots > top:
-            raise ContextError(f"slots must be <= top = {top} of softmax, got {slots}")
+        self.check_length(slots)
         closed = contexts.candidates == PAD
         if contexts.eligible is not None:
             closed |= ~contexts.eligible
+        wrong = ~closed & ~np.isfinite(contexts.scores)
+        if wrong.any():
+            row, place = (int(index) for index in np.argwhere(wrong)[0])
+            raise ContextError(
+                f"score of candidate {place} of decision {row} must be finite, "
+                f"got {contexts.scores[row, place]}"
+            )
         scores = np.where(closed, -np.inf, contexts.scores)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         chosen = np.zeros(contexts.candidates.shape, dtype=np.bool_)

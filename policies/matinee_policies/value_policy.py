@@ -86,6 +86,16 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """Value of each candidate to each member of an ensemble, `float64 [B, M, K]`, if any."""
         return None
 
+    def check_length(self, slots: int) -> None:
+        """Refuse a length of slates that the settings cannot serve, before there are any.
+
+        Raises:
+            ConfigError: if the floor at so many slots breaks the budget of a slate.
+            ContextError: if no slate has such a length.
+        """
+        check_slots(slots)
+        self._rule.uniform_weight(slots)
+
     def decide(self, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
         """See `Policy.decide`."""
         return sample_slates(self._problem(contexts, slots=slots), slots=slots, keys=keys)

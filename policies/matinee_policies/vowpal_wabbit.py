@@ -81,7 +81,8 @@ class VowpalWabbitConfig(SlateConfig):
     """Of `softmax`: difference in value that makes an item e times as likely, above 0."""
 
     floor: float = 0.0
-    """Least weight of the uniform law at every slot, in [0, 1]."""
+    """Least weight of the uniform law at each of `L` slots, in [0, 1]; of `epsilon` at most
+    1 - (1 - epsilon)^(1/L)."""
 
     learning_rate: float = 0.5
     """Of Vowpal Wabbit's adaptive, normalized and importance-invariant updates, above 0."""

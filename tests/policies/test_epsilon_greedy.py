@@ -86,7 +86,19 @@ def test_the_floor_is_part_of_the_budget() -> None:
         return float(policy.next_law(contexts, prefix, slots=2).min())
 
     assert least(0.19, 0.05) == pytest.approx(0.1 / 5)
-    assert least(0.19, 0.15) == pytest.approx(0.15 / 5)
+    assert least(0.19, 0.1) == pytest.approx(0.1 / 5)
+    with pytest.raises(ConfigError, match=r"= 0.1 for epsilon = 0.19 .* L = 2 slots, got 0.15"):
+        least(0.19, 0.15)
+
+
+def test_the_floor_does_not_fall_with_epsilon() -> None:
+    config = EpsilonGreedyConfig(epsilon=0.4, decay_rows=1.0, floor=0.1)
+    policy = EpsilonGreedy(config, dimension=4)
+    policy.learn(example_outcomes(1, slates=150, dimension=4))
+    assert config.epsilon_at(policy.rows) < 0.01
+    contexts = example_contexts(2, decisions=1, candidates=5, dimension=4)
+    law = policy.next_law(contexts, np.zeros((1, 0), dtype=np.int32), slots=2)
+    assert law.min() == pytest.approx(0.1 / 5)
 
 
 def test_epsilon_falls_with_the_rows_learned_and_stops_at_the_least() -> None:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from matinee_policies.rules import (
     rule_law_reference,
     softmax_rule,
     upper_bound_rule,
+    votes_rule,
 )
 from matinee_policies.testing_laws import (
     plain_greedy_law,
@@ -22,7 +24,12 @@ from matinee_policies.testing_laws import (
 )
 
 RULES = st.one_of(
-    st.builds(epsilon_rule, st.floats(0, 1), floor=st.floats(0, 1)),
+    # The share of a slate of up to 20 slots is at least epsilon / 20.
+    st.builds(
+        lambda epsilon, share: epsilon_rule(epsilon, floor=share * epsilon / 20),
+        st.floats(0, 1),
+        st.floats(0, 1),
+    ),
     st.builds(lambda floor: upper_bound_rule(floor=floor), st.floats(0, 1)),
     st.builds(softmax_rule, st.floats(1e-3, 1e3), floor=st.floats(0, 1)),
     st.builds(inverse_gap_rule, st.floats(0, 1e6), floor=st.floats(0, 1)),
@@ -106,11 +113,41 @@ def test_the_budget_of_a_slate_is_spread_over_its_slots(epsilon: float, slots: i
     assert weight == pytest.approx(epsilon / slots, rel=1e-9) if epsilon == 1e-12 else True
 
 
+@pytest.mark.parametrize("slots", [1, 3, 10])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda floor: epsilon_rule(0.1, floor=floor),
+        lambda floor: softmax_rule(0.3, budget=0.1, floor=floor),
+        lambda floor: inverse_gap_rule(9.0, budget=0.1, floor=floor),
+        lambda floor: votes_rule(budget=0.1, floor=floor),
+    ],
+)
+def test_a_floor_that_breaks_the_budget_is_refused(
+    build: Callable[[float], Rule], slots: int
+) -> None:
+    share = 1.0 - 0.9 ** (1.0 / slots)
+    assert build(share).uniform_weight(slots) == pytest.approx(share)
+    assert build(share).exploring_weight(slots) == pytest.approx(share)
+    message = (
+        rf"floor must be <= 1 - \(1 - \w+\)\^\(1/L\) = {share:.6g} for .* L = {slots} slots, got"
+    )
+    for weight in (Rule.uniform_weight, Rule.exploring_weight):
+        with pytest.raises(ConfigError, match=message):
+            weight(build(share * 1.001), slots)
+
+
+def test_without_a_budget_any_floor_holds() -> None:
+    assert softmax_rule(1.0, floor=0.7).uniform_weight(10) == 0.7
+    assert upper_bound_rule(floor=0.7).exploring_weight(10) == 0.7
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: epsilon_rule(1.1), "epsilon must be <= 1, got 1.1"),
         (lambda: epsilon_rule(0.1, floor=-1.0), "floor must be >= 0, got -1.0"),
+        (lambda: epsilon_rule(0.2, most=0.1), "most must be >= 0.2, got 0.1"),
         (lambda: softmax_rule(0.0), "temperature must be > 0, got 0.0"),
         (lambda: inverse_gap_rule(-2.0), "gamma must be >= 0, got -2.0"),
         (lambda: upper_bound_rule(floor=math.nan), "floor must be a finite number, got nan"),

@@ -260,3 +260,30 @@ def test_caps_need_traits_and_votes_need_members() -> None:
     members[1, 1, 2] = np.nan
     with pytest.raises(ContextError, match="to member 1 must be finite, got nan"):
         SlateProblem(contexts, values, votes_rule(), members=members)
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+@pytest.mark.parametrize("name", ["epsilon", "softmax", "inverse gap", "votes"])
+def test_a_slate_keeps_to_its_budget(name: str, constraint: str, budget: float) -> None:
+    """The slates that hold any draw but the greedy pick's, at the largest floor and without."""
+    for floor in (0.0, 1.0 - (1.0 - budget) ** (1.0 / L)):
+        rule = {
+            "epsilon": epsilon_rule(budget, floor=floor),
+            "softmax": softmax_rule(0.3, floor=floor, budget=budget),
+            "inverse gap": inverse_gap_rule(2.0, floor=floor, budget=budget),
+            "votes": votes_rule(floor=floor, budget=budget),
+        }[name]
+        best = problem_of(upper_bound_rule(), MMR(price=0.5), constraint)
+        greedy = sample_slates(best, slots=L, keys=example_keys(1)).positions
+        slates = [
+            slate for slate in slates_with_gaps() if best.is_constrained() or PAD not in slate
+        ]
+        rows = np.array(slates, dtype=np.int32)
+        many = problem_of(rule, MMR(price=0.5), constraint, copies=len(rows))
+        chances = score_slates(many, rows).prod(axis=1)
+        assert chances.sum() == pytest.approx(1.0, rel=0, abs=1e-12)
+        other = chances[(rows != greedy).any(axis=1)].sum()
+        assert other <= budget + 1e-12
+        if floor > 0.0 and constraint == "none":
+            assert other > 0.25 * budget

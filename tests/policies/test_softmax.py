@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from matinee_policies import (
+    PAD,
     ConfigError,
     ContextBatch,
     ContextError,
@@ -85,6 +86,17 @@ def test_more_slots_than_the_top_are_refused() -> None:
     contexts = example_contexts(3, decisions=1, candidates=5, dimension=1)
     with pytest.raises(ContextError, match="slots must be <= top = 2 of softmax, got 3"):
         Softmax(SoftmaxConfig(top=2)).decide(contexts, slots=3, keys=example_keys(1))
+
+
+def test_a_score_that_is_not_finite_is_refused_whether_or_not_the_top_would_hide_it() -> None:
+    for score in (np.nan, -np.inf):
+        contexts = example_contexts(3, decisions=2, candidates=5, dimension=1)
+        contexts.scores[1, 2] = score
+        for top in (None, 2):
+            with pytest.raises(ContextError, match=f"candidate 2 of decision 1 .* got {score}"):
+                Softmax(SoftmaxConfig(top=top)).decide(contexts, slots=2, keys=example_keys(2))
+        contexts.candidates[1, 2:] = PAD
+        Softmax(SoftmaxConfig(top=2)).decide(contexts, slots=2, keys=example_keys(2))
 
 
 def test_a_tiny_temperature_is_the_score_order() -> None:

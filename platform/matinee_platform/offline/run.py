@@ -42,6 +42,7 @@ from matinee_platform.reward_range import check_rewards
 from matinee_platform.settings import ExperimentSettings
 from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
+from matinee_policies.policy import Policy
 
 SETTINGS = "settings.json"
 """File of a run's settings, written first."""
@@ -172,9 +173,19 @@ def check_settings(settings: ExperimentSettings) -> None:
     world_parameters(settings)
     for arm in settings.arms:
         try:
-            check_rewards(arm_policy(arm), settings.reward, slots=settings.slots)
+            policy = arm_policy(arm)
+            check_rewards(policy, settings.reward, slots=settings.slots)
+            _check_length(policy, slots=settings.slots)
         except MatineeError as error:
             raise ConfigError(f"arms.{arm.name}.policy: {error}") from None
+
+
+def _check_length(policy: Policy, *, slots: int) -> None:
+    """Refuse slates that a policy, or one of its bases, cannot serve, if it can tell."""
+    for one in (policy, *getattr(policy, "bases", ())):
+        check = getattr(one, "check_length", None)
+        if check is not None:
+            check(slots)
 
 
 def check_folder(run: Path, *, overwrite: bool) -> None:
