@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from matinee_policies.config import Config, check_range
 from matinee_policies.diversity import Caps
 from matinee_policies.errors import ConfigError, ContextError, MatineeError, SnapshotError
+from matinee_policies.learning import Change, Prepares
 from matinee_policies.plugins import is_plugin
 from matinee_policies.policy import Policy
 from matinee_policies.records import OutcomeBatch
@@ -184,7 +185,11 @@ def restore_bases(snapshot: Snapshot, settings: Sequence[BasePolicy]) -> list[Po
 
 
 def learn_all(settings: Sequence[BasePolicy], bases: list[Policy], outcomes: OutcomeBatch) -> None:
-    """Let every base learn, or none: those that have learned go back if a later one refuses.
+    """Let every base learn, or none.
+
+    Most policies of ours work out what they learn before they put any of it in, so nothing has to
+    be undone if a later base refuses. The others (classes of the user's own, Vowpal Wabbit) learn
+    at once, and those that have learned go back to a snapshot if a later one refuses.
 
     Args:
         settings: of each base.
@@ -194,18 +199,28 @@ def learn_all(settings: Sequence[BasePolicy], bases: list[Policy], outcomes: Out
     Raises:
         ContextError: if a base refuses the outcomes.
     """
-    before: list[Snapshot] = []
+    changes: list[Change] = []
+    at_once: list[int] = []
+    for number, base in enumerate(bases):
+        if is_plugin(settings[number].kind) or not isinstance(base, Prepares):
+            at_once.append(number)
+            continue
+        with _told_of(number, settings[number].kind):
+            changes.append(base.prepared(outcomes))
+    before: dict[int, Snapshot] = {}
     try:
-        for number, base in enumerate(bases):
-            # The last one leaves its state alone by itself.
-            if number + 1 < len(bases):
-                before.append(base.snapshot())
+        for number in at_once:
             with _told_of(number, settings[number].kind):
-                base.learn(outcomes)
+                # The last one leaves its state alone by itself.
+                if number != at_once[-1]:
+                    before[number] = bases[number].snapshot()
+                bases[number].learn(outcomes)
     except Exception:
-        for number, state in enumerate(before):
+        for number, state in before.items():
             bases[number] = _restored(settings[number], state)
         raise
+    for change in changes:
+        change.take()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from matinee_policies.arrays import BoolArray, FloatArray, Int8Array
+from matinee_policies.arrays import FloatArray, Int8Array
 from matinee_policies.compiled import kernel
 
 _MOST_HALVINGS = 200
@@ -62,30 +62,6 @@ def mixed_weights(weights: FloatArray, gamma: float) -> FloatArray:
     """
     mixed: FloatArray = (1.0 - gamma) * weights + gamma / len(weights)
     return mixed
-
-
-def slate_rewards(rewards: FloatArray, shown: BoolArray, *, mean: bool) -> FloatArray:
-    """Sum or mean of the rewards of a slate's shown slots.
-
-    Slots are added one by one, so that the bits of a slate do not depend on the other slates.
-
-    Args:
-        rewards: of each slot, `float64 [n, L]`.
-        shown: which slots held an item, `bool [n, L]`.
-        mean: whether to divide by the number of shown slots.
-
-    Returns:
-        `float64 [n]`; 0 for a slate that shows nothing.
-
-    Example:
-        >>> shown = np.array([[True, True, False]])
-        >>> slate_rewards(np.array([[1.0, 2.0, 4.0]]), shown, mean=True).tolist()
-        [1.5]
-    """
-    total = np.zeros(len(rewards))
-    for slot in range(rewards.shape[1]):
-        total += np.where(shown[:, slot], rewards[:, slot], 0.0)
-    return total / np.maximum(shown.sum(axis=1), 1) if mean else total
 
 
 def corral_steps(

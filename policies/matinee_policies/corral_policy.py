@@ -24,10 +24,10 @@ from typing import Self
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, FloatArray, Int8Array
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int8Array
 from matinee_policies.base_policies import BasePolicy, BasesConfig, bases_of
 from matinee_policies.config import check_range
-from matinee_policies.corral import CorralState, corral_steps, slate_rewards
+from matinee_policies.corral import CorralState, corral_steps
 from matinee_policies.errors import ConfigError, ContextError, SnapshotError
 from matinee_policies.linear_policy import counter_of
 from matinee_policies.mixture_policy import PolicyOfBases
@@ -167,7 +167,11 @@ class Corral(PolicyOfBases[CorralConfig]):
         filled = outcomes.shown.any(axis=1)
         M = len(self.config.bases)
         _refuse("base", base, (base < 0) | (base >= M), f"within 0 and {M - 1}")
-        _refuse("base_propensity", chance, ~((chance > 0.0) & (chance <= 1.0)), "in (0, 1]")
+        # No draw of ours can be rarer, and a loss divided by less would ruin the weights.
+        least = self.config.gamma / M
+        possible = (chance >= least * (1.0 - _ROUNDING)) & (chance <= 1.0)
+        rule = f"within gamma / bases = {least:g} and 1"
+        _refuse("base_propensity", chance, ~possible, rule)
         low, high = self.config.reward_range
         rewards = slate_rewards(outcomes.rewards, outcomes.shown, mean=self.config.reward == "mean")
         slack = _ROUNDING * (high - low)
@@ -176,6 +180,30 @@ class Corral(PolicyOfBases[CorralConfig]):
         _refuse(f"{self.config.reward} reward of a slate", rewards, outside, rule)
         losses = (high - rewards[filled]) / (high - low)
         return losses, base[filled], chance[filled]
+
+
+def slate_rewards(rewards: FloatArray, shown: BoolArray, *, mean: bool) -> FloatArray:
+    """Sum or mean of the rewards of a slate's shown slots.
+
+    Slots are added one by one, so that the bits of a slate do not depend on the other slates.
+
+    Args:
+        rewards: of each slot, `float64 [n, L]`.
+        shown: which slots held an item, `bool [n, L]`.
+        mean: whether to divide by the number of shown slots.
+
+    Returns:
+        `float64 [n]`; 0 for a slate that shows nothing.
+
+    Example:
+        >>> shown = np.array([[True, True, False]])
+        >>> slate_rewards(np.array([[1.0, 2.0, 4.0]]), shown, mean=True).tolist()
+        [1.5]
+    """
+    total = np.zeros(len(rewards))
+    for slot in range(rewards.shape[1]):
+        total += np.where(shown[:, slot], rewards[:, slot], 0.0)
+    return total / np.maximum(shown.sum(axis=1), 1) if mean else total
 
 
 def _refuse(name: str, values: AnyArray, bad: AnyArray, rule: str) -> None:

@@ -7,8 +7,8 @@ per day and the prior l2 I, which is not discounted,
     V~ = l2 I + sum gamma^(2 (T - t_n)) x_n x_n'
     theta = V^-1 b        value(x) = x' theta        width(x) = sqrt(x' V^-1 V~ V^-1 x)
 
-(Russac, Vernade and Cappe 2019, "Weighted linear bandits for non-stationary environments", eqs. 4-6
-and algorithm 1, with one time step per day; a day per round gives the paper's own recursion.)
+(Russac, Vernade and Cappe 2019, "Weighted linear bandits for non-stationary environments",
+algorithm 1, with one time step per day; a day per round gives the paper's own recursion.)
 
 Sums are kept per shard of units. Each shard remembers the day up to which it is discounted and is
 brought up to date by its own rows, so that neither batches nor other shards leave a trace in it.

@@ -17,6 +17,7 @@ from matinee_policies.discounted import (
 )
 from matinee_policies.forgetting import NO_DAY, days_in
 from matinee_policies.forgetting_policy import ForgettingConfig, ForgettingPolicy
+from matinee_policies.learning import Change
 from matinee_policies.linear import RidgeState
 from matinee_policies.linear_policy import counter_of
 from matinee_policies.records import SHARDS, OutcomeBatch
@@ -57,12 +58,25 @@ class DiscountedLinUCB(ForgettingPolicy[DiscountedLinUCBConfig]):
         super().__init__(config or DiscountedLinUCBConfig(), dimension=dimension)
         self._sums = DiscountedSums.empty(dimension)
 
+    @property
+    def rows(self) -> int:
+        """Impressions learned from, those that are forgotten by now among them."""
+        return self._sums.rows
+
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`; outcomes must have days."""
+        self.prepared(outcomes).take()
+
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """See `learning.Prepares`."""
         gamma = self.config.gamma
         sums = discounted_accumulate(self._sums, outcomes, gamma=gamma)
         state = discounted_solve(sums, gamma=gamma, l2=self.config.l2)
-        self._sums, self._state = sums, state
+
+        def take() -> None:
+            self._sums, self._state = sums, state
+
+        return Change(sums.rows, take)
 
     def snapshot(self) -> Snapshot:
         """See `Policy.snapshot`."""

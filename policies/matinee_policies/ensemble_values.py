@@ -12,49 +12,75 @@ import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray, UInt64Array
 from matinee_policies.compiled import kernel
-from matinee_policies.errors import ContextError
-from matinee_policies.item_sums import ItemIndex
+from matinee_policies.feature_checks import check_dimension
 from matinee_policies.philox import normal
 from matinee_policies.records import PAD
 
+MOST_KEPT = 2**22
+"""Normal numbers that a table of draws keeps, 32 MiB; at least those of one item."""
+
+MOST_PLACES = 2**16
+"""Items whose draws a table keeps; a power of two."""
+
 
 class ItemDraws:
-    """A normal number of each (item, member), worked out when first asked for.
+    """A normal number of each (item, member) under a key that changes with the state.
 
-    They are a pure function of the key; keeping them saves time and changes nothing.
+    They are a pure function of the key and the two numbers. Those of the items seen last are kept,
+    each at a place of its own in a table of fixed size, so that memory is bounded, a new key costs
+    next to nothing, and a decision costs O(K M) whatever was asked before.
 
     Args:
-        key: of the stream.
         members: in the ensemble, `M`.
     """
 
-    def __init__(self, key: np.uint64, *, members: int) -> None:
-        self._key = key
+    def __init__(self, members: int) -> None:
+        places = 1
+        while 2 * places * members <= MOST_KEPT and places < MOST_PLACES:
+            places *= 2
+        self._members = members
+        self._key = np.uint64(0)
         self._lock = threading.Lock()
-        self._kept = (ItemIndex.of(np.zeros(0, dtype=np.int32)), np.zeros((0, members)))
+        self._owner = np.full(places, PAD, dtype=np.int32)
+        # Pages that are never written take no memory.
+        self._table = np.empty((places, members))
 
-    def of(self, items: IndexArray) -> tuple[IndexArray, FloatArray]:
-        """Rows of a table for some items, and the table.
+    def use(self, key: np.uint64) -> None:
+        """Draw under another key from now on."""
+        with self._lock:
+            self._key = key
+            self._owner.fill(PAD)
+
+    def values(self, mean: FloatArray, width: FloatArray, items: IndexArray) -> FloatArray:
+        """Mean plus width times the draw of (item, member).
 
         Args:
-            items: catalogue rows or `PAD`, of any shape.
+            mean: `float64 [B, K]`.
+            width: `float64 [B, K]`.
+            items: catalogue rows or `PAD`, `int32 [B, K]`.
 
         Returns:
-            `int32` of that shape, -1 for `PAD`; and `float64 [at least n, M]`.
+            `float64 [B, M, K]`; 0 at padding.
         """
-        index, table = self._kept
-        slots = index.find(items)
-        if (slots < 0).any() and (missing := np.unique(items[(slots < 0) & (items > PAD)])).size:
-            # One thread at a time adds; others go on with the tables they hold.
-            with self._lock:
-                index, table = self._kept
-                new = missing[index.find(missing) < 0]
-                draws = np.empty((len(new), table.shape[1]))
-                _fill_normals(self._key, new.astype(np.uint64), draws)
-                index, table = index.extended(new), np.concatenate([table, draws])
-                self._kept = (index, table)
-            slots = index.find(items)
-        return slots, table
+        values = np.zeros((len(mean), self._members, mean.shape[1]))
+        wanted = np.require(items, requirements=["C", "W"])
+        # Kernels drop the GIL.
+        with self._lock:
+            _fill_item_members(self._key, mean, width, wanted, self._owner, self._table, values)
+        return values
+
+
+def item_members_reference(
+    key: np.uint64, mean: FloatArray, width: FloatArray, items: IndexArray, *, members: int
+) -> FloatArray:
+    """The readable twin of `ItemDraws.values`."""
+    values = np.zeros((len(mean), members, mean.shape[1]))
+    for (b, k), item in np.ndenumerate(items):
+        for m in range(members):
+            if item != PAD:
+                g = normal(key, np.uint64(item), np.uint64(m))
+                values[b, m, k] = mean[b, k] + width[b, k] * g
+    return values
 
 
 def coefficient_draws(key: np.uint64, *, members: int, dimension: int) -> FloatArray:
@@ -77,10 +103,7 @@ def linear_members(features: Float32Array, thetas: FloatArray) -> FloatArray:
     Raises:
         ContextError: if the features have another dimension.
     """
-    if features.shape[2] != thetas.shape[1]:
-        raise ContextError(
-            f"features must have dimension {thetas.shape[1]}, got {features.shape[2]}"
-        )
+    check_dimension(features, thetas.shape[1])
     values = np.empty((len(features), len(thetas), features.shape[1]))
     _fill_linear_members(np.require(features, requirements=["C", "W"]), thetas, values)
     return values
@@ -90,33 +113,6 @@ def linear_members_reference(features: Float32Array, thetas: FloatArray) -> Floa
     """The readable twin of `linear_members`."""
     values: FloatArray = np.einsum("md,bkd->bmk", thetas, features.astype(np.float64))
     return values
-
-
-def item_members(
-    mean: FloatArray, width: FloatArray, slots: IndexArray, draws: FloatArray
-) -> FloatArray:
-    """Mean plus width times the draw of (item, member).
-
-    Args:
-        mean: `float64 [B, K]`.
-        width: `float64 [B, K]`.
-        slots: row of `draws` of each candidate, -1 for padding, `int32 [B, K]`.
-        draws: `float64 [n, M]`.
-
-    Returns:
-        `float64 [B, M, K]`; 0 at padding.
-    """
-    values = np.zeros((len(mean), draws.shape[1], mean.shape[1]))
-    _fill_item_members(mean, width, np.ascontiguousarray(slots), draws, values)
-    return values
-
-
-def item_members_reference(
-    mean: FloatArray, width: FloatArray, slots: IndexArray, draws: FloatArray
-) -> FloatArray:
-    """The readable twin of `item_members`."""
-    values = mean[:, None, :] + width[:, None, :] * draws[slots].swapaxes(1, 2)
-    return np.where(slots[:, None, :] < 0, 0.0, values)
 
 
 @kernel
@@ -151,12 +147,24 @@ def _fill_linear_members(features: Float32Array, thetas: FloatArray, values: Flo
 
 @kernel
 def _fill_item_members(
-    mean: FloatArray, width: FloatArray, slots: IndexArray, draws: FloatArray, values: FloatArray
+    key: np.uint64,
+    mean: FloatArray,
+    width: FloatArray,
+    items: IndexArray,
+    owner: IndexArray,
+    table: FloatArray,
+    values: FloatArray,
 ) -> None:
+    """Rows of the table belong to `owner`; an item drives out the one that has its place."""
     for b in range(values.shape[0]):
         for k in range(values.shape[2]):
-            slot = slots[b, k]
-            if slot < 0:
+            item = items[b, k]
+            if item == PAD:
                 continue
+            place = item & (owner.shape[0] - 1)
+            if owner[place] != item:
+                for m in range(values.shape[1]):
+                    table[place, m] = normal(key, np.uint64(item), np.uint64(m))
+                owner[place] = item
             for m in range(values.shape[1]):
-                values[b, m, k] = mean[b, k] + width[b, k] * draws[slot, m]
+                values[b, m, k] = mean[b, k] + width[b, k] * table[place, m]

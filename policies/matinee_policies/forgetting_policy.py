@@ -38,6 +38,9 @@ C = TypeVar("C", bound=ForgettingConfig)
 class ForgettingPolicy(ValuePolicy[C]):
     """Best upper bound first, under a floor; one theta for all candidates.
 
+    The first component of a slate's reward brings its features and rewards, a later one (a return
+    visit, say) adds its reward to the same rows, on the day of the slate: both are learned.
+
     Args:
         config: parameters, of the policy's own type.
         dimension: of the features, at least 1.

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from matinee_policies.records import OutcomeBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +18,15 @@ class Change:
 
     rows: int
     take: Callable[[], None]
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A policy whose `learn` is `prepared(outcomes).take()`."""
+
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """Work out what one matured component of many slates changes; leaves the state alone.
+
+        Raises:
+            ContextError: if `outcomes` break a rule.
+        """

@@ -7,7 +7,7 @@
     hybrid     both                             z' beta + x' theta_a `hybrid_ridge.py`
 
 Sources: Li et al. 2010, "A contextual-bandit approach to personalized news article
-recommendation", eqs. 4-5 and algorithms 1 and 2; Chu et al. 2011, "Contextual bandits with linear
+recommendation", algorithms 1 and 2; Chu et al. 2011, "Contextual bandits with linear
 payoff functions", algorithm 1, where all candidates share theta.
 """
 

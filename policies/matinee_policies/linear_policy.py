@@ -176,7 +176,7 @@ class LinearPolicy(ValuePolicy[C]):
         self.prepared(outcomes).take()
 
     def prepared(self, outcomes: OutcomeBatch) -> Change:
-        """See `value_policy.prepared_of`."""
+        """See `learning.Prepares`."""
         change = self._model.prepared(outcomes)
         rule = self._rule_at(change.rows)
         later = 0 if outcomes.first else int(outcomes.shown.sum())

@@ -24,7 +24,10 @@ their projection on a ball. At 1/4, the largest curvature of the loss, a step ne
 mode of its row; where predictions are near 0 or 1 it is then too short, and widths too narrow.
 
 The inverse follows A by the Sherman-Morrison identity in O(d^2) per row, and is computed anew from
-A after every `REFRESH` rows, so that rounding does not pile up. Rows are taken one by one in the
+A after every `REFRESH` rows, and after a row that takes a variance to less than the `MOST_SHRUNK`th
+of itself, so that rounding does not pile up. A row is refused if rounding could change a variance
+by more than a share of 1e-4 (`inverse_root.py` has the bound, which is looked at after every row,
+so batches leave no trace in what is refused either). Rows are taken one by one in the
 canonical order of the log: batches leave no trace. Features are float32; the state is float64.
 """
 
@@ -36,10 +39,21 @@ import numpy as np
 from matinee_policies.arrays import BoolArray, Float32Array, FloatArray
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
+from matinee_policies.feature_checks import check_dimension, check_shown
+from matinee_policies.inverse_root import EPSILON, MOST_ROUNDING
 from matinee_policies.records import OutcomeBatch
 
 REFRESH = 4096
 """Rows after which the inverse is computed anew, from the sum of all rows."""
+
+MOST_SHRUNK = 1e3
+"""Factor by which one row may shrink a variance before the inverse is computed anew."""
+
+UPPER_BEND = 20.0
+"""Above it, `ordered_sigmoid` has a longer tail than the sigmoid."""
+
+LOWER_BEND = -700.0
+"""Below it, `ordered_sigmoid` has a longer tail than the sigmoid."""
 
 _STEPS = 100
 _CLOSE = 1e-8
@@ -99,7 +113,8 @@ def logistic_learn(
         inverse,
         precision,
     )
-    if failed >= 0 or not (np.isfinite(theta).all() and np.isfinite(precision).all()):
+    # An infinite precision makes its row fail; a step of theta is not seen there.
+    if failed >= 0 or not np.isfinite(theta).all():
         largest = float(np.abs(outcomes.features[outcomes.shown]).max())
         raise ContextError(f"features must be of moderate size, got values up to {largest:.3g}")
     return LogisticState(theta, inverse, precision, rows)
@@ -149,6 +164,45 @@ def sigmoid(values: FloatArray) -> FloatArray:
     return result
 
 
+def ordered_sigmoid(values: FloatArray) -> FloatArray:
+    """The sigmoid with tails so long that numbers which differ keep their order.
+
+    1 / (1 + exp(-z)) is 1 for all z above 37 or so, and 0 below -745, where the best of several
+    could not be told any more. Beyond the bends, with y the distance from the bend,
+
+        above      1 - e / (1 + log(1 + y)),   e = 1 - s(UPPER_BEND)
+        below      e / (1 + log(1 + y)),       e = s(LOWER_BEND)
+
+    which join smoothly and differ from the sigmoid by less than 2.1e-9. Numbers of any size keep
+    their order if they differ by a share of 1e-3.
+
+    Args:
+        values: of any shape.
+
+    Returns:
+        `float64` of the same shape, in (0, 1); NaN where a value is not finite.
+
+    Example:
+        >>> first, second = ordered_sigmoid(np.array([800.0, 801.0]))
+        >>> first < second < 1.0
+        True
+    """
+    result = np.array(values, order="C")
+    _squash_in_order(result.reshape(-1))
+    return result
+
+
+def ordered_sigmoid_reference(values: FloatArray) -> FloatArray:
+    """The readable twin of `ordered_sigmoid`, for finite numbers."""
+    above = np.log1p(np.maximum(values - UPPER_BEND, 0.0))
+    below = np.log1p(np.maximum(LOWER_BEND - values, 0.0))
+    middle = 1.0 / (1.0 + np.exp(-np.clip(values, LOWER_BEND, UPPER_BEND)))
+    result: FloatArray = np.where(
+        values > UPPER_BEND, 1.0 - (1.0 - middle) / (1.0 + above), middle / (1.0 + below)
+    )
+    return result
+
+
 def posterior_draws(state: LogisticState, *, scale: float, draws: FloatArray) -> FloatArray:
     """Coefficients theta + scale L^-T g with A = L L': draws of N(theta, scale^2 A^-1).
 
@@ -166,21 +220,14 @@ def posterior_draws(state: LogisticState, *, scale: float, draws: FloatArray) ->
 
 
 def _check_outcomes(outcomes: OutcomeBatch, *, dimension: int) -> None:
-    got = outcomes.features.shape[2]
-    if got != dimension:
-        raise ContextError(f"features must have dimension {dimension}, got {got}")
+    check_dimension(outcomes.features, dimension)
     rewards = outcomes.rewards[outcomes.shown]
     bad = ~((rewards >= 0.0) & (rewards <= 1.0))
     if bad.any():
         raise ContextError(
             f"rewards of a logistic policy must be in [0, 1], got {rewards[bad][0]:g}"
         )
-    features = outcomes.features[outcomes.shown]
-    bad_features = ~np.isfinite(features)
-    if bad_features.any():
-        raise ContextError(
-            f"features of shown slots must be finite, got {features[bad_features][0]}"
-        )
+    check_shown(outcomes)
 
 
 @kernel
@@ -242,8 +289,10 @@ def _learn_rows(
                 for j in range(d):
                     precision[i, j] += x[i] * x[j]
             rows += 1
-            if rows % REFRESH == 0:
+            if rows % REFRESH == 0 or weight * variance > MOST_SHRUNK:
                 _invert(precision, inverse)
+            if not _rounding_share(precision, inverse) <= MOST_ROUNDING:
+                return rows, n
     return rows, -1
 
 
@@ -297,6 +346,34 @@ def _invert(matrix: FloatArray, inverse: FloatArray) -> None:
             half = 0.5 * (inverse[i, j] + inverse[j, i])
             inverse[i, j] = half
             inverse[j, i] = half
+
+
+@kernel
+def _rounding_share(precision: FloatArray, inverse: FloatArray) -> float:
+    """As `inverse_root.rounding_share`; NaN if a variance is not above 0."""
+    d = precision.shape[0]
+    total = 0.0
+    for i in range(d):
+        if not inverse[i, i] > 0.0:
+            return np.nan
+        total += precision[i, i] * inverse[i, i]
+    share: float = EPSILON * d * total
+    return share
+
+
+@kernel
+def _squash_in_order(values: FloatArray) -> None:
+    for n in range(values.shape[0]):
+        z = values[n]
+        if not abs(z) < np.inf:
+            values[n] = np.nan
+        elif z > UPPER_BEND:
+            tail = _sigmoid(-UPPER_BEND) / (1.0 + math.log1p(z - UPPER_BEND))
+            values[n] = 1.0 - tail
+        elif z < LOWER_BEND:
+            values[n] = _sigmoid(LOWER_BEND) / (1.0 + math.log1p(LOWER_BEND - z))
+        else:
+            values[n] = _sigmoid(z)
 
 
 @kernel

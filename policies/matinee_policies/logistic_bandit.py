@@ -4,13 +4,19 @@ For rewards in [0, 1], clicks above all. `logistic.py` has the two ways to learn
 chooses how the slate departs from the best predictions:
 
     epsilon       best prediction first, with a budget of uniform draws
-    upper_bound   value = s(x' theta + alpha sqrt(x' A^-1 x)), best first, under the floor
+    upper_bound   value = s(x' theta + alpha sqrt(x' A^-1 x)), best first, under the floor, with s
+                  the `ordered_sigmoid`, which tells large bounds apart
     thompson      votes of an ensemble drawn from N(theta, alpha^2 A^-1), fixed in the snapshot
     softmax       in proportion to exp(prediction / temperature)
     inverse_gap   SquareCB, gamma = gamma_scale rows^gamma_exponent
 
+The members of an ensemble come from the seed, the rows learned from and the rows ignored, so every
+state has its own. Two arms of one seed have the same normal numbers: give each arm a `seed` of its
+own where that matters.
+
 Sources: Chapelle and Li 2011, "An empirical evaluation of Thompson sampling", section 4; Filippi et
-al. 2010, "Parametric bandits: the generalized linear case", eq. 6 (upper bound, here within s);
+al. 2010, "Parametric bandits: the generalized linear case", algorithm 1 (upper bound, here within
+s);
 Foster and Rakhlin 2020, "Beyond UCB", algorithm 1 (inverse gap).
 """
 
@@ -20,13 +26,20 @@ from typing import ClassVar, Self
 import numpy as np
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.config import check_range, check_whole
+from matinee_policies.config import check_range, check_seed, check_whole
 from matinee_policies.diversity import SlateConfig
 from matinee_policies.ensemble_values import coefficient_draws, linear_members
-from matinee_policies.errors import ConfigError, SnapshotError
+from matinee_policies.errors import ConfigError, ContextError, SnapshotError
+from matinee_policies.inverse_root import MOST_ROUNDING, inverse_root
+from matinee_policies.learning import Change
 from matinee_policies.linear import RidgeState, ridge_values
 from matinee_policies.linear_policy import counter_of
-from matinee_policies.logistic import LogisticState, logistic_learn, posterior_draws, sigmoid
+from matinee_policies.logistic import (
+    LogisticState,
+    logistic_learn,
+    ordered_sigmoid,
+    posterior_draws,
+)
 from matinee_policies.philox import stream_key
 from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.rules import (
@@ -38,6 +51,7 @@ from matinee_policies.rules import (
     votes_rule,
 )
 from matinee_policies.snapshot import Snapshot, snapshot_array
+from matinee_policies.square_cb import MOST_GAMMA_SCALE, gamma_at
 from matinee_policies.value_policy import ValuePolicy, config_of
 
 METHODS = ("laplace", "newton")
@@ -65,7 +79,7 @@ class LogisticConfig(SlateConfig):
     """Of `softmax`: difference in probability that makes an item e times as likely, above 0."""
 
     gamma_scale: float = 10.0
-    """Of `inverse_gap`: gamma = gamma_scale * rows learned ^ gamma_exponent, at least 0."""
+    """Of `inverse_gap`: gamma = gamma_scale * rows learned ^ gamma_exponent, in [0, 1e12]."""
 
     gamma_exponent: float = 0.5
     """Of `inverse_gap`, in [0, 1]."""
@@ -74,7 +88,7 @@ class LogisticConfig(SlateConfig):
     """Of `thompson`: members, 1 to 100,000."""
 
     seed: int = 0
-    """Of `thompson`: of the members."""
+    """Of `thompson`: of the members, in [0, 2^63 - 1]; arms of one seed share their draws."""
 
     floor: float = 0.0
     """Least weight of the uniform law at every slot, in [0, 1]; the whole exploration that can be
@@ -100,20 +114,22 @@ class LogisticConfig(SlateConfig):
                 )
         for name in ("epsilon", "gamma_exponent", "floor", "budget"):
             check_range(name, getattr(self, name), low=0, high=1)
-        for name in ("alpha", "gamma_scale"):
-            check_range(name, getattr(self, name), low=0)
+        check_range("alpha", self.alpha, low=0)
+        check_range("gamma_scale", self.gamma_scale, low=0, high=MOST_GAMMA_SCALE)
         for name in ("temperature", "l2"):
             check_range(name, getattr(self, name), low=0, low_open=True)
         check_range("curvature", self.curvature, low=0, high=0.25, low_open=True)
         check_whole("ensemble", self.ensemble, low=1, high=100_000)
-        check_whole("seed", self.seed, low=0)
+        check_seed("seed", self.seed)
 
 
 class LogisticBandit(ValuePolicy[LogisticConfig]):
     """Values are predicted probabilities; one theta for all candidates.
 
-    Only the first component of a slate to mature is learned: a logistic regression cannot correct
-    a row later.
+    It learns the first component of a slate's reward to mature, and no other: a logistic regression
+    cannot correct a row later. Later components are counted in `ignored`, and change nothing else
+    but the members of an ensemble. If the reward has several components, the values are therefore
+    predictions of the first one alone, an engagement say, and not of their sum.
 
     Args:
         config: parameters; defaults if `None`.
@@ -135,7 +151,7 @@ class LogisticBandit(ValuePolicy[LogisticConfig]):
         check_whole("dimension", dimension, low=1)
         self.dimension = dimension
         self.ignored = 0
-        self._adopt(LogisticState.prior(dimension, l2=config.l2))
+        self._adopted(LogisticState.prior(dimension, l2=config.l2), ignored=0).take()
 
     @property
     def rows(self) -> int:
@@ -156,21 +172,30 @@ class LogisticBandit(ValuePolicy[LogisticConfig]):
         """Predicted probability of each candidate, or its upper bound, `float64 [B, K]`."""
         alpha = self.config.alpha if self.config.exploration == "upper_bound" else 0.0
         law = RidgeState(inverse=self._state.inverse, theta=self._state.theta)
-        return sigmoid(ridge_values(contexts.features, law, alpha=alpha))
+        return ordered_sigmoid(ridge_values(contexts.features, law, alpha=alpha))
 
     def members(self, contexts: ContextBatch) -> FloatArray | None:
         """Predicted probability of each candidate by each member, `float64 [B, M, K]`."""
         if self._thetas is None:
             return None
-        return sigmoid(linear_members(contexts.features, self._thetas))
+        return ordered_sigmoid(linear_members(contexts.features, self._thetas))
+
+    @property
+    def ensemble_size(self) -> int:
+        """Members that vote, 0 without votes."""
+        return 0 if self._thetas is None else len(self._thetas)
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`; components that are not the first are counted and ignored."""
+        self.prepared(outcomes).take()
+
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """See `learning.Prepares`."""
         if not outcomes.first:
-            self.ignored += int(outcomes.shown.sum())
-            return
+            return self._adopted(self._state, ignored=self.ignored + int(outcomes.shown.sum()))
         curvature = self.config.curvature if self.config.method == "newton" else None
-        self._adopt(logistic_learn(self._state, outcomes, curvature=curvature))
+        state = logistic_learn(self._state, outcomes, curvature=curvature)
+        return self._adopted(state, ignored=self.ignored)
 
     def snapshot(self) -> Snapshot:
         """See `Policy.snapshot`."""
@@ -203,25 +228,41 @@ class LogisticBandit(ValuePolicy[LogisticConfig]):
             precision=snapshot_array(snapshot, "precision", shape=(d, d)),
             rows=counter_of(snapshot, "rows", low=0),
         )
-        try:
-            policy._adopt(state)
-        except np.linalg.LinAlgError:
-            raise SnapshotError(
-                f"snapshot array 'precision' of {cls.name!r} must be positive definite"
-            ) from None
-        policy.ignored = counter_of(snapshot, "ignored", low=0)
+        _check_restored(state, l2=config.l2, kind=cls.name)
+        policy._adopted(state, ignored=counter_of(snapshot, "ignored", low=0)).take()
         return policy
 
-    def _adopt(self, state: LogisticState) -> None:
-        """Take over a state, the ensemble and the rule that follow from it."""
+    def _adopted(self, state: LogisticState, *, ignored: int) -> Change:
+        """Work out the ensemble and the rule that follow from a state."""
         config = self.config
-        thetas = None
+        thetas: FloatArray | None = None
         if config.exploration == "thompson":
-            key = stream_key(config.seed, "logistic", state.rows)
+            key = stream_key(config.seed, "logistic", state.rows, ignored)
             draws = coefficient_draws(key, members=config.ensemble, dimension=self.dimension)
             thetas = posterior_draws(state, scale=config.alpha, draws=draws)
-        self._state, self._thetas = state, thetas
-        self._rule = _rule(config, rows=state.rows)
+        rule = _rule(config, rows=state.rows)
+
+        def take() -> None:
+            self._state, self._thetas, self._rule = state, thetas, rule
+            self.ignored = ignored
+
+        return Change(state.rows, take)
+
+
+def _check_restored(state: LogisticState, *, l2: float, kind: str) -> None:
+    """Refuse a law whose precision is not definite, or whose inverse is another matrix."""
+    try:
+        half = inverse_root(state.precision, l2=l2)
+    except ContextError as error:
+        raise SnapshotError(
+            f"snapshot array 'precision' of {kind!r} must be positive definite: {error}"
+        ) from None
+    # The inverse follows row by row, so it is not the same to the last bits.
+    expected = half.T @ half
+    widths = np.sqrt(expected.diagonal())
+    allowed = 10.0 * MOST_ROUNDING * np.outer(widths, widths)
+    if not (np.abs(state.inverse - expected) <= allowed).all():
+        raise SnapshotError(f"snapshot array 'inverse' of {kind!r} must be that of 'precision'")
 
 
 def _rule(config: LogisticConfig, *, rows: int) -> Rule:
@@ -234,6 +275,6 @@ def _rule(config: LogisticConfig, *, rows: int) -> Rule:
     if config.exploration == "softmax":
         return softmax_rule(config.temperature, floor=floor, budget=budget)
     if config.exploration == "inverse_gap":
-        gamma = config.gamma_scale * float(rows) ** config.gamma_exponent
+        gamma = gamma_at(rows, scale=config.gamma_scale, exponent=config.gamma_exponent)
         return inverse_gap_rule(gamma, floor=floor, budget=budget)
     return epsilon_rule(config.epsilon, floor=floor)

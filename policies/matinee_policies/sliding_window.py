@@ -5,7 +5,7 @@ With the newest day T seen so far and a window of W days, the rows are those of 
     V = l2 I + sum x_n x_n'      b = sum x_n r_n      theta = V^-1 b
     value(x) = x' theta          width(x) = sqrt(x' V^-1 x)
 
-(Cheung, Simchi-Levi and Zhu 2019, "Learning to optimize under non-stationarity", eqs. 3-4 and
+(Cheung, Simchi-Levi and Zhu 2019, "Learning to optimize under non-stationarity",
 algorithm 1, with one time step per day.)
 
 Sums are kept per day, in a ring, and a day that leaves the window is dropped whole: nothing is ever

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 from matinee_policies.config import check_whole
 from matinee_policies.forgetting import NO_DAY, days_in
 from matinee_policies.forgetting_policy import ForgettingConfig, ForgettingPolicy
+from matinee_policies.learning import Change
 from matinee_policies.linear import RidgeState
 from matinee_policies.linear_policy import counter_of
 from matinee_policies.records import OutcomeBatch
@@ -54,11 +55,24 @@ class SlidingWindowLinUCB(ForgettingPolicy[SlidingWindowLinUCBConfig]):
         """Shown items whose outcome came when their day had left the window; not learned from."""
         return self._sums.expired
 
+    @property
+    def rows(self) -> int:
+        """Impressions learned from, those that are forgotten by now among them."""
+        return self._sums.rows
+
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`; outcomes must have days."""
+        self.prepared(outcomes).take()
+
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """See `learning.Prepares`."""
         sums = window_accumulate(self._sums, outcomes)
         state = window_solve(sums, l2=self.config.l2)
-        self._sums, self._state = sums, state
+
+        def take() -> None:
+            self._sums, self._state = sums, state
+
+        return Change(sums.rows, take)
 
     def snapshot(self) -> Snapshot:
         """See `Policy.snapshot`."""

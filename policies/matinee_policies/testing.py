@@ -206,6 +206,29 @@ class PolicyContract:
             slates = np.array([row, [0, 1]], dtype=np.int32)
             _refuses(ContextError, policy.propensities, contexts, slates)
 
+    def test_features_that_are_not_finite_are_refused(self) -> None:
+        """By a policy that reads features: one whose slates are not the same whatever they are."""
+        contexts = self._contexts(decisions=30, candidates=9)
+        keys = example_keys(30)
+        trained = self.trained_policy()
+        slates = trained.decide(contexts, slots=4, keys=keys)
+        other = example_contexts(11, decisions=30, candidates=9, dimension=self.dimension)
+        contexts.features[:] = other.features
+        again = trained.decide(contexts, slots=4, keys=keys)
+        if (again.propensities == slates.propensities).all() and (
+            again.positions == slates.positions
+        ).all():
+            return
+        for policy in (trained, self.make_policy()):
+            before = policy.snapshot().content_hash
+            for bad in (np.nan, np.inf, -np.inf):
+                contexts.features[:] = other.features
+                # Alone in its row, so that no better candidate hides it.
+                contexts.features[17, 3, self.dimension - 1] = bad
+                _refuses(ContextError, lambda p: p.decide(contexts, slots=4, keys=keys), policy)
+                _refuses(ContextError, policy.propensities, contexts, slates.positions)
+            _require(policy.snapshot().content_hash == before, "refusing must leave the state")
+
     def test_probabilities_of_all_slates_sum_to_one(self) -> None:
         contexts = self._contexts(decisions=1, candidates=5)
         slates, laws = all_slates(5, 3), self._all_propensities(contexts)

@@ -10,9 +10,11 @@ posterior's probability that the candidate is best as M grows.
                posterior, independent of the others, so the values that the candidates of one
                decision have to a member are independent normals, which this draws directly
 
-The normal numbers g depend on the seed, the impressions learned from so far, and the numbers of
-member, item and coefficient alone. Every state therefore has its own draws, and a restored
-snapshot has the same ones to the last bit.
+The normal numbers g depend on the seed, the impressions and the later components learned from so
+far, and the numbers of member, item and coefficient alone. Every state that learning reaches
+therefore has its own draws, and a restored snapshot has the same ones to the last bit. Two arms of
+one seed that have learned equally much have the same normal numbers: give each arm a `seed` of its
+own where their noise must be independent.
 
 Sources: Agrawal and Goyal 2013, "Thompson sampling for contextual bandits with linear payoffs",
 algorithm 1 (`scale` is its v); Lu and Van Roy 2017, "Ensemble sampling".
@@ -24,13 +26,8 @@ from typing import ClassVar
 import numpy as np
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.config import check_range, check_whole
-from matinee_policies.ensemble_values import (
-    ItemDraws,
-    coefficient_draws,
-    item_members,
-    linear_members,
-)
+from matinee_policies.config import check_range, check_seed, check_whole
+from matinee_policies.ensemble_values import ItemDraws, coefficient_draws, linear_members
 from matinee_policies.errors import ConfigError
 from matinee_policies.item_ridge import ItemRidge
 from matinee_policies.linear_policy import LinearConfig, LinearPolicy
@@ -57,7 +54,7 @@ class ThompsonConfig(LinearConfig):
     """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""
 
     seed: int = 0
-    """Of the members."""
+    """Of the members, in [0, 2^63 - 1]; arms of one seed share their draws."""
 
     def __post_init__(self) -> None:
         LinearConfig.__post_init__(self)
@@ -67,7 +64,7 @@ class ThompsonConfig(LinearConfig):
         check_range("scale", self.scale, low=0)
         check_range("floor", self.floor, low=0, high=1)
         check_range("budget", self.budget, low=0, high=1)
-        check_whole("seed", self.seed, low=0)
+        check_seed("seed", self.seed)
 
 
 class Thompson(LinearPolicy[ThompsonConfig]):
@@ -93,24 +90,30 @@ class Thompson(LinearPolicy[ThompsonConfig]):
             caps=config.caps,
             form=config.form,
         )
+        if config.form == "disjoint":
+            self._draws = ItemDraws(config.ensemble)
         self._settle()
+
+    @property
+    def ensemble_size(self) -> int:
+        """Members that vote."""
+        return self.config.ensemble
 
     def members(self, contexts: ContextBatch) -> FloatArray:
         """Value of each candidate to each member, `float64 [B, M, K]`."""
         if isinstance(self._model, ItemRidge):
             mean, width = self._model.moments(contexts)
-            slots, draws = self._draws.of(contexts.candidates)
-            return item_members(mean, self.config.scale * width, slots, draws)
+            return self._draws.values(mean, self.config.scale * width, contexts.candidates)
         return linear_members(contexts.features, self._thetas)
 
     def _settle(self) -> None:
         """Draw the members of a new state."""
         members, model = self.config.ensemble, self._model
-        key = stream_key(self.config.seed, "thompson", self.rows)
+        key = stream_key(self.config.seed, "thompson", self.rows, self.later_rows)
         if isinstance(model, SharedRidge):
             g = coefficient_draws(key, members=members, dimension=self.dimension)
             lower = np.linalg.cholesky(model.precision())
             errors = np.linalg.solve(lower.T, g.T).T
             self._thetas = np.ascontiguousarray(model.theta + self.config.scale * errors)
         else:
-            self._draws = ItemDraws(key, members=members)
+            self._draws.use(key)

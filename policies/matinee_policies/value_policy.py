@@ -1,7 +1,10 @@
 """The common part of policies that value candidates and leave the slate to a rule."""
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
 
 from matinee_policies.arrays import BoolArray, FloatArray, IndexArray, UInt64Array
 from matinee_policies.config import Config
@@ -22,7 +25,12 @@ from matinee_policies.slate import (
 from matinee_policies.snapshot import Snapshot, expect_snapshot
 
 C = TypeVar("C", bound=Config)
+_A = TypeVar("_A", IndexArray, UInt64Array)
+_R = TypeVar("_R")
 SNAPSHOT_VERSION = 1
+
+MEMBER_BYTES = 2**25
+"""Values of members that are held at a time, 32 MiB, but at least those of one decision."""
 
 
 class ValuePolicy(abc.ABC, Generic[C]):
@@ -86,6 +94,11 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """Value of each candidate to each member of an ensemble, `float64 [B, M, K]`, if any."""
         return None
 
+    @property
+    def ensemble_size(self) -> int:
+        """Members that `members` has values of; if any, decisions are taken in blocks."""
+        return 0
+
     def check_length(self, slots: int) -> None:
         """Refuse a length of slates that the settings cannot serve, before there are any.
 
@@ -98,15 +111,36 @@ class ValuePolicy(abc.ABC, Generic[C]):
 
     def decide(self, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
         """See `Policy.decide`."""
-        return sample_slates(self._problem(contexts, slots=slots), slots=slots, keys=keys)
+
+        def decided(some: ContextBatch, keys: UInt64Array) -> SlateBatch:
+            return sample_slates(self._problem(some, slots=slots), slots=slots, keys=keys)
+
+        parts = self._in_blocks(contexts, keys, decided)
+        if len(parts) == 1:
+            return parts[0]
+        return SlateBatch(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("positions", "items", "propensities")
+            )
+        )
 
     def propensities(self, contexts: ContextBatch, slates: IndexArray) -> FloatArray:
         """See `Policy.propensities`."""
-        return score_slates(self._problem(contexts, slots=slate_length(slates)), slates)
+        slots = slate_length(slates)
+
+        def scored(some: ContextBatch, slates: IndexArray) -> FloatArray:
+            return score_slates(self._problem(some, slots=slots), slates)
+
+        return np.concatenate(self._in_blocks(contexts, slates, scored))
 
     def next_law(self, contexts: ContextBatch, prefix: IndexArray, *, slots: int) -> FloatArray:
         """Law of the slot that follows a prefix, `float64 [B, K]`; see `slate.next_law`."""
-        return next_law(self._problem(contexts, slots=slots), prefix, slots=slots)
+
+        def law(some: ContextBatch, prefix: IndexArray) -> FloatArray:
+            return next_law(self._problem(some, slots=slots), prefix, slots=slots)
+
+        return np.concatenate(self._in_blocks(contexts, prefix, law))
 
     def exploration_cost(self, contexts: ContextBatch, slates: IndexArray) -> FloatArray:
         """Expected utility that exploration gives up along each slate, `float64 [B]`, at least 0.
@@ -118,8 +152,12 @@ class ValuePolicy(abc.ABC, Generic[C]):
             contexts: `B` decisions with `K` candidates each.
             slates: any slates, as `Policy.propensities` takes them, `int32 [B, L]`.
         """
-        problem = self._problem(contexts, slots=slate_length(slates))
-        return exploration_cost(problem, slates)
+        slots = slate_length(slates)
+
+        def cost(some: ContextBatch, slates: IndexArray) -> FloatArray:
+            return exploration_cost(self._problem(some, slots=slots), slates)
+
+        return np.concatenate(self._in_blocks(contexts, slates, cost))
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """Do nothing: this policy does not learn."""
@@ -132,6 +170,26 @@ class ValuePolicy(abc.ABC, Generic[C]):
             arrays={},
             manifest={"config": self.config.to_json()},
         )
+
+    def _in_blocks(
+        self, contexts: ContextBatch, rows: _A, work: Callable[[ContextBatch, _A], _R]
+    ) -> list[_R]:
+        """Work on so many decisions at a time that the values of members stay small.
+
+        Decisions do not depend on each other, so blocks leave no trace.
+
+        Args:
+            contexts: `B` decisions.
+            rows: what goes with each, `[B, ...]`.
+            work: takes some decisions and their rows.
+        """
+        per_decision = 8 * self.ensemble_size * max(contexts.candidates.shape[1], 1)
+        size = max(MEMBER_BYTES // per_decision, 1) if per_decision else len(contexts)
+        # Rows that do not fit are for the sampler to refuse.
+        if len(contexts) <= size or len(rows) != len(contexts):
+            return [work(contexts, rows)]
+        blocks = [np.arange(n, min(n + size, len(rows))) for n in range(0, len(rows), size)]
+        return [work(contexts.rows(block), rows[block]) for block in blocks]
 
     def _problem(self, contexts: ContextBatch, *, slots: int) -> SlateProblem:
         check_slots(slots)

@@ -137,6 +137,9 @@ class VowpalWabbitConfig(SlateConfig):
 class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
     """Lowest predicted cost first, explored by epsilon, SquareCB or softmax.
 
+    It learns the first component of a slate's reward to mature, and no other: a learner that goes
+    row by row cannot correct a row later. Later components are counted in `ignored`.
+
     The state is the bytes of a Vowpal Wabbit model; a workspace is open during `learn` and, where
     there are interactions, from a first decision until the next `learn` or `close`.
 

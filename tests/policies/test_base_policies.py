@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,35 @@ def test_states_of_other_bases_are_refused() -> None:
         )
         with pytest.raises(SnapshotError, match=message):
             restore_policy(bad)
+
+
+def test_our_own_policies_learn_without_snapshots_and_all_or_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds: tuple[dict[str, Any], ...] = (
+        {"kind": "lin_ucb", "policy": {"form": "disjoint"}},
+        {"kind": "lin_ucb", "policy": {"form": "hybrid"}},
+        {"kind": "thompson"},
+        {"kind": "logistic"},
+        {"kind": "sliding_window_lin_ucb"},
+        {"kind": "discounted_lin_ucb"},
+    )
+    policy = corral_of(*kinds)
+    alone = [build_policy(base["kind"], base.get("policy", {}), dimension=D) for base in kinds]
+    outcomes = example_outcomes(1, slates=30, dimension=D)
+    with monkeypatch.context() as patch:
+        for base in policy.bases:
+            patch.setattr(type(base), "snapshot", lambda self: pytest.fail("a snapshot was taken"))
+        policy.learn(outcomes)
+    for base in alone:
+        base.learn(outcomes)
+    before = policy.snapshot().content_hash
+    for got, expected in zip(policy.bases, alone, strict=True):
+        assert got.snapshot().content_hash == expected.snapshot().content_hash
+    # The last of them alone needs days.
+    with pytest.raises(ContextError, match=r"^base 4 \(sliding_window_lin_ucb\): days"):
+        policy.learn(replace(outcomes, days=None))
+    high = replace(outcomes, rewards=outcomes.rewards + outcomes.shown)
+    with pytest.raises(ContextError):
+        policy.learn(high)
+    assert policy.snapshot().content_hash == before

@@ -87,6 +87,11 @@ class SharesItsSnapshot(EpsilonGreedy):
         return self._kept if hasattr(self, "_kept") else super().snapshot()
 
 
+class OverlooksWhatIsNotFinite(EpsilonGreedy):
+    def values(self, contexts: ContextBatch) -> FloatArray:
+        return np.nan_to_num(super().values(contexts), posinf=0.0, neginf=0.0)
+
+
 class SumsToLess(EpsilonGreedy):
     def propensities(self, contexts: ContextBatch, slates: IndexArray) -> FloatArray:
         return super().propensities(contexts, slates) * (1.0 - 1e-11)
@@ -103,6 +108,7 @@ class SumsToLess(EpsilonGreedy):
         (ForgetsWhatItLearned, "test_state_survives_save_and_load"),
         (LearnsBatchMeans, "test_learning_does_not_depend_on_batching"),
         (SharesItsSnapshot, "test_snapshot_is_immutable"),
+        (OverlooksWhatIsNotFinite, "test_features_that_are_not_finite_are_refused"),
         (SumsToLess, "test_probabilities_of_all_slates_sum_to_one"),
     ],
 )

@@ -14,7 +14,6 @@ from matinee_policies.corral import (
     log_barrier_step,
     log_barrier_step_reference,
     mixed_weights,
-    slate_rewards,
 )
 
 GAMMA, BETA = 0.02, 1.1
@@ -186,10 +185,3 @@ def test_no_weight_falls_below_its_floor() -> None:
 
 def test_mixed_weights_are_a_law() -> None:
     np.testing.assert_allclose(mixed_weights(np.array([0.7, 0.3]), 0.1), [0.68, 0.32], rtol=1e-15)
-
-
-def test_the_reward_of_a_slate_is_that_of_its_shown_slots() -> None:
-    rewards = np.array([[0.25, 0.5, np.nan], [1.0, 2.0, 3.0], [np.nan, np.nan, np.nan]])
-    shown = np.array([[True, True, False], [True, False, True], [False, False, False]])
-    assert slate_rewards(rewards, shown, mean=False).tolist() == [0.75, 4.0, 0.0]
-    assert slate_rewards(rewards, shown, mean=True).tolist() == [0.375, 2.0, 0.0]

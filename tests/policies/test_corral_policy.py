@@ -22,6 +22,7 @@ from matinee_policies import (
     restore_policy,
 )
 from matinee_policies.corral import CorralState, corral_steps
+from matinee_policies.corral_policy import slate_rewards
 from matinee_policies.testing import PolicyContract
 from matinee_policies.testing_data import example_contexts, example_keys, example_outcomes
 from matinee_policies.testing_laws import (
@@ -150,8 +151,11 @@ def test_corral_finds_the_base_that_earns_more() -> None:
         ({"base": None, "base_propensity": None}, "must be given base and base_propensity"),
         ({"base": 2}, "base must be within 0 and 1, got 2 for slate 3"),
         ({"base": -1}, "base must be within 0 and 1, got -1 for slate 3"),
-        ({"base_propensity": 0.0}, r"base_propensity must be in \(0, 1\], got 0.0 for slate 3"),
-        ({"base_propensity": np.nan}, r"base_propensity must be in \(0, 1\], got nan for slate 3"),
+        ({"base_propensity": 0.0}, r"within gamma / bases = 0.01 and 1, got 0.0 for slate 3"),
+        ({"base_propensity": 5e-324}, r"gamma / bases = 0.01 and 1, got 5e-324 for slate 3"),
+        ({"base_propensity": 0.0099}, r"gamma / bases = 0.01 and 1, got 0.0099 for slate 3"),
+        ({"base_propensity": 1.001}, r"gamma / bases = 0.01 and 1, got 1.001 for slate 3"),
+        ({"base_propensity": np.nan}, r"gamma / bases = 0.01 and 1, got nan for slate 3"),
         ({"rewards": 9.0}, "mean reward of a slate must be within reward_range 0 and 1, got 9.0"),
         ({"rewards": -0.5}, "mean reward of a slate must be within reward_range 0 and 1, got -0.5"),
     ],
@@ -213,3 +217,10 @@ def test_weights_that_are_no_law_are_refused(weights: list[float]) -> None:
     )
     with pytest.raises(SnapshotError, match=r"weights.* must"):
         restore_policy(bad)
+
+
+def test_the_reward_of_a_slate_is_that_of_its_shown_slots() -> None:
+    rewards = np.array([[0.25, 0.5, np.nan], [1.0, 2.0, 3.0], [np.nan, np.nan, np.nan]])
+    shown = np.array([[True, True, False], [True, False, True], [False, False, False]])
+    assert slate_rewards(rewards, shown, mean=False).tolist() == [0.75, 4.0, 0.0]
+    assert slate_rewards(rewards, shown, mean=True).tolist() == [0.375, 2.0, 0.0]

@@ -9,7 +9,7 @@ from matinee_policies import ContextBatch, ContextError, OutcomeBatch, build_pol
 from matinee_policies.inverse_root import MOST_ROUNDING, inverse_root
 from matinee_policies.value_policy import ValuePolicy
 
-KINDS = (
+KINDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("lin_ucb", {"form": "shared"}),
     ("lin_ucb", {"form": "disjoint"}),
     ("lin_ucb", {"form": "hybrid"}),

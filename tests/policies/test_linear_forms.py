@@ -439,3 +439,36 @@ def test_caps_and_kinds_of_diversity_survive_in_snapshots(kind: str) -> None:
     again = restore_policy(policy.snapshot())
     assert again.config == policy.config
     assert again.config.to_json()["caps"] == {"aspect": 1, "creator": 2}
+
+
+@pytest.mark.parametrize("kind", ["lin_ucb", "thompson", "square_cb"])
+@pytest.mark.parametrize("form", ["shared", "disjoint", "hybrid"])
+@pytest.mark.parametrize("factor", [-100.0, -0.5])
+def test_snapshots_whose_sums_no_rows_give_are_refused(kind: str, form: str, factor: float) -> None:
+    if kind == "thompson" and form == "hybrid":
+        return
+    policy = build_policy(kind, {"form": form}, dimension=4)
+    policy.learn(outcomes(1, slates=20, dimension=4))
+    good = policy.snapshot()
+    for name in ("gram", "item_cross"):
+        if name in good.arrays:
+            bad = replace(good, arrays={**good.arrays, name: good.arrays[name] * factor})
+            with pytest.raises(SnapshotError, match="features must be of moderate size, got sums"):
+                restore_policy(bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("inverse", 1.0 + 1e-6), ("theta", 1.0 + 1e-6), ("moments", 2.0)]
+)
+def test_shared_solutions_that_do_not_follow_from_their_sums_are_refused(
+    name: str, change: float
+) -> None:
+    policy = policy_of("shared", dimension=4)
+    policy.learn(outcomes(1, slates=20, dimension=4))
+    good = policy.snapshot()
+    # Another machine may round the last bits in another way.
+    close = replace(good, arrays={**good.arrays, "theta": good.arrays["theta"] * (1.0 + 1e-12)})
+    assert restore_policy(close).snapshot().content_hash == close.content_hash
+    bad = replace(good, arrays={**good.arrays, name: good.arrays[name] * change})
+    with pytest.raises(SnapshotError, match="must follow from its sums"):
+        restore_policy(bad)

@@ -12,6 +12,8 @@ from matinee_policies.logistic import (
     LogisticState,
     logistic_learn,
     logistic_learn_reference,
+    ordered_sigmoid,
+    ordered_sigmoid_reference,
     posterior_draws,
     sigmoid,
 )
@@ -267,3 +269,18 @@ def test_bad_outcomes_are_refused() -> None:
     outcomes.features[7, 1, 2] = np.inf
     with pytest.raises(ContextError, match="features of shown slots must be finite, got inf"):
         logistic_learn(prior, outcomes)
+
+
+def test_the_ordered_sigmoid_is_the_sigmoid_with_longer_tails() -> None:
+    middle = np.linspace(-700.0, 20.0, 5001)
+    np.testing.assert_array_equal(ordered_sigmoid(middle), sigmoid(middle))
+    steps = np.concatenate([np.linspace(15.0, 45.0, 301), np.logspace(1.7, 300, 2000)])
+    for values in (steps, -steps[::-1]):
+        got = ordered_sigmoid(values)
+        assert (np.diff(got) > 0.0).all()
+        assert ((got > 0.0) & (got < 1.0)).all()
+        np.testing.assert_allclose(got, ordered_sigmoid_reference(values), rtol=1e-12, atol=1e-16)
+        assert np.abs(got - sigmoid(values)).max() < 2.1e-9
+    assert np.isnan(ordered_sigmoid(np.array([np.inf, -np.inf, np.nan]))).all()
+    grid = np.array([[1.0, 30.0], [-3.0, 40.0]])
+    np.testing.assert_array_equal(ordered_sigmoid(grid.T), ordered_sigmoid(grid).T)

@@ -153,7 +153,8 @@ class TestThompson(LogisticContract):
     ) -> list[float]:
         theta, A = learned_law()
         upper = np.linalg.cholesky(A).T
-        key = stream_key(5, "logistic", ROWS)
+        # As many rewards of the later component were ignored.
+        key = stream_key(5, "logistic", ROWS, ROWS)
         votes = [0.0] * 5
         for member in range(16):
             g = [normal(key, np.uint64(member), np.uint64(i)) for i in range(4)]
@@ -241,6 +242,65 @@ def test_it_finds_the_best_items_of_a_logistic_world(method: str, exploration: s
     assert np.mean(lost[-10:]) < np.mean(random_lost[-10:]) / 6.0
 
 
+def rows_of(X: np.ndarray) -> OutcomeBatch:
+    """One shown item per row, half liked."""
+    n = len(X)
+    return OutcomeBatch(
+        component="engagement",
+        first=True,
+        features=X[:, None, :].astype(np.float32),
+        rewards=np.full((n, 1), 0.5),
+        shown=np.ones((n, 1), dtype=np.bool_),
+        propensities=np.ones((n, 1)),
+        shards=np.zeros(n, dtype=np.uint8),
+    )
+
+
+@pytest.mark.parametrize("method", ["laplace", "newton"])
+@pytest.mark.parametrize("exploration", ["upper_bound", "thompson"])
+def test_a_row_that_spoils_precision_is_refused_before_it_does(
+    method: str, exploration: str
+) -> None:
+    """What is accepted stays usable after the inverse is computed anew, every 4096 rows."""
+    config = LogisticConfig(method=method, exploration=exploration)
+    contexts = example_contexts(2, decisions=3, candidates=8, dimension=8)
+    for exponent in (3.0, 5.0, 6.0, 7.0, 8.0, 9.0, 12.0, 15.0):
+        rng = np.random.default_rng(1)
+        policy = LogisticBandit(config, dimension=8)
+        before = policy.snapshot().content_hash
+        row = rows_of(rng.normal(size=(1, 8)) * 10.0**exponent)
+        if exponent > 5.0:
+            with pytest.raises(ContextError, match="of moderate size"):
+                policy.learn(row)
+            assert policy.snapshot().content_hash == before
+            continue
+        policy.learn(row)
+        policy.learn(rows_of(rng.normal(size=(4095, 8))))
+        policy.learn(rows_of(rng.normal(size=(3, 8))))
+        policy.decide(contexts, slots=3, keys=example_keys(3))
+        again = LogisticBandit.from_snapshot(policy.snapshot())
+        np.testing.assert_array_equal(again.values(contexts), policy.values(contexts))
+        precision = policy.snapshot().arrays["precision"]
+        inverse = policy.snapshot().arrays["inverse"]
+        X = contexts.features.reshape(-1, 8).astype(float)
+        exact = (X * np.linalg.solve(precision, X.T).T).sum(axis=1)
+        np.testing.assert_allclose((X @ inverse * X).sum(axis=1), exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [60.0, 1e4, 1e12])
+def test_large_upper_bounds_keep_their_order(size: float) -> None:
+    """Each of them is 1 to the last bit of a float."""
+    contexts = example_contexts(2, decisions=200, candidates=8, dimension=4)
+    contexts.features[:] *= np.float32(size)
+    config = LogisticConfig(exploration="upper_bound", alpha=1.0, floor=0.0)
+    policy = LogisticBandit(config, dimension=4)
+    values = policy.values(contexts)
+    assert ((values > 0.0) & (values < 1.0)).all()
+    widths = np.linalg.norm(contexts.features.astype(float), axis=2)
+    slates = policy.decide(contexts, slots=1, keys=example_keys(200))
+    np.testing.assert_array_equal(slates.positions[:, 0], widths.argmax(axis=1))
+
+
 def test_bad_outcomes_are_refused_with_the_state_unchanged() -> None:
     policy = LogisticBandit(dimension=4)
     policy.learn(example_outcomes(1, slates=20, dimension=4))
@@ -267,6 +327,8 @@ def test_bad_outcomes_are_refused_with_the_state_unchanged() -> None:
         ({"ensemble": 0}, "ensemble must be >= 1, got 0"),
         ({"l2": 0.0}, "l2 must be > 0, got 0.0"),
         ({"diversity": -0.1}, "diversity must be >= 0, got -0.1"),
+        ({"gamma_scale": 1e308}, "gamma_scale must be <= 1e.12, got 1e.308"),
+        ({"seed": 2**63}, "seed must be <= 9.22337e.18, got 9223372036854775808"),
         ({"gamma": 1.0}, "LogisticConfig has no setting 'gamma'"),
     ],
 )
@@ -281,6 +343,7 @@ def test_inconsistent_snapshots_are_refused() -> None:
     for name, array, message in (
         ("theta", np.zeros(3), r"'theta' must be float64 \(4,\), got float64 \(3,\)"),
         ("precision", -np.eye(4), "'precision' of 'logistic' must be positive definite"),
+        ("inverse", 2.0 * np.eye(4), "'inverse' of 'logistic' must be that of 'precision'"),
     ):
         bad = Snapshot(
             kind=good.kind,

@@ -1,12 +1,24 @@
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from matinee_policies import ConfigError, ContextBatch, Policy, SquareCB, SquareCBConfig
+from matinee_policies import (
+    ConfigError,
+    ContextBatch,
+    ContextError,
+    Policy,
+    SquareCB,
+    SquareCBConfig,
+    build_policy,
+)
+from matinee_policies.rules import Rule
+from matinee_policies.square_cb import gamma_at
 from matinee_policies.testing import PolicyContract
 from matinee_policies.testing_data import example_contexts, example_outcomes
 from matinee_policies.testing_laws import plain_inverse_gap_law, plain_utilities
+from matinee_policies.value_policy import ValuePolicy
 
 
 class TestSquareCB(PolicyContract):
@@ -55,6 +67,7 @@ def test_it_is_uniform_before_it_has_learned_and_greedier_with_every_row() -> No
     ("setting", "message"),
     [
         ({"gamma_scale": -1.0}, "gamma_scale must be >= 0, got -1.0"),
+        ({"gamma_scale": 1e308}, "gamma_scale must be <= 1e.12, got 1e.308"),
         ({"gamma_exponent": 1.1}, "gamma_exponent must be <= 1, got 1.1"),
         ({"floor": 2.0}, "floor must be <= 1, got 2.0"),
         ({"budget": -0.1}, "budget must be >= 0, got -0.1"),
@@ -63,3 +76,35 @@ def test_it_is_uniform_before_it_has_learned_and_greedier_with_every_row() -> No
 def test_bad_settings_are_refused(setting: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SquareCBConfig.from_json(setting)
+
+
+def test_the_largest_gamma_learns_and_survives() -> None:
+    policy = SquareCB(SquareCBConfig(gamma_scale=1e12, gamma_exponent=1.0), dimension=4)
+    policy.learn(example_outcomes(1, slates=50, dimension=4))
+    again = SquareCB.from_snapshot(policy.snapshot())
+    assert again.snapshot().content_hash == policy.snapshot().content_hash
+    assert math.isfinite(gamma_at(2**63, scale=1e12, exponent=1.0))
+
+
+@pytest.mark.parametrize("kind", ["square_cb", "logistic"])
+def test_gamma_is_0_before_any_row_and_constant_without_an_exponent(kind: str) -> None:
+    settings = {"exploration": "inverse_gap"} if kind == "logistic" else {}
+    policy = build_policy(kind, {**settings, "gamma_exponent": 0.0}, dimension=4)
+    assert isinstance(policy, ValuePolicy)
+    gammas = []
+    for seed in range(3):
+        gammas.append(policy._rule.parameter)
+        policy.learn(example_outcomes(seed, slates=5, dimension=4))
+    assert gammas == [0.0, 10.0, 10.0]
+
+
+def test_a_rule_that_cannot_be_made_leaves_the_state_alone() -> None:
+    class Breaks(SquareCB):
+        def _rule_at(self, rows: int) -> Rule:
+            raise ContextError("no rule")
+
+    policy = Breaks(dimension=4)
+    before = policy.snapshot().content_hash
+    with pytest.raises(ContextError, match="no rule"):
+        policy.learn(example_outcomes(1, slates=5, dimension=4))
+    assert policy.snapshot().content_hash == before

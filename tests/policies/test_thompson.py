@@ -12,10 +12,12 @@ from matinee_policies import (
     Policy,
     Thompson,
     ThompsonConfig,
+    build_policy,
+    ensemble_values,
+    value_policy,
 )
 from matinee_policies.ensemble_values import (
     ItemDraws,
-    item_members,
     item_members_reference,
     linear_members,
     linear_members_reference,
@@ -23,6 +25,7 @@ from matinee_policies.ensemble_values import (
 from matinee_policies.philox import normal, stream_key
 from matinee_policies.testing import PolicyContract
 from matinee_policies.testing_data import example_contexts, example_keys, example_outcomes
+from matinee_policies.value_policy import ValuePolicy
 
 SETTINGS = {"ensemble": 20, "scale": 0.7, "l2": 0.5, "seed": 3}
 
@@ -41,7 +44,9 @@ def rows_of_item(item: int | None) -> tuple[np.ndarray, np.ndarray]:
 def g(row: int, member: int) -> float:
     """The normal number of a coefficient or item and a member, from the generator itself."""
     rows = int(example_outcomes(1, slates=150, dimension=4).shown.sum())
-    return float(normal(stream_key(3, "thompson", rows), np.uint64(row), np.uint64(member)))
+    # The later component brings as many rewards.
+    key = stream_key(3, "thompson", rows, rows)
+    return float(normal(key, np.uint64(row), np.uint64(member)))
 
 
 @functools.cache
@@ -186,29 +191,106 @@ def test_values_of_members_equal_their_twin(dimension: int) -> None:
         np.testing.assert_array_equal(one[0], got[row])
 
 
-def test_values_of_members_per_item_equal_their_twin() -> None:
+@pytest.mark.parametrize("places", [1, 2, 2**16])
+def test_values_of_members_per_item_equal_their_twin(
+    places: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where places are few and items drive each other out, and under another key."""
     rng = np.random.default_rng(0)
-    mean, width = rng.normal(size=(3, 8)), rng.random((3, 8))
-    slots = rng.integers(-1, 5, size=(3, 8)).astype(np.int32)
-    draws = rng.normal(size=(5, 16))
-    np.testing.assert_array_equal(
-        item_members(mean, width, slots, draws), item_members_reference(mean, width, slots, draws)
-    )
+    monkeypatch.setattr(ensemble_values, "MOST_PLACES", places)
+    draws = ItemDraws(4)
+    for seed, shape in ((0, (1, 3)), (0, (2, 3)), (1, (1, 3)), (0, (0, 5))):
+        key = stream_key(seed, "test")
+        draws.use(key)
+        for _ in range(2):
+            mean, width = rng.normal(size=shape), rng.random(shape)
+            items = rng.choice([3, 7, 3 + 2**16, -1, 2**31 - 1], size=shape).astype(np.int32)
+            got = draws.values(mean, width, items)
+            expected = item_members_reference(key, mean, width, items, members=4)
+            np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)
+            draws.values(mean, width, np.roll(items, 1))
+            np.testing.assert_array_equal(draws.values(mean, width, items), got)
 
 
-def test_draws_of_items_do_not_depend_on_what_was_asked_before() -> None:
-    key = stream_key(0, "test")
-    asked = np.array([[7, 3, -1], [900, 3, 12]], dtype=np.int32)
-    fresh, used = ItemDraws(key, members=4), ItemDraws(key, members=4)
-    used.of(np.arange(0, 40, 5, dtype=np.int32))
-    used.of(np.array([3], dtype=np.int32))
-    for draws in (fresh, used):
-        slots, table = draws.of(asked)
-        assert slots[0, 2] == -1
-        for place, item in np.ndenumerate(asked):
-            if item >= 0:
-                expected = [normal(key, np.uint64(item), np.uint64(m)) for m in range(4)]
-                np.testing.assert_array_equal(table[slots[place]], expected)
+@pytest.mark.parametrize("form", ["shared", "disjoint"])
+def test_every_state_that_learning_reaches_has_its_own_normal_numbers(form: str) -> None:
+    """Those of values alone would differ because the predictions do."""
+    config = ThompsonConfig(form=form, scale=0.5, ensemble=5)
+    policy = Thompson(config, dimension=3)
+    contexts = example_contexts(9, decisions=1, candidates=6, dimension=3)
+
+    def numbers() -> np.ndarray:
+        errors = policy.members(contexts) - policy.values(contexts)[:, None, :]
+        if form == "disjoint":
+            widths = np.sqrt(Taught().variances(contexts))
+            return np.asarray(errors / (0.5 * widths))
+        X = contexts.features[0].astype(float)
+        thetas = np.linalg.lstsq(X, errors[0].T, rcond=None)[0]
+        return np.asarray(np.linalg.cholesky(Taught().precision()).T @ thetas / 0.5)
+
+    policy.learn(example_outcomes(1, slates=20, dimension=3))
+    first = numbers()
+    policy.learn(example_outcomes(1, slates=20, dimension=3, first=False))
+    assert np.abs(numbers() - first).min() > 1e-6
+    restored = Thompson.from_snapshot(policy.snapshot())
+    np.testing.assert_array_equal(restored.members(contexts), policy.members(contexts))
+    assert restored.later_rows == policy.later_rows > 0
+
+
+class Taught:
+    """Matrices of what the test above taught its policy."""
+
+    def __init__(self) -> None:
+        self.part = example_outcomes(1, slates=20, dimension=3)
+
+    def precision(self, item: int | None = None) -> np.ndarray:
+        mine = self.part.shown
+        if item is not None:
+            mine = mine & (np.asarray(self.part.items) == item)
+        X = self.part.features[mine].astype(float)
+        return np.asarray(np.eye(3) + X.T @ X)
+
+    def variances(self, contexts: ContextBatch) -> np.ndarray:
+        rows = zip(contexts.candidates[0].tolist(), contexts.features[0].astype(float), strict=True)
+        return np.array([x @ np.linalg.solve(self.precision(item), x) for item, x in rows])
+
+
+@pytest.mark.parametrize("kind", ["thompson", "logistic"])
+def test_blocks_of_decisions_leave_no_trace(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"exploration": "thompson"} if kind == "logistic" else {"form": "disjoint"}
+    policy = build_policy(kind, {**settings, "ensemble": 8}, dimension=4)
+    assert isinstance(policy, ValuePolicy)
+    policy.learn(example_outcomes(1, slates=40, dimension=4))
+    contexts = example_contexts(5, decisions=23, candidates=6, dimension=4, padded=True)
+    prefix = np.zeros((23, 0), dtype=np.int32)
+
+    def answers() -> list[np.ndarray]:
+        slates = policy.decide(contexts, slots=3, keys=example_keys(23))
+        return [
+            slates.positions,
+            slates.items,
+            slates.propensities,
+            policy.propensities(contexts, slates.positions),
+            policy.exploration_cost(contexts, slates.positions),
+            policy.next_law(contexts, prefix, slots=3),
+        ]
+
+    whole = answers()
+    most = 0
+    inner = policy.members
+
+    def counted(some: ContextBatch) -> np.ndarray | None:
+        nonlocal most
+        values = inner(some)
+        most = max(most, 0 if values is None else values.nbytes)
+        return values
+
+    monkeypatch.setattr(policy, "members", counted)
+    limit = 5 * 8 * 8 * 6
+    monkeypatch.setattr(value_policy, "MEMBER_BYTES", limit)
+    for got, expected in zip(answers(), whole, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert most == limit
 
 
 def test_without_scale_the_best_prediction_always_wins() -> None:
@@ -238,6 +320,7 @@ def test_features_of_another_dimension_are_refused(form: str) -> None:
         ({"floor": 2.0}, "floor must be <= 1, got 2.0"),
         ({"budget": 2.0}, "budget must be <= 1, got 2.0"),
         ({"seed": -1}, "seed must be >= 0, got -1"),
+        ({"seed": 2**63}, "seed must be <= 9.22337e.18, got 9223372036854775808"),
     ],
 )
 def test_bad_settings_are_refused(setting: dict[str, float], message: str) -> None:
