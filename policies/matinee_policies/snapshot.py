@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from matinee_policies.arrays import AnyArray
+from matinee_policies.config import plain
 from matinee_policies.errors import SnapshotError
 
 _FORMAT = "matinee-snapshot-1"
@@ -160,7 +161,17 @@ def _frozen(name: str, array: AnyArray) -> AnyArray:
 
 
 def _canonical_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_python_number
+    )
+
+
+def _python_number(value: Any) -> Any:
+    """What JSON has for a number of numpy."""
+    number = plain(value)
+    if number is value:
+        raise TypeError(f"{type(value).__name__} is no JSON value")
+    return number
 
 
 def _verified_arrays(content: bytes, path: Path | str) -> dict[str, AnyArray]:

@@ -9,7 +9,7 @@ import pytest
 
 from matinee_policies.config import Config, check_range, check_seed, check_whole
 from matinee_policies.errors import ConfigError
-from matinee_policies.lin_ucb import LinUCBConfig
+from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def test_a_config_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("number", [np.float64, np.float32, np.int64, np.uint8, Fraction])
 def test_numbers_of_other_types_are_stored_as_python_has_them(number: Any) -> None:
-    config = ExampleConfig(rate=number(1), size=np.int32(3))
+    config = ExampleConfig(rate=number(1), size=np.int32(3))  # type: ignore[arg-type]
     assert json.loads(json.dumps(config.to_json())) == {"rate": 1, "size": 3}
     assert type(config.rate) in (int, float)
     assert config == ExampleConfig(rate=1, size=3)
@@ -85,7 +85,12 @@ def test_numbers_of_other_types_are_stored_as_python_has_them(number: Any) -> No
 )
 def test_what_is_no_real_number_is_still_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        ExampleConfig(**values)
+        ExampleConfig.from_json(values)
+
+
+def test_numbers_of_other_types_go_through_snapshots() -> None:
+    policy = LinUCB(dimension=np.int64(4))  # type: ignore[arg-type]
+    assert json.dumps(policy.snapshot().manifest["dimension"]) == "4"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
