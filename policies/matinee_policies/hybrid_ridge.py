@@ -190,10 +190,9 @@ class HybridRidge:
             b -= link.T @ moments.ravel()
         shared = solution(inverse_root((A + A.T) / 2.0, l2=self.l2, sizes=sizes), b)
         theta = np.zeros((len(changed.index), self._theta.shape[1]))
-        for slots in blocks:
-            link = parts.rows(self._own.link, solved.link, slots)
-            theta[slots] = parts.rows(self._own.theta, solved.theta, slots)
-            theta[slots, : link.shape[1]] -= link @ shared.theta
+        old = min(len(theta), len(self._own.theta))
+        theta[:old] = _own_theta(self._own.theta[:old], self._own.link[:old], shared)
+        theta[changed.slots] = _own_theta(solved.theta, solved.link, shared)
         take = functools.partial(self._take, sums, changed, solved, shared, theta)
         return Change(sums.rows, take)
 
@@ -213,6 +212,13 @@ class HybridRidge:
         )
         self._sums.take(changed)
         self._all, self.shared, self._theta = sums, shared, theta
+
+
+def _own_theta(alone: FloatArray, link: FloatArray, shared: RidgeState) -> FloatArray:
+    """theta_a = A_a^-1 b_a - C_a beta of each item, then zeros, `float64 [n, P]`."""
+    theta = alone.copy()
+    theta[:, : link.shape[1]] -= link @ shared.theta
+    return theta
 
 
 class _Overlay:

@@ -1,8 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from matinee_policies import ConfigError
 from matinee_policies.hybrid_ridge import HybridRidge, hybrid_moments_reference
+from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.testing_data import example_contexts, example_outcomes
 
 
@@ -72,3 +75,62 @@ def test_large_features_beside_the_prior_keep_nine_digits() -> None:
 def test_columns_beyond_the_dimension_are_refused() -> None:
     with pytest.raises(ConfigError, match="item_features must be below the dimension 3, got 5"):
         HybridRidge(3, l2=1.0, item_features=(0, 5))
+
+
+def many_items(count: int, *, rows: int, dimension: int) -> OutcomeBatch:
+    rng = np.random.default_rng(0)
+    return OutcomeBatch(
+        component="engagement",
+        first=True,
+        features=rng.normal(size=(rows, 1, dimension)).astype(np.float32),
+        rewards=rng.random((rows, 1)),
+        shown=np.ones((rows, 1), dtype=np.bool_),
+        propensities=np.ones((rows, 1)),
+        shards=rng.integers(0, 64, size=rows).astype(np.uint8),
+        items=rng.permutation(np.arange(rows) % count)[:, None].astype(np.int32),
+    )
+
+
+def test_more_items_than_one_block_give_the_same_solution_in_any_batches() -> None:
+    outcomes = many_items(600, rows=900, dimension=2)
+    model, pieces = HybridRidge(2, l2=0.4), HybridRidge(2, l2=0.4)
+    model.learn(outcomes)
+    for start in range(0, 900, 225):
+        pieces.learn(outcomes.rows(np.arange(start, start + 225)))
+    rng = np.random.default_rng(1)
+    contexts = ContextBatch(
+        candidates=np.array([[0, 5, 300, 599]], dtype=np.int32),
+        features=rng.normal(size=(1, 4, 2)).astype(np.float32),
+        scores=np.zeros((1, 4), dtype=np.float32),
+        embeddings=np.zeros((600, 1), dtype=np.float32),
+    )
+    mean, width = model.moments(contexts)
+    for got, expected in zip(pieces.moments(contexts), (mean, width), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    for k, item in enumerate(contexts.candidates[0].tolist()):
+        expected_moments = hybrid_moments_reference(
+            outcomes.features[:, 0].astype(float),
+            np.asarray(outcomes.items)[:, 0],
+            outcomes.rewards[:, 0],
+            z=contexts.features[0, k].astype(float),
+            item=item,
+            columns=np.arange(2),
+            l2=0.4,
+        )
+        np.testing.assert_allclose((mean[0, k], width[0, k]), expected_moments, atol=1e-10)
+
+
+def test_learning_a_row_copies_no_table() -> None:
+    outcomes = many_items(2000, rows=2000, dimension=16)
+    model = HybridRidge(16, l2=1.0)
+    model.learn(outcomes)
+    row = outcomes.rows(np.array([0]))
+    model.learn(row)
+    tracemalloc.start()
+    try:
+        model.learn(row)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    table = 8 * 2000 * 16 * 16
+    assert peak < table
