@@ -109,6 +109,13 @@ def test_every_section_every_arm_and_every_chart_is_there(tiny_run: Path, text: 
     assert "nan" not in re.sub(r"[a-z_]*nan[a-z_]+|[a-z_]+nan", "", text.lower())
 
 
+def test_the_cost_of_optimism_is_a_dash_with_the_reason(text: str) -> None:
+    rows = re.findall(r'<th scope="row">[^\n]*?lin_ucb.*?</tr>', text)
+    reason = "its values are upper bounds: what optimism costs is not a draw"
+    assert sum(f"<td>\N{EN DASH}<small>{reason}</small></td>" in row for row in rows) == 1
+    assert text.count(reason) == 1
+
+
 def test_the_same_run_gives_the_same_page(tiny_run: Path, text: str, tmp_path: Path) -> None:
     out = tmp_path / "again.html"
     done = CliRunner().invoke(app, ["report", str(tiny_run), "--out", str(out)])

@@ -9,9 +9,16 @@ import pytest
 from matinee_platform.analysis.exploration import read_exploration_cost
 from matinee_platform.decision_log import PartWriter, read_parts
 from matinee_platform.engine import FEATURE_SAMPLE, Decisions
-from matinee_platform.offline.exploration_log import ExplorationLog, cost_function
+from matinee_platform.offline.exploration_log import (
+    BOUNDS,
+    NO_METHOD,
+    ExplorationLog,
+    cost_function,
+    why_untold,
+)
 from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.records import ContextBatch, SlateBatch
+from matinee_policies.registry import build_policy
 from matinee_policies.uniform import Uniform, UniformConfig
 
 K, L, M = 6, 2, 9
@@ -90,6 +97,32 @@ def test_a_policy_that_cannot_tell_leaves_nothing(tmp_path: Path) -> None:
     log.close_day()
     assert not list((tmp_path / "exploration").rglob("*.parquet"))
     assert read_exploration_cost(tmp_path, "arm") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "alpha", "reason"),
+    [
+        ("lin_ucb", 0.5, BOUNDS),
+        ("lin_ucb", 0.0, None),
+        ("discounted_lin_ucb", 0.5, BOUNDS),
+        ("sliding_window_lin_ucb", 0.5, BOUNDS),
+        ("thompson", None, None),
+        ("softmax", None, None),
+        ("mixture", None, NO_METHOD),
+    ],
+)
+def test_a_cost_in_upper_bounds_is_not_told(
+    tmp_path: Path, kind: str, alpha: float | None, reason: str | None
+) -> None:
+    policy = build_policy(kind, {} if alpha is None else {"alpha": alpha}, dimension=2)
+    assert why_untold(policy) == reason
+    assert (cost_function(policy) is None) == (reason is not None)
+    log = ExplorationLog(tmp_path, "arm")
+    log.open_day(0)
+    units = np.arange(200, dtype=np.int32)
+    log.append(policy, units, units.astype(np.uint64), _decisions(0, 200))
+    assert (log.flush(policy)[1].size == 0) == (reason is not None)
+    log.close_day()
 
 
 def test_the_mean_is_over_pages_and_its_error_over_units(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
     RUN/exploration/ARM/part-00000.parquet    one row per sampled decision
 
 The sample is the one whose full features are logged. Written beside the log and no part of it:
-neither the content hash nor any decision knows of it. A policy that cannot tell (`exploration_cost`
-missing, as for mixtures and classes of the user's own) leaves no file.
+neither the content hash nor any decision knows of it. A policy that has no `exploration_cost`, as
+mixtures and classes of the user's own that are no `ValuePolicy`, leaves no file; nor does one whose
+values are upper bounds, since what it gives up for optimism is no draw of its law.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,12 @@ from matinee_policies.policy import Policy
 from matinee_policies.records import ContextBatch
 
 CostFunction = Callable[[ContextBatch, IndexArray], FloatArray]
+NO_METHOD = "its policy cannot tell"
+"""Why there is no cost: no method `exploration_cost`."""
+
+BOUNDS = "its values are upper bounds: what optimism costs is not a draw"
+"""Why there is no cost: `ValuePolicy.values_are_bounds`."""
+
 _ROWS = ("candidates", "features", "scores", "interests", "eligible", "pinned")
 
 
@@ -107,8 +114,17 @@ class ExplorationLog:
 
 def cost_function(policy: Policy) -> CostFunction | None:
     """What tells the cost of a policy's exploration, if it can."""
+    if why_untold(policy) is not None:
+        return None
     found: CostFunction | None = getattr(policy, "exploration_cost", None)
     return found
+
+
+def why_untold(policy: Policy) -> str | None:
+    """Why a policy cannot tell the cost of its exploration; None if it can."""
+    if getattr(policy, "exploration_cost", None) is None:
+        return NO_METHOD
+    return BOUNDS if getattr(policy, "values_are_bounds", False) else None
 
 
 def _joined(parts: list[ContextBatch]) -> ContextBatch:

@@ -12,10 +12,12 @@ from matinee_platform.analysis.scorecard import scorecard
 from matinee_platform.analysis.slate_metrics import read_slate_metrics
 from matinee_platform.analysis.unit_table import read_unit_table
 from matinee_platform.json_file import read_json, write_json
+from matinee_platform.offline.arm_state import arm_policy
+from matinee_platform.offline.exploration_log import why_untold
 from matinee_platform.offline.prepare import PastRatings
 from matinee_platform.report.table import summary_text
 from matinee_platform.serving_model import load_serving_model
-from matinee_platform.settings import ExperimentSettings
+from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_policies.arrays import FloatArray
 from matinee_policies.errors import DataError
 
@@ -56,7 +58,9 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
     curves = {name: retention_curve(table) for name, table in tables.items()}
     for arm in settings.arms:
         card["arms"][arm.name]["reference"] = arm.reference
-        card["arms"][arm.name]["exploration_cost"] = _cost(read_exploration_cost(run, arm.name))
+        cost = read_exploration_cost(run, arm.name)
+        card["arms"][arm.name]["exploration_cost"] = _cost(cost)
+        card["arms"][arm.name]["exploration_cost_reason"] = _why_none(cost, arm)
         card["arms"][arm.name]["retention_curve"] = _curve(curves[arm.name].rate)
     title = f"{settings.name}: who comes back, by day since first visit"
     plots = [run / PLOT, run / "retention.svg"]
@@ -90,6 +94,12 @@ def _cost(found: ExplorationCost | None) -> dict[str, float | None] | None:
         return None
     error = None if np.isnan(found.error) else found.error
     return {"pages": found.pages, "mean": found.mean, "standard_error": error}
+
+
+def _why_none(found: ExplorationCost | None, arm: ArmSettings) -> str | None:
+    if found is not None:
+        return None
+    return why_untold(arm_policy(arm)) or "none of its decisions was sampled"
 
 
 def _curve(rates: FloatArray) -> list[float | None]:

@@ -255,8 +255,9 @@ def regret_table(facts: Facts) -> Table:
     )
 
 
-def _row(facts: Facts, arm: ArmFacts, *texts: str) -> Row:
-    return Row(arm.number, arm_title(facts, arm), tuple(Cell(text) for text in texts))
+def _row(facts: Facts, arm: ArmFacts, *texts: str | Cell) -> Row:
+    cells = (Cell(text) if isinstance(text, str) else text for text in texts)
+    return Row(arm.number, arm_title(facts, arm), tuple(cells))
 
 
 def _retention(arm: ArmFacts, day: str) -> str:
@@ -266,12 +267,13 @@ def _retention(arm: ArmFacts, day: str) -> str:
     return shown if matured == 1.0 or rate["rate"] is None else f"{shown} ({matured:.0%} matured)"
 
 
-def _exploration_cost(arm: ArmFacts) -> str:
+def _exploration_cost(arm: ArmFacts) -> Cell:
     found = arm.results.get("exploration_cost")
     if found is None:
-        return NONE
+        # Results from before reasons were given have none.
+        return Cell(NONE, "", arm.results.get("exploration_cost_reason") or "")
     error = found["standard_error"]
-    return small(found["mean"]) + ("" if error is None else f" ± {small(1.96 * error)}")
+    return Cell(small(found["mean"]) + ("" if error is None else f" ± {small(1.96 * error)}"))
 
 
 def _difference(found: dict[str, float | None], scale: float) -> Cell:
