@@ -169,14 +169,14 @@ def _scores_of(
 
 def _inserted(ranked: Candidates, pins: IndexArray, scores: Float32Array, k: int) -> Candidates:
     """Move pins that stand below place `k - p`, or nowhere, to the end of the first `k`."""
-    n, depth = ranked.items.shape
+    depth = ranked.items.shape[1]
     p = pins.size
     stays = (ranked.items[:, None, : k - p] == pins[None, :, None]).any(axis=2)
     moved = ~stays
     here = np.isin(ranked.items, pins) & (np.arange(depth) >= k - p)
-    # Places as sort keys: ranked items keep theirs, moved pins come before place k - moved.
-    keys = np.tile(np.arange(depth, dtype=np.float64), (n, 1))
-    keys[here | (ranked.items == PAD)] = _NOWHERE
+    # Sort keys: what is kept is ranked anew, so that moved pins come right before place k - moved.
+    kept = ~here & (ranked.items != PAD)
+    keys = np.where(kept, np.cumsum(kept, axis=1) - 1.0, _NOWHERE)
     first = k - moved.sum(axis=1, keepdims=True) - 0.5
     keys = np.concatenate([keys, np.where(moved, first, _NOWHERE)], axis=1)
     items = np.concatenate(

@@ -1,7 +1,7 @@
 """Excluded items are never candidates, pinned ones always are, and a log can be rebuilt."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from matinee_policies.arrays import Float32Array, IndexArray
 from matinee_policies.candidates.candidate_source import UnitRanker
 from matinee_policies.candidates.registry import fit_candidates
 from matinee_policies.candidates.seen import empty_seen, mark_seen
+from matinee_policies.candidates.top_k import Candidates
 from matinee_policies.datasets.dataset import Dataset
 from matinee_policies.datasets.synthetic import synthetic_dataset
 from matinee_policies.errors import ConfigError, ContextError, DataError
@@ -111,6 +112,34 @@ def test_pins_are_among_the_candidates_and_nothing_else_moves(
         assert len(set(items)) == DEPTH
         own = dict(zip(everything.items[row].tolist(), everything.scores[row], strict=True))
         assert [own[item] for item in items] == pinned.scores[row].tolist()
+
+
+class _Ranker:
+    """Ranks by score all items that are not hidden; item `i` scores `-i`."""
+
+    def rank(self, units: IndexArray, vectors: Float32Array, hidden: Any, k: int) -> Candidates:
+        bits = np.unpackbits(hidden.view(np.uint8), axis=1, bitorder="little")
+        items = np.array([np.flatnonzero(row == 0)[:k] for row in bits], dtype=np.int32)
+        return Candidates(items, -items.astype(np.float32))
+
+
+def test_small_rankings_equal_the_plain_python_order() -> None:
+    rng = np.random.default_rng(17)
+    units, vectors = np.zeros(1, dtype=np.int32), np.zeros((1, 1), dtype=np.float32)
+    cases = [([2, 10, 6, 8], [5, 10, 2], 4)]
+    for _ in range(2000):
+        depth = int(rng.integers(2, 9))
+        k = int(rng.integers(1, depth + 1))
+        few = rng.permutation(12)[: int(rng.integers(1, min(k, 4) + 1))]
+        cases.append((rng.permutation(12)[:depth].tolist(), few.tolist(), k))
+    for items, pins, k in cases:
+        row = np.array([items], dtype=np.int32)
+        ranked = Candidates(row, -row.astype(np.float32))
+        rules = _rules(12, [], pins)
+        found = rules.with_pins(ranked, cast("UnitRanker", _Ranker()), units, vectors, k)
+        assert found.items[0].tolist() == with_pins_reference(items, pins, k), (items, pins, k)
+        assert (found.scores == -found.items).all()
+        assert set(pins) <= set(found.items[0, :k].tolist())
 
 
 def test_pins_come_first_where_candidates_run_out(data: Dataset, ranker: UnitRanker) -> None:
