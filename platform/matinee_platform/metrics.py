@@ -74,7 +74,8 @@ EXPLORATION_COST = Metric(
     "gauge",
     "value units",
     "Expected value given up per page by exploration, in the policy's own estimates, over about "
-    "1 % of decisions; absent for a policy that cannot tell.",
+    "1 % of decisions; absent for a policy that cannot tell, and for one whose values are upper "
+    "bounds (`values_are_bounds`): what optimism costs is not a draw.",
     _ARM,
 )
 REWARDS = Metric(
