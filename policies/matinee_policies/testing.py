@@ -223,8 +223,7 @@ class PolicyContract:
             before = policy.snapshot().content_hash
             for bad in (np.nan, np.inf, -np.inf):
                 contexts.features[:] = other.features
-                # Alone in its row, so that no better candidate hides it.
-                contexts.features[17, 3, self.dimension - 1] = bad
+                contexts.features[17, 3] = bad
                 _refuses(ContextError, lambda p: p.decide(contexts, slots=4, keys=keys), policy)
                 _refuses(ContextError, policy.propensities, contexts, slates.positions)
             _require(policy.snapshot().content_hash == before, "refusing must leave the state")
