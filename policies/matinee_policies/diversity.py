@@ -5,9 +5,11 @@ At each slot, with items J chosen before, candidate i has the utility
     u(i) = value(i) - price * redundancy(i | J)
 
     MMR         largest cosine with an item of J, at least 0             in [0, 1]
-    DPP         -log of the share of e_i that J does not explain         in [0, -log 1e-6]
+    DPP         -log of the share of e_i that J does not explain         in [0, -log 1e-6 = 13.8]
     Calibrated  KL divergence of the slate's aspects from the unit's     at least 0
     XQuAD       1 - the unit's interest that i covers and J does not     in [0, 1]
+
+The scales differ, so a price of one kind says nothing of a price of another.
 
 `redundancy.py` computes them. Rules see differences of utilities only, so a constant in a
 redundancy changes nothing.
@@ -22,8 +24,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.config import Config, check_range, check_whole, plain
 from matinee_policies.errors import ConfigError
+
+MOST_PRICE = 1e12
+"""Largest price of a unit of redundancy."""
+
+MOST_VALUE = 1e12
+"""Largest value of a candidate, and largest minus one: utilities and their gaps stay finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +40,11 @@ class Diversity(Config):
 
     kind: ClassVar[str] = ""
 
-    price: float = 0.0
-    """Units of value for one unit of redundancy, at least 0; 0 means no diversity."""
+    price: float
+    """Units of value for one unit of redundancy, in [0, 1e12]; 0 means no diversity."""
 
     def __post_init__(self) -> None:
-        check_range(f"price of {self.kind}", self.price, low=0)
+        check_range(f"price of {self.kind}", self.price, low=0, high=MOST_PRICE)
 
     def to_json(self) -> dict[str, Any]:
         """The fields and the kind as JSON values."""
@@ -91,8 +99,8 @@ def diversity_of(setting: object) -> Diversity:
     """The diversity that a setting means.
 
     Args:
-        setting: a `Diversity`; a number, the price of `MMR`; or a mapping with a `kind` and its
-            fields, as `to_json` gives.
+        setting: one of the kinds above; a number, the price of `MMR`; or a mapping with a `kind`,
+            its `price` and other fields, as `to_json` gives.
 
     Raises:
         ConfigError: with the value and the rule.
@@ -102,17 +110,26 @@ def diversity_of(setting: object) -> Diversity:
         (MMR(price=0.3), DPP(price=0.1))
     """
     if isinstance(setting, Diversity):
+        # Not a class derived from a kind either: no compiled code knows it.
+        if type(setting) not in _KINDS.values():
+            raise ConfigError(
+                f"diversity must be of kind {', '.join(_KINDS)}, and of no class derived from "
+                f"them, got {setting!r}"
+            )
         return setting
     if isinstance(setting, Mapping):
         fields = {str(key): value for key, value in setting.items()}
         kind = fields.pop("kind", None)
-        if kind not in _KINDS:
+        if not isinstance(kind, str) or kind not in _KINDS:
             raise ConfigError(f"kind of diversity must be one of {', '.join(_KINDS)}, got {kind!r}")
+        if "price" not in fields:
+            raise ConfigError(f"diversity of kind {kind} must have a price, got {dict(setting)}")
         return _KINDS[kind].from_json(fields)
-    if isinstance(setting, bool) or not isinstance(setting, int | float):
+    price = plain(setting)
+    if isinstance(price, bool) or not isinstance(price, int | float):
         raise ConfigError(f"diversity must be a price, or a mapping with a kind, got {setting!r}")
-    check_range("diversity", setting, low=0)
-    return MMR(price=float(setting))
+    check_range("diversity", price, low=0, high=MOST_PRICE)
+    return MMR(price=float(price))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ import numpy as np
 
 from matinee_policies.arrays import AnyArray, IndexArray
 from matinee_policies.config import check_range
+from matinee_policies.diversity import MOST_PRICE
+from matinee_policies.embedding_check import check_table, check_vectors
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 from matinee_policies.redundancy import dpp_reference, mmr_reference
@@ -51,9 +53,10 @@ def greedy_mmr(
         values: of the candidates, finite, `float32` or `float64 [B, K]`.
         vectors: of the candidates, of length one or zero, `float32` or `float64 [B, K, m]`; or
             catalogue rows of the candidates, `int32 [B, K]` with -1 for padding, and the vectors of
-            the catalogue, `[M, m]`.
+            the catalogue, `[M, m]`. Lengths are checked where there is a price: of a catalogue
+            once, so that calls with the same array are spared.
         slots: length `L` of every slate, at least 1.
-        price: units of value for one unit of redundancy, at least 0.
+        price: units of value for one unit of redundancy, in [0, 1e12].
 
     Returns:
         Positions of the candidates taken, -1 where they ran out, `int32 [B, L]`.
@@ -122,11 +125,13 @@ def _greedy(
     code: int,
 ) -> IndexArray:
     check_slots(slots)
-    check_range("price", price, low=0)
+    check_range("price", price, low=0, high=MOST_PRICE)
     _check_floats(values, "values", 2)
     if isinstance(vectors, tuple):
         candidates, vectors = vectors
         _check_candidates(candidates, values.shape, vectors)
+        if price > 0:
+            check_table(vectors, "embeddings")
     else:
         _check_floats(vectors, "vectors", 3)
         if vectors.shape[:2] != values.shape:
@@ -135,6 +140,8 @@ def _greedy(
             )
         candidates = np.arange(values.size, dtype=np.int32).reshape(values.shape)
         vectors = vectors.reshape(values.size, vectors.shape[2])
+        if price > 0:
+            check_vectors(vectors, "vectors")
     vectors = table(vectors)
     is_single = vectors.dtype == np.float32
     shape = (len(values), slots)

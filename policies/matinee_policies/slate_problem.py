@@ -6,7 +6,17 @@ import numpy as np
 
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
-from matinee_policies.diversity import Calibrated, Caps, Diversity, XQuAD, diversity_of
+from matinee_policies.diversity import (
+    DPP,
+    MMR,
+    MOST_VALUE,
+    Calibrated,
+    Caps,
+    Diversity,
+    XQuAD,
+    diversity_of,
+)
+from matinee_policies.embedding_check import check_table
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.rules import VOTES, Rule
@@ -21,18 +31,19 @@ class SlateProblem:
     Attributes:
         contexts: candidates, similarity vectors and, where they are read, traits and interests of
             the unit, pins and eligibility; each row's candidates are distinct.
-        values: value of each candidate, finite where eligible, `float64 [B, K]`.
+        values: value of each candidate, in [-1e12, 1e12] where eligible, `float64 [B, K]`.
         rule: turns utilities into probabilities.
         diversity: kind and price of redundancy; a number is the price of `MMR` in value units.
         eligible: candidates the law may choose, `bool [B, K]`; `None` means all. The others, and
             those that `contexts.eligible` excludes, have probability 0. A pin stands above it.
         caps: most items of one aspect or creator on a slate.
-        members: value of each candidate to each member of an ensemble, finite where eligible,
-            `float64 [B, M, K]`; the rule of votes needs them, and takes `values` (their mean) for
-            what the best candidate is.
+        members: value of each candidate to each member of an ensemble, in [-1e12, 1e12] where
+            eligible, `float64 [B, M, K]`; the rule of votes needs them, and takes `values` (their
+            mean) for what the best candidate is.
 
     Raises:
-        ContextError: if the arrays break a rule above.
+        ContextError: if the arrays break a rule above, or similarity vectors that `diversity` reads
+            are of a length other than one or zero; a table is looked at once (`check_table`).
         ConfigError: if `diversity` does.
     """
 
@@ -58,6 +69,8 @@ class SlateProblem:
         if self.rule.code == VOTES:
             _check_members(self.members, available)
         _check_traits(self.contexts, diversity, self.caps)
+        if diversity.price > 0 and isinstance(diversity, MMR | DPP):
+            check_table(self.contexts.embeddings, "embeddings")
 
     def available(self) -> BoolArray:
         """Which candidates are real and eligible, pins and caps apart, `bool [B, K]`."""
@@ -186,13 +199,13 @@ def _first_bad(candidates: IndexArray, catalogue: int) -> tuple[int, int]:
 
 
 def _check_values(values: FloatArray, available: BoolArray) -> None:
-    if np.isfinite(values).all():
+    if _all_within(values):
         return
-    bad = available & ~np.isfinite(values)
+    bad = available & ~(np.abs(values) <= MOST_VALUE)
     if bad.any():
         row, place = (int(index) for index in np.argwhere(bad)[0])
         raise ContextError(
-            f"value of candidate {place} of decision {row} must be finite, got {values[row, place]}"
+            f"value of candidate {place} of decision {row} must be {_rule_of(values[row, place])}"
         )
 
 
@@ -202,15 +215,26 @@ def _check_members(members: FloatArray | None, available: BoolArray) -> None:
     B, K = available.shape
     count = members.shape[1] if isinstance(members, np.ndarray) and members.ndim == 3 else 0
     check_array(members, "members", np.float64, (B, max(count, 1), K))
-    if np.isfinite(members).all():
+    if _all_within(members):
         return
-    bad = available[:, None, :] & ~np.isfinite(members)
+    bad = available[:, None, :] & ~(np.abs(members) <= MOST_VALUE)
     if bad.any():
         row, member, place = (int(index) for index in np.argwhere(bad)[0])
         raise ContextError(
-            f"value of candidate {place} of decision {row} to member {member} must be finite, "
-            f"got {members[row, member, place]}"
+            f"value of candidate {place} of decision {row} to member {member} must be "
+            f"{_rule_of(members[row, member, place])}"
         )
+
+
+def _all_within(values: FloatArray) -> bool:
+    """Whether all are finite and no larger than a value may be; two reads, no copy."""
+    return not values.size or bool(values.max() <= MOST_VALUE and values.min() >= -MOST_VALUE)
+
+
+def _rule_of(value: float) -> str:
+    """What a value breaks, and the value."""
+    wanted = f"in [-{MOST_VALUE:g}, {MOST_VALUE:g}]" if np.isfinite(value) else "finite"
+    return f"{wanted}, got {value}"
 
 
 def _check_traits(contexts: ContextBatch, diversity: Diversity, caps: Caps) -> None:

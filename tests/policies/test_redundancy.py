@@ -13,7 +13,7 @@ from matinee_policies.redundancy import (
     xquad_reference,
 )
 from matinee_policies.rules import upper_bound_rule
-from matinee_policies.slate import SlateProblem, sample_slates, score_slates
+from matinee_policies.slate import SlateProblem, next_law, sample_slates, score_slates
 from matinee_policies.slate_reference import sample_slate_reference
 from matinee_policies.testing_data import example_keys
 
@@ -142,4 +142,27 @@ def test_aspects_must_be_known_where_they_are_read(kind: Diversity, name: str) -
     with pytest.raises(ContextError, match=message):
         SlateProblem(bare, np.zeros((2, 70)), upper_bound_rule(), kind)
     # At no price nothing is read.
-    SlateProblem(bare, np.zeros((2, 70)), upper_bound_rule(), type(kind)())
+    SlateProblem(bare, np.zeros((2, 70)), upper_bound_rule(), type(kind)(price=0))
+
+
+@pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("steps", [2.0, 20.0, 1e9])
+def test_lazy_slates_take_the_best_of_the_full_evaluation(kind: Diversity, steps: float) -> None:
+    """Drawn greedily, few candidates are brought up to date; for `next_law`, all are.
+
+    Values come in few steps, so that many candidates are equally good.
+    """
+    contexts = some_contexts(60)
+    values: FloatArray = np.round(np.random.default_rng(9).random((60, 70)) * steps) / steps
+    problem = SlateProblem(contexts, values, upper_bound_rule(floor=0.3), kind)
+    slates = sample_slates(problem, slots=8, keys=example_keys(60)).positions
+    greedy = SlateProblem(contexts, values, upper_bound_rule(), kind)
+    for slot in range(8):
+        # After what exploration has shown, and after the best ones.
+        law = next_law(problem, np.ascontiguousarray(slates[:, :slot]), slots=8)
+        scored = score_slates(problem, slates)[:, slot]
+        np.testing.assert_array_equal(law[np.arange(60), slates[:, slot]], scored)
+    best = sample_slates(greedy, slots=8, keys=example_keys(60)).positions
+    for slot in range(8):
+        law = next_law(greedy, np.ascontiguousarray(best[:, :slot]), slots=8)
+        np.testing.assert_array_equal(law.argmax(axis=1), best[:, slot])

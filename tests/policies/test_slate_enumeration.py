@@ -46,7 +46,7 @@ RULES = {
     "votes on a budget": votes_rule(floor=0.05, budget=0.7),
 }
 KINDS: dict[str, Diversity] = {
-    "none": MMR(),
+    "none": MMR(price=0),
     "mmr": MMR(price=0.5),
     "dpp": DPP(price=0.2),
     "calibrated": Calibrated(price=0.3, smoothing=0.05),
@@ -217,7 +217,7 @@ def test_draws_follow_the_law(rule: str, kind: str) -> None:
 
 def test_the_cost_of_exploration_is_the_value_that_the_greedy_slate_would_add() -> None:
     """Slates of one slot, no diversity, no floor: best value minus expected value drawn."""
-    problem = problem_of(softmax_rule(0.2), MMR(), "none", copies=K)
+    problem = problem_of(softmax_rule(0.2), MMR(price=0), "none", copies=K)
     singles = np.arange(K, dtype=np.int32)[:, None]
     law = score_slates(problem, singles)[:, 0]
     values = problem.values[0]
