@@ -9,10 +9,8 @@ page without redundancy is tried too and the better one kept. The bound is
     position, multinomial   the candidates by falling click probability, were none redundant: worth
                             more at every rank, and redundancy only lowers probabilities
     cascade                 the best page without redundancy (`cascade_page`). A less attractive
-                            item may help there, as it stops fewer users; where that is possible at
-                            all, the item may also take its attractiveness at full redundancy, as
-                            expected clicks are linear in each attractiveness. Never more than the
-                            position-based bound, as stopping only loses clicks.
+                            item may help a given page, as it stops fewer users, but not the best
+                            one, so what redundancy takes can only lower its worth
 
 Both numbers are equal, the best page exactly, when `click_redundancy` is 0.
 """
@@ -21,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import FloatArray, IndexArray, Int64Array
+from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_simulator.cascade_page import best_cascade
 from matinee_simulator.click_models import CASCADE, fill_click_chances, stop_probability
@@ -33,9 +31,6 @@ from matinee_simulator.satiation import remaining_share, satiation_with
 from matinee_simulator.satisfaction import expected_satisfaction
 from matinee_simulator.truth import ItemTruth, relevance_of
 from matinee_simulator.user_state import UserState
-
-_MOST_REDUNDANCY = 1.0 + 1e-6
-"""Similarities are of float32 vectors, whose length is 1 only nearly."""
 
 
 class BestPages(NamedTuple):
@@ -107,14 +102,13 @@ def fill_best_pages(
             )
             n += 1
         slate = out.slates[row]
-        out.greedy[row] = _greedy_page(truth, weights, items[:n], logits[:n], stops[:n], slate)
-        bound = _ranked_worth(weights, logits[:n], L)
+        found = _greedy_page(truth, weights, items[:n], logits[:n], stops[:n], slate)
         if weights.law.model == CASCADE:
-            out.greedy[row] = _prefer_cascade(
-                truth, weights, items[:n], logits[:n], stops[:n], slate, out.greedy[row]
+            out.greedy[row], out.bound[row] = _best_cascade_page(
+                truth, weights, items[:n], logits[:n], stops[:n], slate, found
             )
-            bound = min(bound, _cascade_bound(weights, logits[:n], stops[:n], L))
-        out.bound[row] = bound
+        else:
+            out.greedy[row], out.bound[row] = found, _ranked_worth(weights, logits[:n], L)
 
 
 @kernel
@@ -150,7 +144,7 @@ def _greedy_page(
 
 @kernel
 def _ranked_worth(weights: PageWeights, logits: FloatArray, slots: int) -> float:
-    """Expected clicks by falling click probability, were none redundant and did none stop."""
+    """Expected clicks of the candidates by falling click probability, were none redundant."""
     rest = logits.copy()
     ranked, none = np.full(slots, -np.inf), np.zeros(slots)
     for rank in range(min(slots, rest.shape[0])):
@@ -164,7 +158,7 @@ def _ranked_worth(weights: PageWeights, logits: FloatArray, slots: int) -> float
 
 
 @kernel
-def _prefer_cascade(
+def _best_cascade_page(
     truth: ItemTruth,
     weights: PageWeights,
     items: IndexArray,
@@ -172,14 +166,18 @@ def _prefer_cascade(
     stops: FloatArray,
     slate: IndexArray,
     worth: float,
-) -> float:
-    """Put the best page without redundancy into `slate` if it is worth more than `worth`."""
+) -> tuple[float, float]:
+    """Put the best page without redundancy into `slate` if it beats the page there.
+
+    Returns:
+        Expected clicks of the page in `slate`, `worth` if it stays, and the bound.
+    """
     slots = slate.shape[0]
     chances = np.empty(items.shape[0])
     for k in range(items.shape[0]):
         chances[k] = logistic(logits[k])
     places = np.empty(slots, dtype=np.int64)
-    best_cascade(weights.law.persistence, chances, stops, places)
+    bound = best_cascade(weights.law.persistence, chances, stops, places)
     other = np.full(slots, -1, dtype=np.int32)
     page_logits, page_stops = np.full(slots, -np.inf), np.zeros(slots)
     for rank in range(slots):
@@ -191,31 +189,10 @@ def _prefer_cascade(
             page_stops[rank] = stops[k]
     found = fill_click_chances(weights.law, page_logits, page_stops, np.empty(slots))
     if found <= worth:
-        return worth
+        return worth, bound
     for rank in range(slots):
         slate[rank] = other[rank]
-    return found
-
-
-@kernel
-def _cascade_bound(
-    weights: PageWeights, logits: FloatArray, stops: FloatArray, slots: int
-) -> float:
-    """Expected clicks that no page of a cascade exceeds."""
-    n = logits.shape[0]
-    # An item's attractiveness may hurt only where its stopping can cost more than one click below.
-    below = weights.law.persistence * _ranked_worth(weights, logits, max(slots - 1, 1))
-    chances, all_stops = np.empty(2 * n), np.empty(2 * n)
-    for k in range(n):
-        chances[k], all_stops[k] = logistic(logits[k]), stops[k]
-    size = n
-    for k in range(n):
-        if weights.response.redundancy > 0.0 and stops[k] * below > 1.0:
-            lowest = logits[k] - weights.response.redundancy * _MOST_REDUNDANCY
-            chances[size], all_stops[size] = logistic(lowest), stops[k]
-            size += 1
-    places: Int64Array = np.empty(slots, dtype=np.int64)
-    return best_cascade(weights.law.persistence, chances[:size], all_stops[:size], places)
+    return found, bound
 
 
 @kernel

@@ -7,7 +7,13 @@ given set of items is best shown by rising
     (1 - gamma) / a + gamma s
 
 whatever stands around them, so the best page of K candidates follows from a dynamic programme over
-the candidates in that order: take one or leave it. After Kempe and Mahdian 2008, "A cascade model
+the candidates in that order: take one or leave it.
+
+The best page's worth never falls as an item becomes more attractive. Its derivative in a is the
+probability of looking at the item times 1 - gamma s V; were that negative, the ranks below without
+the item would be worth more by (1 - gamma) V + a (gamma s V - 1) > 0, and the page not the best.
+
+After Kempe and Mahdian 2008, "A cascade model
 for externalities in sponsored search".
 """
 

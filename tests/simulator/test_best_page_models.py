@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_simulator.cascade_page import best_cascade, best_cascade_reference
+from matinee_simulator.click_models import click_law, fill_click_chances
 from matinee_simulator.oracle import Oracle
-from matinee_simulator.parameters import CLICK_MODELS
+from matinee_simulator.parameters import CLICK_MODELS, Parameters
 from matinee_simulator.simulation import Simulation
 
 Build = Callable[..., Simulation]
@@ -116,13 +117,36 @@ def test_best_cascade_equals_trying_every_page(
     assert counted == pytest.approx(worth, rel=1e-12)
 
 
-def test_bound_holds_where_attraction_hurts() -> None:
-    # A sure click that satisfies, above ten good items: hiding it would raise the page.
-    chances, stops = np.append(1.0, np.full(3, 0.9)), np.append(1.0, np.zeros(3))
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(
+    page=items,
+    at=st.integers(0, 5),
+    slots=st.integers(1, 4),
+    share=st.floats(0, 1),
+    gamma=st.sampled_from([0.3, 0.85, 1.0]),
+)
+def test_best_cascade_never_gains_from_a_less_attractive_item(
+    page: list[tuple[float, float]], at: int, slots: int, share: float, gamma: float
+) -> None:
+    chances, stops = np.array(page).T.copy()
+    places, lower = np.empty(slots, dtype=np.int64), chances.copy()
+    lower[at % lower.size] *= share
+    less = best_cascade(gamma, lower, stops, places)
+    assert less <= best_cascade(gamma, chances, stops, places) * (1 + 1e-12)
+
+
+def test_a_given_cascade_may_gain_from_a_less_attractive_item() -> None:
+    # A sure click that satisfies, above three good items: a best page puts it last.
+    law = click_law(Parameters(click_model="cascade", examination_persistence=1.0))
+    logits, stops = np.array([50.0, 2.0, 2.0, 2.0]), np.array([1.0, 0.0, 0.0, 0.0])
+    hidden = np.append(-50.0, logits[1:])
+    scratch = np.empty(4)
+    given_page = fill_click_chances(law, logits, stops, scratch)
+    assert given_page == pytest.approx(1.0)
+    assert fill_click_chances(law, hidden, stops, scratch) > 2.0
     places = np.empty(4, dtype=np.int64)
-    full = best_cascade(1.0, chances, stops, places)
+    best_cascade(1.0, 1 / (1 + np.exp(-logits)), stops, places)
     assert places[-1] == 0
-    assert full == pytest.approx(3.7)
 
 
 @models
