@@ -8,14 +8,12 @@ weights value / price on the logarithm of its determinant.
 Vectors may be of float32 or float64; sums are in float64 in either case (`similarity.py`).
 """
 
-import math
-
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, IndexArray
 from matinee_policies.config import check_range
 from matinee_policies.diversity import MOST_PRICE
-from matinee_policies.embedding_check import check_table, check_vectors
+from matinee_policies.embedding_check import LENGTH_TOLERANCE, check_table, check_vectors
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 from matinee_policies.redundancy import dpp_reference, mmr_reference
@@ -23,6 +21,7 @@ from matinee_policies.redundancy_codes import CODE_DPP, CODE_MMR, CODE_NONE
 from matinee_policies.rules import GREEDY
 from matinee_policies.slate_problem import check_slots
 from matinee_policies.slate_walk import walk
+from matinee_policies.unit_rows import first_odd_row
 from matinee_policies.walk_arrays import (
     NO_ASPECTS,
     NO_COSTS,
@@ -38,6 +37,10 @@ from matinee_policies.walk_arrays import (
 )
 
 _FLOATS = "fd"  # float32 and float64, as numpy names them
+
+
+# A little narrower than what is refused: rounding in float32 must not let an odd row pass.
+_UNIT_SQUARES = (1.0 - 1.99 * LENGTH_TOLERANCE, 1.0 + 1.99 * LENGTH_TOLERANCE)
 
 
 def greedy_mmr(
@@ -128,10 +131,10 @@ def _greedy(
     check_range("price", price, low=0, high=MOST_PRICE)
     _check_floats(values, "values", 2)
     if isinstance(vectors, tuple):
-        candidates, vectors = vectors
-        _check_candidates(candidates, values.shape, vectors)
-        if price > 0:
-            check_table(vectors, "embeddings")
+        candidates, given = vectors
+        _check_floats(given, "embeddings", 2)
+        _check_candidates(candidates, values.shape, len(given))
+        available = candidates != PAD
     else:
         _check_floats(vectors, "vectors", 3)
         if vectors.shape[:2] != values.shape:
@@ -139,20 +142,25 @@ def _greedy(
                 f"vectors must be [B, K, m] with [B, K] = {values.shape}, got {vectors.shape}"
             )
         candidates = np.arange(values.size, dtype=np.int32).reshape(values.shape)
-        vectors = vectors.reshape(values.size, vectors.shape[2])
-        if price > 0:
-            check_vectors(vectors, "vectors")
-    vectors = table(vectors)
-    is_single = vectors.dtype == np.float32
+        available = np.ones(values.shape, dtype=np.bool_)
+        given = vectors.reshape(values.size, vectors.shape[2])
+    if not np.isfinite(values).all():
+        raise ContextError(f"values must be finite, got {values[~np.isfinite(values)][0]}")
+    rows = table(given)
+    if price > 0 and isinstance(vectors, tuple):
+        check_table(given, "embeddings")
+    elif price > 0 and first_odd_row(rows, *_UNIT_SQUARES) != PAD:
+        check_vectors(rows, "vectors")
+    is_single = rows.dtype == np.float32
     shape = (len(values), slots)
     positions = np.empty(shape, dtype=np.int32)
     walk(
         plain(values.astype(np.float64, copy=False)),
         NO_MEMBERS,
-        candidates != PAD,
+        available,
         plain(candidates),
-        vectors if is_single else NO_SINGLES,
-        NO_DOUBLES if is_single else vectors,
+        rows if is_single else NO_SINGLES,
+        NO_DOUBLES if is_single else rows,
         NO_PINS,
         NO_ASPECTS,
         NO_CREATORS,
@@ -187,19 +195,14 @@ def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
         raise ContextError(
             f"{name} must be a float32 or float64 array with {dimensions} dimensions, got {array!r}"
         )
-    # The sum of squares reads the array once; only where it overflows is there more to look at.
-    flat = array.reshape(-1)
-    if not math.isfinite(flat @ flat) and not np.isfinite(array).all():
-        raise ContextError(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
 
 
-def _check_candidates(candidates: AnyArray, shape: tuple[int, ...], vectors: AnyArray) -> None:
-    _check_floats(vectors, "embeddings", 2)
+def _check_candidates(candidates: AnyArray, shape: tuple[int, ...], catalogue: int) -> None:
     if (
         not isinstance(candidates, np.ndarray)
         or candidates.dtype != np.int32
         or candidates.shape != shape
     ):
         raise ContextError(f"candidates must be int32 of shape {shape}, got {candidates!r}")
-    if candidates.size and not (candidates.min() >= PAD and candidates.max() < len(vectors)):
-        raise ContextError(f"candidates must be {PAD} or below {len(vectors)}")
+    if candidates.size and not (candidates.min() >= PAD and candidates.max() < catalogue):
+        raise ContextError(f"candidates must be {PAD} or below {catalogue}")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
+from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.compiled import kernel
 from matinee_policies.lanes import (
     add_lanes,
@@ -39,6 +39,9 @@ CLOSED = -np.inf
 LOG_SLACK = 1e-14
 """More than two logarithms of numbers in [`LEAST_VARIANCE`, 1] can stand in the wrong order by."""
 
+SEEN, REPEATED, LEFT, FIRST = range(4)
+"""Columns of the notes on a candidate."""
+
 _LANES = 8
 
 
@@ -50,49 +53,40 @@ class Ledger(NamedTuple):
     Attributes:
         value: value where open, -infinity elsewhere, `float64 [P]`.
         utility: as worked out last, or a bound above it, -infinity where closed, `float64 [P]`.
-        redundancy: as worked out last, `float64 [P]`.
-        seen: items of the slate that these know of, `int32 [P]`.
-        vectors: those of the slate's items behind each other, `float64 [L * width]`.
-        variance: of DPP, unexplained share of each candidate, `float64 [P]`.
-        factor: of DPP, Cholesky entries of each candidate, `float64 [P, L]`.
-        shown_factor: of DPP, those of the slate's items, `float64 [L, L]`.
-        shown_scale: of DPP, roots of their shares, 0 for an explained item, `float64 [L]`.
+        redundancy: where the law is spelt out, `float64 [P]`.
+        notes: what each candidate knows of the slate, `float64 [P, FIRST + L]`: how many of its
+            items, the redundancy given them (`REPEATED`), of DPP the unexplained share (`LEFT`) and
+            from `FIRST` on the Cholesky entries.
+        shown: of each item of the slate `step` numbers behind each other: its vector, padded
+            to whole lanes, and of DPP the root of its unexplained share, 0 for an explained item,
+            and its Cholesky entries, `float64 [L * step]`.
     """
 
     value: FloatArray
     utility: FloatArray
     redundancy: FloatArray
-    seen: IndexArray
-    vectors: FloatArray
-    variance: FloatArray
-    factor: FloatArray
-    shown_factor: FloatArray
-    shown_scale: FloatArray
+    notes: FloatArray
+    shown: FloatArray
 
 
 @kernel
-def row_width(features: int) -> int:
-    """Numbers from one vector of the slate's items to the next: whole lanes."""
-    return (features + _LANES - 1) // _LANES * _LANES
+def width(m: int) -> int:
+    """Numbers of a vector of `m` dimensions in whole lanes."""
+    return (m + _LANES - 1) // _LANES * _LANES
 
 
 @kernel
-def new_ledger(candidates: int, slots: int, features: int, code: int) -> Ledger:
-    """Room for one decision at a time; vectors and factors only where `code` reads them."""
+def new_ledger(candidates: int, slots: int, m: int, code: int) -> Ledger:
+    """Room for one decision at a time; notes only where `code` reads them."""
     places = max((candidates + GROUP - 1) // GROUP, 1) * GROUP
     read = 1 if code != CODE_NONE else 0
-    factored = 1 if code == CODE_DPP else 0
     value = np.full(places, CLOSED)
     return Ledger(
         value,
         np.full(places, CLOSED),
         np.zeros(places),
-        np.zeros(places, np.int32),
-        aligned_zeros(slots * row_width(features) * read, value),
-        np.empty(places * factored),
-        np.empty((places * factored, slots)),
-        np.empty((slots * factored, slots)),
-        np.empty(slots * factored),
+        np.empty((places * read, FIRST + slots)),
+        aligned_zeros(slots * (width(m) + width(1 + slots)) * read, value),
     )
 
 
@@ -100,34 +94,24 @@ def new_ledger(candidates: int, slots: int, features: int, code: int) -> Ledger:
 def take_in(
     k: int,
     item: int,
-    shown: int,
+    count: int,
     code: int,
     single: AnyArray,
     double: AnyArray,
-    vectors: FloatArray,
-    seen: IndexArray,
-    redundancy: FloatArray,
-    variance: FloatArray,
-    factor: FloatArray,
-    shown_factor: FloatArray,
-    shown_scale: FloatArray,
+    notes: FloatArray,
+    shown: FloatArray,
 ) -> float:
     """Bring a candidate up to date with all items of the slate.
 
     Args:
         k: the candidate.
         item: its catalogue row.
-        shown: items of the slate so far.
+        count: items of the slate so far.
         code: `CODE_MMR` or `CODE_DPP`.
         single: vectors of the catalogue, `float32 [M, m]`, or without rows.
         double: likewise in `float64`, read where `single` is without rows.
-        vectors: as in `Ledger`, and all that follow.
-        seen: updated.
-        redundancy: updated.
-        variance: updated.
-        factor: updated.
-        shown_factor: of the items so far.
-        shown_scale: of the items so far.
+        notes: as in `Ledger`; updated.
+        shown: as in `Ledger`.
 
     Returns:
         The redundancy of the candidate.
@@ -135,75 +119,75 @@ def take_in(
     is_single = single.shape[0] > 0
     m = single.shape[1] if is_single else double.shape[1]
     whole, pairs = m - m % _LANES, m - m % (2 * _LANES)
-    width = (m + _LANES - 1) // _LANES * _LANES
-    row = np.int64(item) * m
+    scale = (m + _LANES - 1) // _LANES * _LANES
+    entries = scale + 1
+    step = scale + (notes.shape[1] - FIRST + _LANES) // _LANES * _LANES
+    row = item * m
     by_dpp = code == CODE_DPP
-    for j in range(seen[k], shown):
-        if by_dpp and shown_scale[j] == 0.0:
-            factor[k, j] = 0.0
+    repeated, left = notes[k, REPEATED], notes[k, LEFT]
+    for j in range(int(notes[k, SEEN]), count):
+        start = j * step
+        if by_dpp and shown[start + scale] == 0.0:
+            notes[k, FIRST + j] = 0.0
             continue
         # Two sums side by side, one in whole lanes, then number by number.
-        start = j * width
-        one, two = zero_lanes(vectors), zero_lanes(vectors)
+        one, two = zero_lanes(shown), zero_lanes(shown)
         for f in range(0, pairs, 2 * _LANES):
             if is_single:
-                left = convert_lanes(single, row + f, vectors)
-                right = convert_lanes(single, row + f + _LANES, vectors)
+                low = convert_lanes(single, row + f, shown)
+                high = convert_lanes(single, row + f + _LANES, shown)
             else:
-                left = convert_lanes(double, row + f, vectors)
-                right = convert_lanes(double, row + f + _LANES, vectors)
-            one = multiply_add(left, load_lanes(vectors, start + f), one)
-            two = multiply_add(right, load_lanes(vectors, start + f + _LANES), two)
+                low = convert_lanes(double, row + f, shown)
+                high = convert_lanes(double, row + f + _LANES, shown)
+            one = multiply_add(low, load_lanes(shown, start + f), one)
+            two = multiply_add(high, load_lanes(shown, start + f + _LANES), two)
         if pairs < whole:
             if is_single:
-                left = convert_lanes(single, row + pairs, vectors)
+                low = convert_lanes(single, row + pairs, shown)
             else:
-                left = convert_lanes(double, row + pairs, vectors)
-            one = multiply_add(left, load_lanes(vectors, start + pairs), one)
+                low = convert_lanes(double, row + pairs, shown)
+            one = multiply_add(low, load_lanes(shown, start + pairs), one)
         total = sum_lanes(add_lanes(one, two))
         for f in range(whole, m):
             number = np.float64(single[item, f]) if is_single else double[item, f]
-            total = multiply_add(number, vectors[start + f], total)
+            total = multiply_add(number, shown[start + f], total)
         if not by_dpp:
-            redundancy[k] = max(redundancy[k], total)
+            repeated = max(repeated, total)
             continue
         for before in range(j):
-            total = multiply_add(-shown_factor[j, before], factor[k, before], total)
-        total /= shown_scale[j]
-        factor[k, j] = total
-        variance[k] -= total * total
-    seen[k] = shown
+            entry = notes[k, FIRST + before]
+            total = multiply_add(-shown[start + entries + before], entry, total)
+        total /= shown[start + scale]
+        notes[k, FIRST + j] = total
+        left -= total * total
     if by_dpp:
-        redundancy[k] = -math.log(max(variance[k], LEAST_VARIANCE))
-    return float(redundancy[k])
+        repeated = -math.log(max(left, LEAST_VARIANCE))
+    notes[k, SEEN] = count
+    notes[k, REPEATED] = repeated
+    notes[k, LEFT] = left
+    return float(repeated)
 
 
 @kernel
-def show_vector(
-    item: int, count: int, single: AnyArray, double: AnyArray, vectors: FloatArray
-) -> None:
-    """Note the vector of a catalogue row as that of the slate's item `count`."""
-    if single.shape[0] > 0:
-        start = count * row_width(single.shape[1])
-        for f in range(single.shape[1]):
-            vectors[start + f] = single[item, f]
-    else:
-        start = count * row_width(double.shape[1])
-        for f in range(double.shape[1]):
-            vectors[start + f] = double[item, f]
-
-
-@kernel
-def show_factor(
+def show(
     k: int,
+    item: int,
     count: int,
-    variance: FloatArray,
-    factor: FloatArray,
-    shown_factor: FloatArray,
-    shown_scale: FloatArray,
+    code: int,
+    single: AnyArray,
+    double: AnyArray,
+    notes: FloatArray,
+    shown: FloatArray,
 ) -> None:
-    """DPP: note the Cholesky entries of candidate `k`, up to date, as those of item `count`."""
-    for j in range(count):
-        shown_factor[count, j] = factor[k, j]
-    left = variance[k]
-    shown_scale[count] = math.sqrt(left) if left > LEAST_VARIANCE else 0.0
+    """Note candidate `k`, for DPP up to date, as item `count` of the slate; as `take_in`."""
+    m = single.shape[1] if single.shape[0] > 0 else double.shape[1]
+    scale = (m + _LANES - 1) // _LANES * _LANES
+    step = scale + (notes.shape[1] - FIRST + _LANES) // _LANES * _LANES
+    start = count * step
+    for f in range(m):
+        shown[start + f] = np.float64(single[item, f]) if single.shape[0] > 0 else double[item, f]
+    if code == CODE_DPP:
+        left = notes[k, LEFT]
+        shown[start + scale] = math.sqrt(left) if left > LEAST_VARIANCE else 0.0
+        for j in range(count):
+            shown[start + scale + 1 + j] = notes[k, FIRST + j]

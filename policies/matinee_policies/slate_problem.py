@@ -1,11 +1,18 @@
 """What fixes the law of a batch of slates, and the checks that it and its slates must pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.candidate_checks import (
+    FINE,
+    NO_VALUE,
+    OUTSIDE,
+    REPEATED,
+    Fault,
+    first_fault,
+)
 from matinee_policies.diversity import (
     DPP,
     MMR,
@@ -20,6 +27,7 @@ from matinee_policies.embedding_check import check_table
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.rules import VOTES, Rule
+from matinee_policies.walk_arrays import NO_MASK, NO_MEMBERS, plain
 
 NO_CAPS = Caps()
 
@@ -54,6 +62,7 @@ class SlateProblem:
     eligible: BoolArray | None = None
     caps: Caps = NO_CAPS
     members: FloatArray | None = None
+    _available: BoolArray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         diversity = diversity_of(self.diversity)
@@ -63,22 +72,19 @@ class SlateProblem:
         check_array(self.values, "values", np.float64, shape)
         if self.eligible is not None:
             check_array(self.eligible, "eligible", np.bool_, shape)
-        _check_candidates(self.contexts)
-        available = self.available()
-        _check_values(self.values, available)
-        if self.rule.code == VOTES:
-            _check_members(self.members, available)
+        is_voted = self.rule.code == VOTES
+        members = _checked_members(self.members, shape) if is_voted else None
+        object.__setattr__(self, "_available", np.empty(shape, dtype=np.bool_))
+        self._check_candidates(members)
+        if isinstance(diversity, MMR | DPP) and diversity.price > 0:
+            check_table(self.contexts.embeddings, "embeddings")
         _check_traits(self.contexts, diversity, self.caps)
         if diversity.price > 0 and isinstance(diversity, MMR | DPP):
             check_table(self.contexts.embeddings, "embeddings")
 
     def available(self) -> BoolArray:
         """Which candidates are real and eligible, pins and caps apart, `bool [B, K]`."""
-        available: BoolArray = self.contexts.candidates != PAD
-        for mask in (self.eligible, self.contexts.eligible):
-            if mask is not None:
-                available = available & mask
-        return available
+        return self._available
 
     def is_constrained(self) -> bool:
         """Whether a slot may have to stay empty while candidates remain."""
@@ -88,6 +94,21 @@ class SlateProblem:
             or self.contexts.pinned is not None
             or self.caps != NO_CAPS
         )
+
+    def _check_candidates(self, members: FloatArray | None) -> None:
+        """Refuse candidates and values that break a rule, and note which may be shown."""
+        contexts = self.contexts
+        fault = first_fault(
+            plain(contexts.candidates),
+            plain(self.values),
+            NO_MEMBERS if members is None else plain(members),
+            NO_MASK if self.eligible is None else plain(self.eligible),
+            NO_MASK if contexts.eligible is None else plain(contexts.eligible),
+            contexts.embeddings.shape[0],
+            self._available,
+        )
+        if fault[0] != FINE:
+            raise ContextError(_told(Fault(*fault), contexts, self.values, members))
 
 
 def check_slots(slots: int) -> None:
@@ -154,87 +175,43 @@ def check_array(array: AnyArray, name: str, dtype: type, shape: tuple[int, ...])
         raise ContextError(f"{name} must be {np.dtype(dtype).name} of shape {shape}, got {got}")
 
 
-def _check_candidates(contexts: ContextBatch) -> None:
-    """Refuse rows outside the catalogue and an item that stands twice in one decision."""
-    catalogue = contexts.embeddings.shape[0]
-    candidates = contexts.candidates
-    if not candidates.flags.carray:
-        candidates = np.require(candidates, requirements=["C", "W"])
-    row, item = _first_bad(candidates, catalogue)
-    if row == PAD:
-        return
-    if not PAD <= item < catalogue:
-        raise ContextError(
-            f"candidates must be {PAD} or rows of a catalogue of {catalogue} items, got {item}"
+def _told(
+    fault: Fault, contexts: ContextBatch, values: FloatArray, members: FloatArray | None
+) -> str:
+    """What is wrong with a batch, in words."""
+    row, place, member = fault.decision, fault.place, fault.member
+    item = int(contexts.candidates[row, place])
+    if fault.rule == OUTSIDE:
+        return (
+            f"candidates must be {PAD} or rows of a catalogue of "
+            f"{contexts.embeddings.shape[0]} items, got {item}"
         )
-    raise ContextError(f"candidates of decision {row} must be distinct, got item {item} twice")
-
-
-@kernel
-def _first_bad(candidates: IndexArray, catalogue: int) -> tuple[int, int]:
-    """Decision and item that break a rule of candidates; `PAD` twice if none does."""
-    # Open addressing over four times as many places as candidates; a place is free for a decision
-    # unless that decision marked it, so nothing is cleared between decisions.
-    K = candidates.shape[1]
-    size = 8
-    while size < 4 * K:
-        size *= 2
-    owner = np.full(size, PAD, np.int32)
-    kept = np.empty(size, np.int32)
-    for b in range(candidates.shape[0]):
-        for k in range(K):
-            item = candidates[b, k]
-            if item < PAD or item >= catalogue:
-                return b, item
-            if item == PAD:
-                continue
-            spot = (item * 40503) & (size - 1)
-            while owner[spot] == b:
-                if kept[spot] == item:
-                    return b, item
-                spot = (spot + 1) & (size - 1)
-            owner[spot] = b
-            kept[spot] = item
-    return PAD, PAD
-
-
-def _check_values(values: FloatArray, available: BoolArray) -> None:
-    if _all_within(values):
-        return
-    bad = available & ~(np.abs(values) <= MOST_VALUE)
-    if bad.any():
-        row, place = (int(index) for index in np.argwhere(bad)[0])
-        raise ContextError(
+    if fault.rule == REPEATED:
+        return f"candidates of decision {row} must be distinct, got item {item} twice"
+    if fault.rule == NO_VALUE or members is None:
+        return (
             f"value of candidate {place} of decision {row} must be {_rule_of(values[row, place])}"
         )
-
-
-def _check_members(members: FloatArray | None, available: BoolArray) -> None:
-    if members is None:
-        raise ContextError("members must be given to the rule of votes, got None")
-    B, K = available.shape
-    count = members.shape[1] if isinstance(members, np.ndarray) and members.ndim == 3 else 0
-    check_array(members, "members", np.float64, (B, max(count, 1), K))
-    if _all_within(members):
-        return
-    bad = available[:, None, :] & ~(np.abs(members) <= MOST_VALUE)
-    if bad.any():
-        row, member, place = (int(index) for index in np.argwhere(bad)[0])
-        raise ContextError(
-            f"value of candidate {place} of decision {row} to member {member} must be "
-            f"{_rule_of(members[row, member, place])}"
-        )
-
-
-def _all_within(values: FloatArray) -> bool:
-    """Whether all are finite and no larger than a value may be; two reads, no copy."""
-    return not values.size or bool(values.max() <= MOST_VALUE and values.min() >= -MOST_VALUE)
+    return (
+        f"value of candidate {place} of decision {row} to member {member} must be "
+        f"{_rule_of(members[row, member, place])}"
+    )
 
 
 def _rule_of(value: float) -> str:
     """What a value breaks, and the value."""
     wanted = f"in [-{MOST_VALUE:g}, {MOST_VALUE:g}]" if np.isfinite(value) else "finite"
     return f"{wanted}, got {value}"
+
+
+def _checked_members(members: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
+    """The members that the rule of votes reads."""
+    if members is None:
+        raise ContextError("members must be given to the rule of votes, got None")
+    B, K = shape
+    count = members.shape[1] if isinstance(members, np.ndarray) and members.ndim == 3 else 0
+    check_array(members, "members", np.float64, (B, max(count, 1), K))
+    return members
 
 
 def _check_traits(contexts: ContextBatch, diversity: Diversity, caps: Caps) -> None:

@@ -23,10 +23,12 @@ from matinee_policies.redundancy_aspects import (
 from matinee_policies.redundancy_codes import CODE_CALIBRATED, CODE_DPP, CODE_MMR, CODE_NONE
 from matinee_policies.redundancy_vectors import (
     CLOSED,
+    LEFT,
     LOG_SLACK,
+    REPEATED,
+    SEEN,
     new_ledger,
-    show_factor,
-    show_vector,
+    show,
     take_in,
 )
 from matinee_policies.rules import GREEDY, VOTES, fill_law
@@ -118,8 +120,7 @@ def walk(
     aspect_counts = np.empty(aspects.shape[1], np.int32)
     counted_items = np.empty(2 * L, np.int32)
     value, utility, redundancy = ledger.value, ledger.utility, ledger.redundancy
-    seen, vectors, variance = ledger.seen, ledger.vectors, ledger.variance
-    factor, shown_factor, shown_scale = ledger.factor, ledger.shown_factor, ledger.shown_scale
+    notes, slate = ledger.notes, ledger.shown
     for b in range(positions.shape[0]):
         remaining = 0
         for k in range(K):
@@ -128,9 +129,10 @@ def walk(
             value[k] = worth
             utility[k] = worth
             redundancy[k] = 0.0
-            seen[k] = 0
-        for k in range(variance.shape[0]):
-            variance[k] = 1.0
+        for k in range(notes.shape[0]):
+            notes[k, SEEN] = 0.0
+            notes[k, REPEATED] = 0.0
+            notes[k, LEFT] = 1.0
         if by_aspects:
             start_lists(lists, candidates[b], aspects, interests[b], kind)
         for m in range(members.shape[1]):
@@ -184,21 +186,9 @@ def walk(
                     # before the best so far; all, where the law of each is spelt out.
                     k, start, largest = best, 0, CLOSED
                     while k != PAD:
-                        repeated = take_in(
-                            k,
-                            candidates[b, k],
-                            shown,
-                            kind,
-                            single,
-                            double,
-                            vectors,
-                            seen,
-                            redundancy,
-                            variance,
-                            factor,
-                            shown_factor,
-                            shown_scale,
-                        )
+                        item = int(candidates[b, k])
+                        repeated = take_in(k, item, shown, kind, single, double, notes, slate)
+                        redundancy[k] = repeated
                         found = value[k] - price * repeated
                         utility[k] = value[k] - price * (repeated - slack)
                         if found > largest or (found == largest and k < best):
@@ -236,12 +226,12 @@ def walk(
                         positions[b, slot] = _draw_greedy(value, K, best, other, most, draw)
                     else:
                         positions[b, slot] = draw_position(law, draw)
-            chosen = positions[b, slot]
+            chosen = int(positions[b, slot])
             if chosen == PAD:
                 items[b, slot] = PAD
                 propensities[b, slot] = 0.0 if is_free or pin != PAD else 1.0
                 continue
-            item = candidates[b, chosen]
+            item = int(candidates[b, chosen])
             items[b, slot] = item
             if not is_free:
                 propensities[b, slot] = 1.0 if chosen == pin else 0.0
@@ -274,24 +264,9 @@ def walk(
                 counted += 1
                 remaining -= closed
             if by_vectors:
-                if by_dpp:
-                    take_in(
-                        chosen,
-                        item,
-                        shown,
-                        kind,
-                        single,
-                        double,
-                        vectors,
-                        seen,
-                        redundancy,
-                        variance,
-                        factor,
-                        shown_factor,
-                        shown_scale,
-                    )
-                    show_factor(chosen, shown, variance, factor, shown_factor, shown_scale)
-                show_vector(item, shown, single, double, vectors)
+                if by_dpp and notes[chosen, SEEN] < shown:
+                    take_in(chosen, item, shown, kind, single, double, notes, slate)
+                show(chosen, item, shown, kind, single, double, notes, slate)
             elif by_aspects:
                 show_aspects(lists, chosen, kind)
             shown += 1

@@ -5,7 +5,7 @@ import pytest
 
 from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.redundancy_codes import CODE_DPP, CODE_MMR
-from matinee_policies.redundancy_vectors import new_ledger, show_factor, show_vector, take_in
+from matinee_policies.redundancy_vectors import LEFT, REPEATED, SEEN, new_ledger, show, take_in
 from matinee_policies.similarity import cosines_reference
 from matinee_policies.testing_laws import plain_cosine
 from matinee_policies.walk_arrays import NO_DOUBLES, NO_SINGLES, table
@@ -23,34 +23,17 @@ def compiled_redundancy(vectors: AnyArray, shown: list[int], *, code: int, step:
     tables = (table(vectors), NO_DOUBLES) if vectors.dtype == np.float32 else (NO_SINGLES, vectors)
     tables = (tables[0], table(tables[1]))
     ledger = new_ledger(count, len(shown), m, code)
-    ledger.variance[:] = 1.0
-
-    def take(k: int, known: int) -> float:
-        return take_in(
-            k,
-            k,
-            known,
-            code,
-            *tables,
-            ledger.vectors,
-            ledger.seen,
-            ledger.redundancy,
-            ledger.variance,
-            ledger.factor,
-            ledger.shown_factor,
-            ledger.shown_scale,
-        )
-
+    ledger.notes[:, [SEEN, REPEATED]] = 0.0
+    ledger.notes[:, LEFT] = 1.0
     for slot, item in enumerate(shown):
-        take(item, slot)
-        if code == CODE_DPP:
-            factors = (ledger.factor, ledger.shown_factor, ledger.shown_scale)
-            show_factor(item, slot, ledger.variance, *factors)
-        show_vector(item, slot, *tables, ledger.vectors)
+        take_in(item, item, slot, code, *tables, ledger.notes, ledger.shown)
+        show(item, item, slot, code, *tables, ledger.notes, ledger.shown)
         if (slot + 1) % step == 0:
             for k in range(count):
-                take(k, slot + 1)
-    return np.array([take(k, len(shown)) for k in range(count)])
+                take_in(k, k, slot + 1, code, *tables, ledger.notes, ledger.shown)
+    return np.array(
+        [take_in(k, k, len(shown), code, *tables, ledger.notes, ledger.shown) for k in range(count)]
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
