@@ -15,10 +15,12 @@ from matinee_policies.discounted import (
     discounted_accumulate,
     discounted_solve,
 )
+from matinee_policies.errors import ContextError, SnapshotError
 from matinee_policies.forgetting import NO_DAY, days_in
 from matinee_policies.forgetting_policy import ForgettingConfig, ForgettingPolicy
+from matinee_policies.inverse_root import MOST_ROUNDING
 from matinee_policies.learning import Change
-from matinee_policies.linear import RidgeState
+from matinee_policies.linear import RidgeState, check_same_solution
 from matinee_policies.linear_policy import counter_of
 from matinee_policies.records import SHARDS, OutcomeBatch
 from matinee_policies.snapshot import Snapshot, snapshot_array
@@ -115,5 +117,12 @@ class DiscountedLinUCB(ForgettingPolicy[DiscountedLinUCBConfig]):
         policy._state = RidgeState(
             inverse=snapshot_array(snapshot, "spread", shape=(d, d)),
             theta=snapshot_array(snapshot, "theta", shape=(d,)),
+        )
+        try:
+            expected = discounted_solve(policy._sums, gamma=config.gamma, l2=config.l2)
+        except ContextError as error:
+            raise SnapshotError(f"snapshot of {cls.name!r}: {error}") from None
+        check_same_solution(
+            policy._state, expected, allowed=MOST_ROUNDING, kind=cls.name, matrix="spread"
         )
         return policy

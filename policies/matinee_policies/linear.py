@@ -168,12 +168,35 @@ def check_solution(state: RidgeState, sums: RidgeSums, *, l2: float, kind: str) 
     half = inverse_root(A, l2=l2)
     expected = solution(half, b)
     allowed = max(_SAME_SOLUTION, float(rounding_share(A.diagonal(), half)))
+    check_same_solution(state, expected, allowed=allowed, kind=kind)
+
+
+def check_same_solution(
+    state: RidgeState,
+    expected: RidgeState,
+    *,
+    allowed: float,
+    kind: str,
+    matrix: str = "inverse",
+) -> None:
+    """Refuse a stored solution whose variances or means differ by more than a share `allowed`.
+
+    Args:
+        state: as stored, finite.
+        expected: worked out from the sums stored beside it.
+        allowed: largest share.
+        kind: of the snapshot.
+        matrix: name of the array that holds `RidgeState.inverse`.
+
+    Raises:
+        SnapshotError: naming the array.
+    """
     root = np.linalg.cholesky(expected.inverse)
     whitener = np.linalg.inv(root)
     variances = whitener @ (state.inverse - expected.inverse) @ whitener.T
     means = whitener @ np.stack([state.theta - expected.theta, expected.theta], axis=1)
     gap, size = np.linalg.norm(means, axis=0)
-    for name, share in (("inverse", np.abs(variances).max()), ("theta", gap / (size or 1.0))):
+    for name, share in ((matrix, np.abs(variances).max()), ("theta", gap / (size or 1.0))):
         # Not a number is not close either.
         if not share <= allowed:
             raise SnapshotError(

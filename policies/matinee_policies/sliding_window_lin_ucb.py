@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from matinee_policies.config import check_whole
+from matinee_policies.errors import ContextError, SnapshotError
 from matinee_policies.forgetting import NO_DAY, days_in
 from matinee_policies.forgetting_policy import ForgettingConfig, ForgettingPolicy
+from matinee_policies.inverse_root import MOST_ROUNDING
 from matinee_policies.learning import Change
-from matinee_policies.linear import RidgeState
+from matinee_policies.linear import RidgeState, check_same_solution
 from matinee_policies.linear_policy import counter_of
 from matinee_policies.records import OutcomeBatch
 from matinee_policies.sliding_window import WindowSums, window_accumulate, window_solve
@@ -114,4 +116,9 @@ class SlidingWindowLinUCB(ForgettingPolicy[SlidingWindowLinUCBConfig]):
             inverse=snapshot_array(snapshot, "inverse", shape=(d, d)),
             theta=snapshot_array(snapshot, "theta", shape=(d,)),
         )
+        try:
+            expected = window_solve(policy._sums, l2=config.l2)
+        except ContextError as error:
+            raise SnapshotError(f"snapshot of {cls.name!r}: {error}") from None
+        check_same_solution(policy._state, expected, allowed=MOST_ROUNDING, kind=cls.name)
         return policy

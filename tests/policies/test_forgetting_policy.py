@@ -1,14 +1,15 @@
 """In a world that changes, forgetting pays; in one that does not, it costs little."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from matinee_policies import LinUCB, LinUCBConfig, OutcomeBatch, Policy
+from matinee_policies import LinUCB, LinUCBConfig, OutcomeBatch, Policy, SnapshotError
 from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
 from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, SlidingWindowLinUCBConfig
-from matinee_policies.testing_data import example_contexts, example_keys
+from matinee_policies.testing_data import example_contexts, example_keys, example_outcomes
 
 DIMENSION = 5
 DAYS = 24
@@ -89,3 +90,19 @@ def test_in_a_steady_world_forgetting_costs_little(kind: str) -> None:
     forgets = daily_regret(kind, flips=False)[:, FLIP + 1 :].mean(axis=1)
     mean, error = mean_and_error(forgets - plain)
     assert mean + 4.0 * error < 0.02
+
+
+@pytest.mark.parametrize("kind", ["discounted", "window"])
+def test_snapshots_that_no_rows_give_are_refused(kind: str) -> None:
+    policy = make_policy(kind)
+    policy.learn(example_outcomes(1, slates=30, dimension=DIMENSION))
+    good = policy.snapshot()
+    matrix = "spread" if kind == "discounted" else "inverse"
+    for name, factor, message in (
+        ("gram", -100.0, "features must be of moderate size"),
+        (matrix, 1.01, f"'{matrix}' of .* must follow from its sums"),
+        ("theta", 1.01, "'theta' of .* must follow from its sums"),
+    ):
+        bad = replace(good, arrays={**good.arrays, name: good.arrays[name] * factor})
+        with pytest.raises(SnapshotError, match=message):
+            type(policy).from_snapshot(bad)
