@@ -8,12 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from matinee_platform.page_rules import PageRules
-from matinee_platform.settings import (
-    ArmSettings,
-    ExperimentSettings,
-    ItemId,
-    PageRuleSettings,
-)
+from matinee_platform.rule_settings import ItemId, PageRuleSettings
+from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_platform.unit_interests import item_traits
 from matinee_policies.arrays import BoolArray, Int64Array
 from matinee_policies.catalogue import Catalogue

@@ -3,14 +3,36 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from matinee_platform.data_settings import DataSettings, merged_data
+from matinee_platform.reward_settings import (
+    EngagementSettings,
+    ReturnVisitSettings,
+    RewardSettings,
+)
+from matinee_platform.rule_settings import PageRuleSettings
+from matinee_platform.strict_settings import Share, StrictSettings
 from matinee_policies.base_policies import base_kinds
 from matinee_policies.errors import ConfigError
+
+__all__ = [
+    "CUSTOM_SOURCE",
+    "REFERENCES",
+    "ArmSettings",
+    "EngagementSettings",
+    "ExperimentSettings",
+    "PageRuleSettings",
+    "ReturnVisitSettings",
+    "RewardSettings",
+    "SourceSettings",
+    "key_values",
+    "load_settings",
+    "parse_settings",
+]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WEIGHT_TOLERANCE = 1e-9
@@ -23,77 +45,7 @@ CUSTOM_SOURCE = "custom"
 """Kind of a candidate source that is a class of the user's own."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-
-Share = Annotated[float, Field(ge=0.0, le=1.0, strict=False)]
-Number = Annotated[float, Field(strict=False)]
-
-
-class EngagementSettings(_Settings):
-    """What happens on the page at once; its window closes at the day barrier."""
-
-    weight: Share = 1.0
-    """Value of one slot with full engagement, in value units."""
-    click: Annotated[float, Field(ge=-1.0, le=1.0, strict=False)] = 0.0
-    """Share of the weight earned by the click itself; below 0, a click that is soon abandoned
-    costs, which is what tells a clickbait from a film."""
-    watch: Share = 1.0
-    """Share of the weight earned by the watched fraction of a clicked item."""
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        if self.click + self.watch > 1.0:
-            raise ValueError(
-                f"click + watch must be at most 1 so that no slot earns more than the weight, "
-                f"got {self.click + self.watch:g}"
-            )
-        return self
-
-
-class ReturnVisitSettings(_Settings):
-    """Whether the unit comes back, credited to every page of the session before."""
-
-    weight: Share = 0.0
-    """Value of a return visit for each slot of the page, in value units; 0 logs it unlearned."""
-    window_days: Annotated[int, Field(ge=1, le=28)] = 7
-    """Days after the session within which a visit counts."""
-
-
-class RewardSettings(_Settings):
-    """Reward components; the value of a slot is their weighted sum."""
-
-    engagement: EngagementSettings = EngagementSettings()
-    return_visit: ReturnVisitSettings = ReturnVisitSettings()
-
-
-ItemId: TypeAlias = int | str
-"""An item as the data call it: a whole number, or a text where the data's ids are texts."""
-
-
-class PageRuleSettings(_Settings):
-    """What pages must and must not show, whatever the policy."""
-
-    exclude_items: list[ItemId] = Field(default_factory=list)
-    """Items that are never shown, by the data's own ids."""
-    exclude_genres: list[str] = Field(default_factory=list)
-    """Genres none of whose items is shown."""
-    pinned: dict[Annotated[int, Field(ge=0, strict=False)], ItemId] = Field(default_factory=dict)
-    """Item by the slot that shows it on the first page of every visit; slots count from 0."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        pins = list(self.pinned.values())
-        for slot, item in self.pinned.items():
-            if pins.count(item) > 1:
-                raise ValueError(f"pinned must name an item once, got {item!r} more than once")
-            if item in self.exclude_items:
-                raise ValueError(f"pinned must not name an excluded item, got {item!r} at {slot}")
-        return self
-
-
-class ArmSettings(_Settings):
+class ArmSettings(StrictSettings):
     """One arm: a policy over one candidate source.
 
     `weight` is its share of the units; if no arm gives one, all share equally.
@@ -130,7 +82,7 @@ class ArmSettings(_Settings):
         return bool(self.policy["kind"] in REFERENCES)
 
 
-class SourceSettings(_Settings):
+class SourceSettings(StrictSettings):
     """A candidate source: the kind of its model and that model's settings."""
 
     kind: str
@@ -155,7 +107,7 @@ def _default_sources() -> dict[str, SourceSettings]:
     }
 
 
-class ExperimentSettings(_Settings):
+class ExperimentSettings(StrictSettings):
     """An offline experiment.
 
     Example:
@@ -180,6 +132,8 @@ class ExperimentSettings(_Settings):
     """Impressions after which an item that was shown and not watched is a candidate again."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Decisions per call of the policy; results do not depend on it."""
+    regret_every: Annotated[int, Field(ge=1, le=1_000_000)] = 40
+    """One decision in so many is compared with the best page; 1 compares every one."""
     design: Literal["ab", "paired"] = "ab"
     """`ab` splits the users over the arms; `paired` shows every user to every arm, each in its own
     copy of the world with the same random draws (only a simulation can do that)."""
