@@ -42,7 +42,7 @@ Once the window of a reward component has closed, the policy learns from it:
 from matinee_policies.config import Config
 from matinee_policies.corral_policy import Corral, CorralConfig
 from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
-from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, SlateConfig, XQuAD
+from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, Diversity, SlateConfig, XQuAD
 from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import (
     ConfigError,
@@ -51,6 +51,7 @@ from matinee_policies.errors import (
     MatineeError,
     SnapshotError,
 )
+from matinee_policies.greedy_slates import greedy_dpp, greedy_mmr
 from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
 from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
 from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
@@ -92,6 +93,7 @@ __all__ = [
     "DataError",
     "DiscountedLinUCB",
     "DiscountedLinUCBConfig",
+    "Diversity",
     "EpsilonGreedy",
     "EpsilonGreedyConfig",
     "ItemTraits",
@@ -128,6 +130,8 @@ __all__ = [
     "build_policy",
     "config_of",
     "epsilon_rule",
+    "greedy_dpp",
+    "greedy_mmr",
     "inverse_gap_rule",
     "restore_policy",
     "softmax_rule",

@@ -5,7 +5,9 @@ refuse arrays that do not fit together. Dimensions: `B` decisions, `K` candidate
 `d` features, `M` items of the catalogue, `m` dimensions of an embedding, `G` aspects (genres).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +116,45 @@ class ContextBatch:
         }
         return replace(self, **parts)
 
+    @staticmethod
+    def concatenate(parts: Sequence["ContextBatch"]) -> "ContextBatch":
+        """All decisions of some batches, in turn; copies, but for the catalogue's tables.
+
+        Args:
+            parts: at least one, over one catalogue, with equal numbers of candidates and the same
+                optional fields.
+
+        Raises:
+            ContextError: if they do not fit together.
+
+        Example:
+            >>> from matinee_policies.testing_data import example_contexts
+            >>> batch = example_contexts(1, decisions=3, candidates=5, dimension=2)
+            >>> len(ContextBatch.concatenate([batch, batch.rows(np.array([0]))]))
+            4
+        """
+        if not parts:
+            raise ContextError("parts must hold at least one batch, got none")
+        first = parts[0]
+        for number, part in enumerate(parts):
+            if not _same_catalogue(first, part):
+                raise ContextError(
+                    f"parts must be over one catalogue, got another in part {number}"
+                )
+        rows: dict[str, Any] = {}
+        for name in _CONTEXT_ROWS:
+            arrays = [getattr(part, name) for part in parts]
+            shapes = [None if array is None else array.shape[1:] for array in arrays]
+            for number, shape in enumerate(shapes):
+                if shape != shapes[0]:
+                    raise ContextError(
+                        f"{name} must have one shape in all parts, but for the decisions, got "
+                        f"{shapes[0]} and, in part {number}, {shape}"
+                    )
+            if shapes[0] is not None:
+                rows[name] = np.concatenate(arrays)
+        return replace(first, **rows)
+
     def _check_options(self) -> None:
         B, K = self.candidates.shape
         if self.traits is not None and len(self.traits) != len(self.embeddings):
@@ -158,6 +199,17 @@ class ContextBatch:
                 f"pinned positions must be eligible candidates, got position "
                 f"{places[closed][0]} in decision {row[closed][0]}"
             )
+
+
+def _same_catalogue(first: ContextBatch, other: ContextBatch) -> bool:
+    """Whether two batches are over equal tables; the same ones, as a rule, are not read."""
+    if (first.traits is None) != (other.traits is None):
+        return False
+    pairs: list[tuple[AnyArray, AnyArray]] = [(first.embeddings, other.embeddings)]
+    if first.traits is not None and other.traits is not None:
+        pairs.append((first.traits.aspects, other.traits.aspects))
+        pairs.append((first.traits.creators, other.traits.creators))
+    return all(a is b or np.array_equal(a, b) for a, b in pairs)
 
 
 _CONTEXT_ROWS = ("candidates", "features", "scores", "interests", "eligible", "pinned")

@@ -1,11 +1,11 @@
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from matinee_policies.errors import ContextError
-from matinee_policies.records import SHARDS, SlateBatch
+from matinee_policies.records import SHARDS, ContextBatch, ItemTraits, SlateBatch
 from matinee_policies.testing_data import example_contexts, example_outcomes
 
 
@@ -44,6 +44,54 @@ def test_outcomes_that_do_not_fit_are_refused(field: str, array: Any, message: s
     outcomes = example_outcomes(0, slates=5, dimension=4)
     with pytest.raises(ContextError, match=message):
         replace(outcomes, **{field: array})
+
+
+def full_contexts(seed: int, *, decisions: int) -> ContextBatch:
+    """Decisions with every optional field, over one catalogue whatever the seed."""
+    plain = example_contexts(seed, decisions=decisions, candidates=3, dimension=4)
+    return replace(
+        plain,
+        embeddings=np.eye(40, 6, dtype=np.float32),
+        traits=ItemTraits(np.full((40, 2), 0.5, np.float32), np.arange(40, dtype=np.int32)),
+        interests=np.full((decisions, 2), 0.5, np.float32),
+        eligible=np.ones((decisions, 3), np.bool_),
+        pinned=np.zeros((decisions, 1), np.int32),
+    )
+
+
+def test_batches_are_concatenated_as_they_were_taken_apart() -> None:
+    whole = full_contexts(1, decisions=7)
+    parts = [whole.rows(np.arange(a, b)) for a, b in ((0, 2), (2, 2), (2, 7))]
+    again = ContextBatch.concatenate(parts)
+    for field in fields(ContextBatch):
+        if field.name not in ("traits", "embeddings"):
+            np.testing.assert_array_equal(getattr(again, field.name), getattr(whole, field.name))
+    assert again.traits is whole.traits
+    assert again.embeddings is whole.embeddings
+    bare = example_contexts(1, decisions=2, candidates=3, dimension=4)
+    assert ContextBatch.concatenate((bare,)).pinned is None
+    # Equal tables are one catalogue too.
+    assert len(ContextBatch.concatenate([whole, full_contexts(2, decisions=3)])) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"embeddings": np.zeros((40, 6), np.float32)}, "one catalogue, got another in part 1"),
+        ({"traits": None, "interests": None}, "one catalogue, got another in part 1"),
+        ({"interests": None}, r"interests .* got \(2,\) and, in part 1, None"),
+        ({"pinned": np.full((2, 2), -1, np.int32)}, r"pinned .* got \(1,\) and, in part 1, \(2,\)"),
+        ({"features": np.zeros((2, 3, 5), np.float32)}, r"features .* \(3, 4\) .* \(3, 5\)"),
+    ],
+)
+def test_batches_that_do_not_fit_together_are_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    whole = full_contexts(1, decisions=2)
+    with pytest.raises(ContextError, match=message):
+        ContextBatch.concatenate([whole, replace(whole, **changes)])
+    with pytest.raises(ContextError, match="at least one batch, got none"):
+        ContextBatch.concatenate([])
 
 
 def test_rewards_of_empty_slots_may_be_anything() -> None:

@@ -9,9 +9,7 @@ values are upper bounds, since what it gives up for optimism is no draw of its l
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +26,6 @@ NO_METHOD = "its policy cannot tell"
 
 BOUNDS = "its values are upper bounds: what optimism costs is not a draw"
 """Why there is no cost: `ValuePolicy.values_are_bounds`."""
-
-_ROWS = ("candidates", "features", "scores", "interests", "eligible", "pinned")
 
 
 class ExplorationLog:
@@ -92,7 +88,7 @@ class ExplorationLog:
             return np.empty(0, dtype=np.int32), np.empty(0)
         units, ids, pseudonyms, contexts, positions = zip(*self._held, strict=True)
         self._held = []
-        costs = cost(_joined(list(contexts)), np.concatenate(positions))
+        costs = cost(ContextBatch.concatenate(contexts), np.concatenate(positions))
         if self._part is not None:
             self._part.append(
                 pa.table(
@@ -125,14 +121,3 @@ def why_untold(policy: Policy) -> str | None:
     if getattr(policy, "exploration_cost", None) is None:
         return NO_METHOD
     return BOUNDS if getattr(policy, "values_are_bounds", False) else None
-
-
-def _joined(parts: list[ContextBatch]) -> ContextBatch:
-    """One batch of many, of one policy and one catalogue."""
-    first = parts[0]
-    rows: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in _ROWS
-        if getattr(first, name) is not None
-    }
-    return replace(first, **rows)
