@@ -91,8 +91,9 @@ class LogisticConfig(SlateConfig):
     """Of `thompson`: of the members, in [0, 2^63 - 1]; arms of one seed share their draws."""
 
     floor: float = 0.0
-    """Least weight of the uniform law at every slot, in [0, 1]; the whole exploration that can be
-    logged of `upper_bound`, whose slate is fixed by the state at 0."""
+    """Least weight of the uniform law at each of `L` slots, in [0, 1 - (1 - budget)^(1/L)], of
+    `epsilon` with epsilon for budget; the whole exploration that can be logged of `upper_bound`,
+    whose slate is fixed by the state at 0."""
 
     budget: float = 1.0
     """Of `thompson`, `softmax` and `inverse_gap`: largest probability that a full slate holds any

@@ -48,7 +48,7 @@ class ThompsonConfig(LinearConfig):
     """Standard deviation of the noise in a reward, which widens the posterior, at least 0."""
 
     floor: float = 0.0
-    """Least weight of the uniform law at every slot, in [0, 1]."""
+    """Least weight of the uniform law at each of `L` slots, in [0, 1 - (1 - budget)^(1/L)]."""
 
     budget: float = 1.0
     """Largest probability that a full slate holds any draw but the greedy pick's, in [0, 1]."""
