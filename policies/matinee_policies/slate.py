@@ -23,7 +23,7 @@ drawn propensities to the last bit, whatever the other decisions of the batch ar
 import numpy as np
 
 from matinee_policies.arrays import FloatArray, IndexArray, UInt64Array
-from matinee_policies.diversity import Calibrated, diversity_of
+from matinee_policies.diversity import Calibrated
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD, SlateBatch
 from matinee_policies.redundancy_codes import diversity_code
@@ -168,7 +168,7 @@ def _run(
     """Draw `positions` if there are keys, else follow them; gives items and propensities."""
     contexts, rule = problem.contexts, problem.rule
     slots = positions.shape[1]
-    diversity = diversity_of(problem.diversity)
+    diversity = problem.kind()
     traits = contexts.traits
     items = np.empty(positions.shape, dtype=np.int32)
     propensities = np.empty(positions.shape)

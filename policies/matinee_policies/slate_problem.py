@@ -30,6 +30,9 @@ from matinee_policies.rules import VOTES, Rule
 from matinee_policies.walk_arrays import NO_MASK, NO_MEMBERS, plain
 
 NO_CAPS = Caps()
+# A union would be made anew at every call.
+_BY_VECTORS = (MMR, DPP)
+_BY_ASPECTS = (Calibrated, XQuAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class SlateProblem:
     caps: Caps = NO_CAPS
     members: FloatArray | None = None
     _available: BoolArray = field(init=False, repr=False, compare=False)
+    _kind: Diversity = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         diversity = diversity_of(self.diversity)
@@ -74,17 +78,22 @@ class SlateProblem:
             check_array(self.eligible, "eligible", np.bool_, shape)
         is_voted = self.rule.code == VOTES
         members = _checked_members(self.members, shape) if is_voted else None
+        object.__setattr__(self, "_kind", diversity)
         object.__setattr__(self, "_available", np.empty(shape, dtype=np.bool_))
         self._check_candidates(members)
-        if isinstance(diversity, MMR | DPP) and diversity.price > 0:
+        if isinstance(diversity, _BY_VECTORS) and diversity.price > 0:
             check_table(self.contexts.embeddings, "embeddings")
         _check_traits(self.contexts, diversity, self.caps)
-        if diversity.price > 0 and isinstance(diversity, MMR | DPP):
+        if diversity.price > 0 and isinstance(diversity, _BY_VECTORS):
             check_table(self.contexts.embeddings, "embeddings")
 
     def available(self) -> BoolArray:
         """Which candidates are real and eligible, pins and caps apart, `bool [B, K]`."""
         return self._available
+
+    def kind(self) -> Diversity:
+        """Kind and price of redundancy."""
+        return self._kind
 
     def is_constrained(self) -> bool:
         """Whether a slot may have to stay empty while candidates remain."""
@@ -215,9 +224,9 @@ def _checked_members(members: FloatArray | None, shape: tuple[int, int]) -> Floa
 
 
 def _check_traits(contexts: ContextBatch, diversity: Diversity, caps: Caps) -> None:
-    if caps != NO_CAPS and contexts.traits is None:
+    if contexts.traits is None and caps != NO_CAPS:
         raise ContextError("contexts must hold traits where there are caps, got None")
-    if diversity.price > 0 and isinstance(diversity, Calibrated | XQuAD):
+    if diversity.price > 0 and isinstance(diversity, _BY_ASPECTS):
         for name in ("traits", "interests"):
             if getattr(contexts, name) is None:
                 raise ContextError(
