@@ -8,9 +8,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matinee_policies.policy import Policy
+from matinee_policies.snapshot import Snapshot
 from matinee_policies.testing import PolicyContract
+from matinee_policies.testing_data import example_outcomes
+
+IGNORES_LATER = "this policy ignores rewards that come later (return visits)"
+"""Said of a policy that learns, but nothing from components after the first."""
 
 _PREFIX = "test_"
 _LONGEST_REASON = 300
@@ -50,10 +56,44 @@ def check_policy(
     return [_try(contract, name) for name in rule_tests()]
 
 
+def notes_on(make: Callable[[], Policy], *, dimension: int) -> list[str]:
+    """What an author should know of a policy although it breaks no rule.
+
+    Args:
+        make: gives a new policy, which keeps every rule.
+        dimension: of the features that are made up.
+    """
+    policy = make()
+    if not policy.learns:
+        return []
+    policy.learn(example_outcomes(1, slates=150, dimension=dimension))
+    before = policy.snapshot()
+    policy.learn(example_outcomes(1, slates=150, dimension=dimension, first=False))
+    return [IGNORES_LATER] if _same_state(before, policy.snapshot()) else []
+
+
 def rule_tests() -> list[str]:
     """Names of the suite's tests, in their order."""
     tests = [name for name in vars(PolicyContract) if name.startswith(_PREFIX)]
     return [name for name in tests if name != _NEEDS_AN_ORACLE]
+
+
+def _same_state(one: Snapshot, other: Snapshot) -> bool:
+    """Whether two snapshots differ in counters and digests at most."""
+    if one.arrays.keys() != other.arrays.keys():
+        return False
+    arrays = ((one.arrays[name], other.arrays[name]) for name in one.arrays)
+    same = all(a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in arrays)
+    return same and _uncounted(one.manifest) == _uncounted(other.manifest)
+
+
+def _uncounted(value: Any) -> Any:
+    """The fractions of a manifest: whole numbers count, and texts are digests of what is here."""
+    if isinstance(value, dict):
+        return {name: _uncounted(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_uncounted(part) for part in value]
+    return value if isinstance(value, float) else None
 
 
 def _try(contract: PolicyContract, name: str) -> RuleResult:

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from matinee_platform.commands.policy import app
 from matinee_policies.errors import ConfigError
-from matinee_policies.policy_check import rule_tests
-from matinee_policies.registry import POLICY_KINDS
+from matinee_policies.policy_check import IGNORES_LATER, notes_on, rule_tests
+from matinee_policies.registry import POLICY_KINDS, build_policy
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = "examples.custom_policy:NoveltyBoltzmann"
@@ -34,6 +34,7 @@ def test_the_example_keeps_every_rule() -> None:
     assert report["passed"] is True
     assert report["settings"] == {"novelty": 0.2, "diversity": 0.1}
     assert len(report["rules"]) == len(rule_tests()) == 17
+    assert report["notes"] == []
 
 
 def test_a_broken_class_in_the_current_folder_is_named_with_its_rule(tmp_path: Path) -> None:
@@ -68,6 +69,34 @@ def test_a_mistake_is_a_config_error(
     assert isinstance(done.exception, ConfigError)
     assert complaint in str(done.exception)
     assert done.stdout == ""
+
+
+FORGETFUL = (
+    "from matinee_policies import LinUCB, LinUCBConfig\n"
+    "class Forgetful(LinUCB):\n"
+    "    config_type = LinUCBConfig\n"
+    "    def learn(self, outcomes):\n"
+    "        if outcomes.first:\n"
+    "            super().learn(outcomes)\n"
+)
+
+
+def test_a_learner_that_drops_later_rewards_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "forgetful_shop.py").write_text(FORGETFUL, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "forgetful_shop", raising=False)
+    name = "forgetful_shop:Forgetful"
+    assert notes_on(lambda: build_policy(name, {}, dimension=3), dimension=3) == [IGNORES_LATER]
+    done = CliRunner().invoke(app, ["check", name])
+    assert "Note: this policy ignores rewards that come later (return visits)." in done.stdout
+
+
+@pytest.mark.parametrize("kind", POLICY_KINDS)
+def test_of_our_own_two_ignore_later_rewards(kind: str) -> None:
+    notes = notes_on(lambda: build_policy(kind, {}, dimension=3), dimension=3)
+    assert notes == ([IGNORES_LATER] if kind in {"logistic", "vowpal_wabbit"} else [])
 
 
 def test_list_shows_kinds_with_defaults() -> None:

@@ -76,18 +76,23 @@ def check(
     """
     from matinee_platform.settings import key_values
     from matinee_policies.features import FEATURE_NAMES
-    from matinee_policies.policy_check import check_policy
+    from matinee_policies.policy_check import check_policy, notes_on
 
     settings = key_values(overrides or [])
     _build(policy, settings)
     results = check_policy(lambda: _build(policy, settings), dimension=len(FEATURE_NAMES))
     passed = all(result.passed for result in results)
+    # A policy that breaks a rule may fail at anything.
+    notes = (
+        notes_on(lambda: _build(policy, settings), dimension=len(FEATURE_NAMES)) if passed else []
+    )
     if as_json:
         report = {
             "policy": policy,
             "settings": settings,
             "passed": passed,
             "rules": [asdict(result) for result in results],
+            "notes": notes,
         }
         print(json.dumps(report, indent=2))
     else:
@@ -101,6 +106,8 @@ def check(
             if passed
             else f"{policy} breaks {broken} of {len(results)} rules."
         )
+        for note in notes:
+            print(f"Note: {note}.")
     if not passed:
         raise typer.Exit(1)
 
