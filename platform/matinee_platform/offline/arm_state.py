@@ -165,7 +165,7 @@ def new_arm_state(
         ),
         learner=ArmLearner(policy, settings.reward),
         log=DecisionLog(run, arm.name),
-        regret=RegretLog(run, arm.name),
+        regret=RegretLog(run, arm.name, every=settings.regret_every),
         exploration=ExplorationLog(run, arm.name),
         plays=shared.plays,
         kpis=KpiCounter(own, days=settings.days, embeddings=model.items.embeddings),

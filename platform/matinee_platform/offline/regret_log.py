@@ -1,6 +1,6 @@
-"""Log, for a sample of decisions, what the oracle's best page would have been worth.
+"""Log, for a sample of decisions or for all, what the oracle's best page would have been worth.
 
-    RUN/regret/ARM/part-00000.parquet    one row per sampled decision
+    RUN/regret/ARM/part-00000.parquet    one row per decision compared
 
 Written beside the log and no part of it: neither the content hash nor any decision knows of it.
 """
@@ -15,9 +15,6 @@ from matinee_platform.engine import Decisions
 from matinee_policies.arrays import IndexArray, UInt64Array
 from matinee_simulator.oracle import Oracle
 
-REGRET_SAMPLE = 40
-"""One decision in so many is compared with the oracle's page."""
-
 
 class RegretLog:
     """Expected clicks of shown pages beside those of the best pages of the same candidates.
@@ -25,9 +22,11 @@ class RegretLog:
     Args:
         run: folder of the run.
         arm: name of the arm.
+        every: one decision in so many is compared, chosen by its id; 1 for all.
     """
 
-    def __init__(self, run: Path, arm: str) -> None:
+    def __init__(self, run: Path, arm: str, *, every: int) -> None:
+        self._every = np.uint64(every)
         self._folder = run / "regret" / arm
         self._part: PartWriter | None = None
         self._called = False
@@ -47,7 +46,7 @@ class RegretLog:
             pseudonyms: of those users, `uint64 [n]`.
             decisions: the slates decided.
         """
-        sample = np.flatnonzero(decisions.ids % np.uint64(REGRET_SAMPLE) == 0)
+        sample = np.flatnonzero(decisions.ids % self._every == 0)
         # The first call is made even for an empty sample: it compiles, and a warm-up run is small.
         if self._called and not sample.size:
             return
