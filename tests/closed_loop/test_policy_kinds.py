@@ -8,6 +8,7 @@ import pytest
 
 from matinee_platform.offline.arm_process import Reporter, run_arm
 from matinee_platform.offline.arm_run import DayReport
+from matinee_platform.offline.exploration_log import BOUNDS, NO_METHOD
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, load_settings, parse_settings
 from matinee_platform.verify import check_run
@@ -82,13 +83,19 @@ def test_every_log_is_rescored_to_the_bit(whole: Path) -> None:
         assert check.passed, check
 
 
-def test_the_price_of_exploration_is_told_by_all_but_mixtures(whole: Path) -> None:
-    costs = {arm: card["exploration_cost"] for arm, card in _results(whole)["arms"].items()}
+def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
+    cards = _results(whole)["arms"]
+    costs = {arm: card["exploration_cost"] for arm, card in cards.items()}
     # So few pages are sampled here that some arms have none.
     told = {arm: cost["mean"] for arm, cost in costs.items() if cost is not None}
     assert set(told) == {part.parent.name for part in (whole / "exploration").rglob("*.parquet")}
-    assert len(told) > len(costs) / 3
-    assert not {"mixture_0", "corral_0"} & set(told)
+    assert len(told) > 2
+    reasons = {arm: card["exploration_cost_reason"] for arm, card in cards.items()}
+    bounds = {arm for arm in reasons if "lin_ucb" in arm}
+    assert {arm for arm, reason in reasons.items() if reason == BOUNDS} == bounds
+    mixtures = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
+    assert mixtures == {"mixture_0", "corral_0"}
+    assert {arm for arm, reason in reasons.items() if reason is None} == set(told)
     assert min(told.values()) >= 0.0 < max(told.values())
 
 
@@ -127,7 +134,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 
 def test_the_example_of_the_family_runs(tmp_path: Path, small_data: Path) -> None:
     path = Path(__file__).parents[2] / "examples" / "policies.yaml"
-    tiny = ["users=20", "days=2", "design=paired", "world.arrival_days=1", f"data={small_data}"]
+    tiny = ["users=8", "days=2", "design=paired", "world.arrival_days=1", f"data={small_data}"]
     example = load_settings(path, tiny)
     kinds = {arm.policy["kind"] for arm in example.arms}
     # The others need no example: the defaults of these are in it, or they have one of their own.
