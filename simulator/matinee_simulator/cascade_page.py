@@ -68,7 +68,8 @@ def best_cascade(
         if left > 0 and chances[k] + below * worth[j + 1, left - 1] >= worth[j + 1, left]:
             places[slots - left] = k
             left -= 1
-    return worth[0, slots]
+    best: float = worth[0, slots]
+    return best
 
 
 def best_cascade_reference(
