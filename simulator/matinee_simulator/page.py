@@ -137,7 +137,9 @@ def serve_pages(
             depth, clicks, satisfaction = _click_in_turn(
                 truth, users, weights, keys, unit, row, within, day, page, out
             )
-        _remember_page(truth, users, weights, unit, slates[row], depth, day, out.clicks[row])
+        _remember_page(
+            truth.topics, users, weights.satiation, unit, slates[row], depth, day, out.clicks[row]
+        )
         chance = leave_probability(
             weights.leave, users.leave_frailty[unit], satisfaction, clicks, page + 1
         )
@@ -197,7 +199,18 @@ def _click_in_turn(
         at = moment(day, page, rank)
         if uniform(keys.click, users.numbers[unit], at) < chance:
             liked = _click(
-                truth, users, weights, keys, unit, row, rank, at, item, relevance, satiation, out
+                truth,
+                users,
+                weights.satisfaction,
+                keys,
+                unit,
+                row,
+                rank,
+                at,
+                item,
+                relevance,
+                satiation,
+                out,
             )
             clicks += 1
             total += liked
@@ -248,7 +261,18 @@ def _choose_one(
     relevance = relevance_of(truth, users.taste[unit], item)
     satiation = satiation_with(users.satiation[unit], truth.topics[item])
     liked = _click(
-        truth, users, weights, keys, unit, row, chosen, at, item, relevance, satiation, out
+        truth,
+        users,
+        weights.satisfaction,
+        keys,
+        unit,
+        row,
+        chosen,
+        at,
+        item,
+        relevance,
+        satiation,
+        out,
     )
     return 1, liked
 
@@ -257,7 +281,7 @@ def _choose_one(
 def _click(
     truth: ItemTruth,
     users: UserState,
-    weights: PageWeights,
+    weights: SatisfactionWeights,
     keys: Streams,
     unit: int,
     row: int,
@@ -270,27 +294,27 @@ def _click(
 ) -> float:
     """Note a click and what is seen of it; satisfaction y with it."""
     number = users.numbers[unit]
-    liked = expected_satisfaction(weights.satisfaction, relevance, truth.appeal[item], satiation)
-    liked += weights.satisfaction.noise * normal(keys.satisfaction, number, at)
+    liked = expected_satisfaction(weights, relevance, truth.appeal[item], satiation)
+    liked += weights.noise * normal(keys.satisfaction, number, at)
     out.clicks[row, rank] = True
     out.watch[row, rank] = watched_fraction(
-        weights.satisfaction, liked, users.watch_bias[unit], normal(keys.watch, number, at)
+        weights, liked, users.watch_bias[unit], normal(keys.watch, number, at)
     )
-    if uniform(keys.rated, number, at) < weights.satisfaction.rating_share:
+    if uniform(keys.rated, number, at) < weights.rating_share:
         score = truth.mean + truth.sd * relevance + users.rating_bias[unit]
         noisy = score + truth.rating_noise * normal(keys.rating, number, at)
         out.ratings[row, rank] = cut_rating(truth.cuts, truth.levels, noisy)
         out.rating_delay[row, rank] = exponential_delay(
-            weights.satisfaction.rating_delay, uniform(keys.delay, number, at)
+            weights.rating_delay, uniform(keys.delay, number, at)
         )
     return liked
 
 
 @kernel
 def _remember_page(
-    truth: ItemTruth,
+    topics: Float32Array,
     users: UserState,
-    weights: PageWeights,
+    weights: SatiationWeights,
     unit: int,
     slate: IndexArray,
     depth: int,
@@ -304,9 +328,7 @@ def _remember_page(
         if item < 0:
             continue
         if rank < depth:
-            add_satiation(
-                weights.satiation, users.satiation[unit], truth.topics[item], clicks[rank]
-            )
+            add_satiation(weights, users.satiation[unit], topics[item], clicks[rank])
         if not clicks[rank]:
             place = users.shown_place[unit]
             users.shown_item[unit, place] = item
