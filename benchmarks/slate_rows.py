@@ -8,7 +8,7 @@ import numpy as np
 
 from harness import Bars, Effort, Limit, Peer, Row, Size, Work, compare
 from limits import product
-from matinee_policies.arrays import Float32Array, FloatArray
+from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
 from peers.made_up import slates
 from peers.numpy_slates import PRICE
 
@@ -23,9 +23,15 @@ class Greedy(Protocol):
     """A function of `matinee_policies.greedy_slates`."""
 
     def __call__(
-        self, values: FloatArray, vectors: Float32Array, /, *, slots: int, price: float
+        self,
+        values: FloatArray,
+        vectors: tuple[IndexArray, Float32Array],
+        /,
+        *,
+        slots: int,
+        price: float,
     ) -> Any:
-        """Greedy slates of values `[B, K]` and vectors `[B, K, m]`."""
+        """Greedy slates of values `[B, K]` over catalogue rows `[B, K]` of a table `[M, m]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +68,10 @@ def _row(subject: Subject, size: Size, effort: Effort, *, batched: bool) -> Row:
     m, K = size.d, size.K
     slots = min(SLOTS, K // 2)
     count = 2 if effort.tiny else BATCH if batched else SINGLE
-    values, vectors = slates(SEED, B=count, K=K, m=m)
+    values, candidates, table = slates(SEED, B=count, K=K, m=m)
     settings: dict[str, int | str] = {
         "kind": subject.kind,
-        "B": min(count, 50),
+        "B": count,
         "K": K,
         "m": m,
         "slots": slots,
@@ -78,9 +84,9 @@ def _row(subject: Subject, size: Size, effort: Effort, *, batched: bool) -> Row:
         size=f"m = {m}, {K} -> {slots}",
         unit="slates/s",
         ours=Work(
-            _whole(subject.greedy, values, vectors, slots)
+            _whole(subject.greedy, values, candidates, table, slots)
             if batched
-            else _one_by_one(subject.greedy, values, vectors, slots),
+            else _one_by_one(subject.greedy, values, candidates, table, slots),
             units=count,
         ),
         peer=Peer("numpy", "numpy_slates", None, settings),
@@ -91,23 +97,24 @@ def _row(subject: Subject, size: Size, effort: Effort, *, batched: bool) -> Row:
         ),
         bars=subject.batched if batched else subject.single,
         effort=effort,
-        note="The peer is numpy, one slate at a time (peers/numpy_slates.py).",
+        note="Candidates of a catalogue of 5,000; the peer is numpy, one slate at a time "
+        "(peers/numpy_slates.py).",
     )
 
 
 def _whole(
-    greedy: Greedy, values: FloatArray, vectors: Float32Array, slots: int
+    greedy: Greedy, values: FloatArray, candidates: IndexArray, table: Float32Array, slots: int
 ) -> Callable[[], object]:
-    return lambda: greedy(values, vectors, slots=slots, price=PRICE)
+    return lambda: greedy(values, (candidates, table), slots=slots, price=PRICE)
 
 
 def _one_by_one(
-    greedy: Greedy, values: FloatArray, vectors: Float32Array, slots: int
+    greedy: Greedy, values: FloatArray, candidates: IndexArray, table: Float32Array, slots: int
 ) -> Callable[[], object]:
-    each = [(values[b : b + 1], vectors[b : b + 1]) for b in range(len(values))]
+    each = [(values[b : b + 1], candidates[b : b + 1]) for b in range(len(values))]
 
     def run() -> None:
-        for value, vector in each:
-            greedy(value, vector, slots=slots, price=PRICE)
+        for value, rows in each:
+            greedy(value, (rows, table), slots=slots, price=PRICE)
 
     return run

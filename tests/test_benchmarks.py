@@ -224,7 +224,8 @@ def test_importing_the_frame_loads_no_peer() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_numpy_mmr_is_its_definition(seed: int) -> None:
-    values, vectors = (rows[0] for rows in slates(seed, B=1, K=12, m=4))
+    value, rows, table = slates(seed, B=1, K=12, m=4)
+    values, vectors = value[0], table[rows[0]]
     cosines = vectors.astype(float) @ vectors.T.astype(float)
     picks: list[int] = []
     for _ in range(6):
@@ -237,7 +238,8 @@ def test_numpy_mmr_is_its_definition(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_numpy_dpp_is_greedy_in_the_determinant(seed: int) -> None:
-    values, vectors = (rows[0] for rows in slates(seed, B=1, K=12, m=8))
+    value, rows, table = slates(seed, B=1, K=12, m=8)
+    values, vectors = value[0], table[rows[0]]
     cosines = vectors.astype(float) @ vectors.T.astype(float)
     picks: list[int] = []
     for _ in range(5):
@@ -252,9 +254,9 @@ def test_numpy_dpp_is_greedy_in_the_determinant(seed: int) -> None:
 
 @pytest.mark.parametrize(("kind", "greedy"), [("mmr", greedy_mmr), ("dpp", greedy_dpp)])
 def test_ours_and_numpy_pick_the_same_slates(kind: str, greedy: Greedy) -> None:
-    values, vectors = slates(3, B=50, K=30, m=16)
-    ours = greedy(values, vectors, slots=8, price=numpy_slates.PRICE)
+    values, rows, table = slates(3, B=50, K=30, m=16)
+    ours = greedy(values, (rows, table), slots=8, price=numpy_slates.PRICE)
     pick = numpy_slates.KINDS[kind]
     assert ours.tolist() == [
-        pick(value, vector, slots=8) for value, vector in zip(values, vectors, strict=True)
+        pick(value, table[chosen], slots=8) for value, chosen in zip(values, rows, strict=True)
     ]

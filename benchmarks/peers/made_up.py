@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+_CATALOGUE = 5_000
+
 
 def disjoint_rounds(seed: int, *, n: int, d: int, K: int) -> tuple[Any, Any]:
     """Rounds whose arms share one context: `float64 [n, d]` of length one, rewards `[n, K]`."""
@@ -24,11 +26,18 @@ def shared_rounds(seed: int, *, n: int, d: int, K: int) -> tuple[Any, Any]:
     return features, features @ truth + 0.1 * rng.normal(size=(n, K))
 
 
-def slates(seed: int, *, B: int, K: int, m: int) -> tuple[Any, Any]:
-    """Values `float64 [B, K]` in [0, 1) and vectors of length one, `float32 [B, K, m]`."""
+def slates(seed: int, *, B: int, K: int, m: int) -> tuple[Any, Any, Any]:
+    """Candidates of a catalogue of 5,000 items.
+
+    Returns:
+        Values `float64 [B, K]` in [0, 1); catalogue rows, distinct in a slate, `int32 [B, K]`; the
+        catalogue's vectors of length one, `float32 [5000, m]`.
+    """
     rng = np.random.default_rng(seed)
     values = rng.random((B, K))
-    return values, np.ascontiguousarray(_unit(rng.normal(size=(B, K, m))), dtype=np.float32)
+    rows = np.stack([rng.choice(_CATALOGUE, K, replace=False) for _ in range(B)])
+    table = np.ascontiguousarray(_unit(rng.normal(size=(_CATALOGUE, m))), dtype=np.float32)
+    return values, rows.astype(np.int32), table
 
 
 def _unit(rows: Any) -> Any:

@@ -73,13 +73,15 @@ KINDS: dict[str, Callable[..., list[int]]] = {"mmr": mmr, "dpp": dpp}
 def main() -> None:
     """Answer for one kind at one size."""
     settings = arguments()
-    values, vectors = slates(settings["seed"], B=settings["B"], K=settings["K"], m=settings["m"])
+    values, rows, table = slates(
+        settings["seed"], B=settings["B"], K=settings["K"], m=settings["m"]
+    )
     pick, slots = KINDS[settings["kind"]], settings["slots"]
-    each = list(zip(values, vectors, strict=True))
+    each = list(zip(values, rows, strict=True))
 
     def play() -> None:
-        for value, vector in each:
-            pick(value, vector, slots=slots)
+        for value, candidates in each:
+            pick(value, table[candidates], slots=slots)
 
     answer(play, units=len(values), version=np.__version__)
 

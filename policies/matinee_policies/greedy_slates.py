@@ -10,9 +10,11 @@ Vectors may be of float32 or float64; sums are in float64 in either case (`simil
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, IndexArray
+from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray
+from matinee_policies.candidate_checks import FINE, OUTSIDE, REPEATED, Fault, first_fault
+from matinee_policies.compiled import kernel
 from matinee_policies.config import check_range
-from matinee_policies.diversity import MOST_PRICE
+from matinee_policies.diversity import MOST_PRICE, MOST_VALUE
 from matinee_policies.embedding_check import LENGTH_TOLERANCE, check_table, check_vectors
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
@@ -24,13 +26,8 @@ from matinee_policies.slate_walk import walk
 from matinee_policies.unit_rows import first_odd_row
 from matinee_policies.walk_arrays import (
     NO_ASPECTS,
-    NO_COSTS,
     NO_CREATORS,
     NO_DOUBLES,
-    NO_INTERESTS,
-    NO_LAWS,
-    NO_MEMBERS,
-    NO_PINS,
     NO_SINGLES,
     plain,
     table,
@@ -53,11 +50,11 @@ def greedy_mmr(
     """Greedy slates by maximal marginal relevance (Carbonell and Goldstein 1998).
 
     Args:
-        values: of the candidates, finite, `float32` or `float64 [B, K]`.
+        values: of the candidates, finite and within 1e12, `float32` or `float64 [B, K]`.
         vectors: of the candidates, of length one or zero, `float32` or `float64 [B, K, m]`; or
-            catalogue rows of the candidates, `int32 [B, K]` with -1 for padding, and the vectors of
-            the catalogue, `[M, m]`. Lengths are checked where there is a price: of a catalogue
-            once, so that calls with the same array are spared.
+            catalogue rows of the candidates, distinct, `int32 [B, K]` with -1 for none, and the
+            vectors of the catalogue, `[M, m]`. Lengths are checked where there is a price: of a
+            catalogue once, so that calls with the same array are spared.
         slots: length `L` of every slate, at least 1.
         price: units of value for one unit of redundancy, in [0, 1e12].
 
@@ -133,8 +130,7 @@ def _greedy(
     if isinstance(vectors, tuple):
         candidates, given = vectors
         _check_floats(given, "embeddings", 2)
-        _check_candidates(candidates, values.shape, len(given))
-        available = candidates != PAD
+        _check_candidates(candidates, values.shape)
     else:
         _check_floats(vectors, "vectors", 3)
         if vectors.shape[:2] != values.shape:
@@ -142,48 +138,81 @@ def _greedy(
                 f"vectors must be [B, K, m] with [B, K] = {values.shape}, got {vectors.shape}"
             )
         candidates = np.arange(values.size, dtype=np.int32).reshape(values.shape)
-        available = np.ones(values.shape, dtype=np.bool_)
         given = vectors.reshape(values.size, vectors.shape[2])
-    if not np.isfinite(values).all():
-        raise ContextError(f"values must be finite, got {values[~np.isfinite(values)][0]}")
     rows = table(given)
     if price > 0 and isinstance(vectors, tuple):
         check_table(given, "embeddings")
     elif price > 0 and first_odd_row(rows, *_UNIT_SQUARES) != PAD:
         check_vectors(rows, "vectors")
+    wide, places = plain(values.astype(np.float64, copy=False)), plain(candidates)
+    positions = np.empty((len(values), slots), dtype=np.int32)
     is_single = rows.dtype == np.float32
-    shape = (len(values), slots)
-    positions = np.empty(shape, dtype=np.int32)
-    walk(
-        plain(values.astype(np.float64, copy=False)),
-        NO_MEMBERS,
-        available,
-        plain(candidates),
+    fault = _take_best(
+        wide,
+        places,
         rows if is_single else NO_SINGLES,
         NO_DOUBLES if is_single else rows,
-        NO_PINS,
         NO_ASPECTS,
         NO_CREATORS,
-        NO_INTERESTS,
-        0,
-        0,
+        len(given),
         code if price > 0 else CODE_NONE,
         float(price),
+        positions,
+    )
+    if fault.rule != FINE:
+        raise ContextError(_complaint(fault, places, wide, len(given)))
+    return positions
+
+
+@kernel
+def _take_best(
+    values: FloatArray,
+    candidates: IndexArray,
+    singles: Float32Array,
+    doubles: FloatArray,
+    aspects: Float32Array,
+    creators: IndexArray,
+    catalogue: int,
+    code: int,
+    price: float,
+    positions: IndexArray,
+) -> Fault:
+    """Check the candidates, then walk with the rule that takes the best: one call from Python."""
+    available = np.empty(values.shape, np.bool_)
+    members, mask = np.empty((0, 0, 0)), np.empty((0, 0), np.bool_)
+    fault = first_fault(candidates, values, members, mask, mask, catalogue, available)
+    if fault.rule != FINE:
+        return fault
+    walk(
+        values,
+        members,
+        available,
+        candidates,
+        singles,
+        doubles,
+        np.empty((0, 0), np.int32),
+        aspects,
+        creators,
+        np.empty((0, 0), np.float32),
+        0,
+        0,
+        code,
+        price,
         0.0,
         GREEDY,
         0.0,
         0.0,
         0.0,
         # The best candidate takes all, so keys are not read; that there are any means to draw.
-        np.empty(len(values), dtype=np.uint64),
+        np.empty(values.shape[0], np.uint64),
         positions,
-        np.empty(shape, dtype=np.int32),
-        np.empty(shape),
-        NO_LAWS,
-        NO_COSTS,
-        slots - 1,
+        np.empty_like(positions),
+        np.empty(positions.shape),
+        np.empty((0, 0)),
+        np.empty(0),
+        positions.shape[1] - 1,
     )
-    return positions
+    return fault
 
 
 def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
@@ -197,12 +226,19 @@ def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
         )
 
 
-def _check_candidates(candidates: AnyArray, shape: tuple[int, ...], catalogue: int) -> None:
+def _check_candidates(candidates: AnyArray, shape: tuple[int, ...]) -> None:
     if (
         not isinstance(candidates, np.ndarray)
         or candidates.dtype != np.int32
         or candidates.shape != shape
     ):
         raise ContextError(f"candidates must be int32 of shape {shape}, got {candidates!r}")
-    if candidates.size and not (candidates.min() >= PAD and candidates.max() < catalogue):
-        raise ContextError(f"candidates must be {PAD} or below {catalogue}")
+
+
+def _complaint(fault: Fault, candidates: IndexArray, values: FloatArray, catalogue: int) -> str:
+    at = fault.decision, fault.place
+    if fault.rule == OUTSIDE:
+        return f"candidates must be {PAD} or below {catalogue}, got {candidates[at]}"
+    if fault.rule == REPEATED:
+        return f"candidates of slate {at[0]} must be distinct, got item {candidates[at]} twice"
+    return f"values must be finite and within {MOST_VALUE:g}, got {values[at]}"

@@ -108,7 +108,7 @@ def test_bad_input_is_refused() -> None:
         greedy_mmr(values, vectors, slots=0, price=0.1)
     with pytest.raises(ConfigError, match=r"price must be >= 0, got -0\.1"):
         greedy_mmr(values, vectors, slots=2, price=-0.1)
-    with pytest.raises(ContextError, match="values must be finite, got nan"):
+    with pytest.raises(ContextError, match="values must be finite and within 1e\\+12, got nan"):
         greedy_mmr(np.full((2, 4), np.nan), vectors, slots=2, price=0.1)
     with pytest.raises(ContextError, match="vectors must be finite, got inf"):
         greedy_mmr(values, np.full((2, 4, 3), np.inf), slots=2, price=0.1)
