@@ -184,7 +184,7 @@ def ordered_sigmoid(values: FloatArray) -> FloatArray:
 
     Example:
         >>> first, second = ordered_sigmoid(np.array([800.0, 801.0]))
-        >>> first < second < 1.0
+        >>> bool(first < second < 1.0)
         True
     """
     result = np.array(values, order="C")
