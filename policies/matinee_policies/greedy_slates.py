@@ -11,7 +11,7 @@ Vectors may be of float32 or float64; sums are in float64 in either case (`simil
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray
-from matinee_policies.candidate_checks import FINE, OUTSIDE, REPEATED, Fault, first_fault
+from matinee_policies.candidate_checks import FINE, OUTSIDE, REPEATED, first_fault
 from matinee_policies.compiled import kernel
 from matinee_policies.config import check_range
 from matinee_policies.diversity import MOST_PRICE, MOST_VALUE
@@ -28,6 +28,8 @@ from matinee_policies.walk_arrays import (
     NO_ASPECTS,
     NO_CREATORS,
     NO_DOUBLES,
+    NO_MASK,
+    NO_MEMBERS,
     NO_SINGLES,
     plain,
     table,
@@ -125,7 +127,9 @@ def _greedy(
     code: int,
 ) -> IndexArray:
     check_slots(slots)
-    check_range("price", price, low=0, high=MOST_PRICE)
+    # The full check would cost a small slate a tenth of its time.
+    if type(price) is not float or not 0.0 <= price <= MOST_PRICE:
+        check_range("price", price, low=0, high=MOST_PRICE)
     _check_floats(values, "values", 2)
     if isinstance(vectors, tuple):
         candidates, given = vectors
@@ -147,7 +151,7 @@ def _greedy(
     wide, places = plain(values.astype(np.float64, copy=False)), plain(candidates)
     positions = np.empty((len(values), slots), dtype=np.int32)
     is_single = rows.dtype == np.float32
-    fault = _take_best(
+    rule = _take_best(
         wide,
         places,
         rows if is_single else NO_SINGLES,
@@ -159,8 +163,8 @@ def _greedy(
         float(price),
         positions,
     )
-    if fault.rule != FINE:
-        raise ContextError(_complaint(fault, places, wide, len(given)))
+    if rule != FINE:
+        raise ContextError(_complaint(places, wide, len(given)))
     return positions
 
 
@@ -176,13 +180,17 @@ def _take_best(
     code: int,
     price: float,
     positions: IndexArray,
-) -> Fault:
-    """Check the candidates, then walk with the rule that takes the best: one call from Python."""
+) -> int:
+    """Check the candidates, then walk with the rule that takes the best: one call from Python.
+
+    Returns:
+        Rule of `candidate_checks` that is broken, `FINE` if none is.
+    """
     available = np.empty(values.shape, np.bool_)
     members, mask = np.empty((0, 0, 0)), np.empty((0, 0), np.bool_)
     fault = first_fault(candidates, values, members, mask, mask, catalogue, available)
     if fault.rule != FINE:
-        return fault
+        return fault.rule
     walk(
         values,
         members,
@@ -212,7 +220,7 @@ def _take_best(
         np.empty(0),
         positions.shape[1] - 1,
     )
-    return fault
+    return FINE
 
 
 def _check_floats(array: AnyArray, name: str, dimensions: int) -> None:
@@ -235,7 +243,9 @@ def _check_candidates(candidates: AnyArray, shape: tuple[int, ...]) -> None:
         raise ContextError(f"candidates must be int32 of shape {shape}, got {candidates!r}")
 
 
-def _complaint(fault: Fault, candidates: IndexArray, values: FloatArray, catalogue: int) -> str:
+def _complaint(candidates: IndexArray, values: FloatArray, catalogue: int) -> str:
+    available = np.empty(values.shape, dtype=np.bool_)
+    fault = first_fault(candidates, values, NO_MEMBERS, NO_MASK, NO_MASK, catalogue, available)
     at = fault.decision, fault.place
     if fault.rule == OUTSIDE:
         return f"candidates must be {PAD} or below {catalogue}, got {candidates[at]}"
