@@ -65,10 +65,6 @@ class DiscountedLinUCB(ForgettingPolicy[DiscountedLinUCBConfig]):
         """Impressions learned from, those that are forgotten by now among them."""
         return self._sums.rows
 
-    def learn(self, outcomes: OutcomeBatch) -> None:
-        """See `Policy.learn`; outcomes must have days."""
-        self.prepared(outcomes).take()
-
     def prepared(self, outcomes: OutcomeBatch) -> Change:
         """See `learning.Prepares`."""
         gamma = self.config.gamma

@@ -1,13 +1,15 @@
 """The common part of the policies that forget: an upper bound from sums that age with days."""
 
+import abc
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from matinee_policies.arrays import FloatArray
 from matinee_policies.config import check_range, check_whole
 from matinee_policies.diversity import SlateConfig
+from matinee_policies.learning import Change
 from matinee_policies.linear import RidgeState, ridge_values
-from matinee_policies.records import ContextBatch
+from matinee_policies.records import ContextBatch, OutcomeBatch
 from matinee_policies.rules import upper_bound_rule
 from matinee_policies.value_policy import ValuePolicy
 
@@ -68,6 +70,14 @@ class ForgettingPolicy(ValuePolicy[C]):
     def values_are_bounds(self) -> bool:
         """See `ValuePolicy.values_are_bounds`: whether values have widths."""
         return self.config.alpha > 0.0
+
+    @abc.abstractmethod
+    def prepared(self, outcomes: OutcomeBatch) -> Change:
+        """See `learning.Prepares`."""
+
+    def learn(self, outcomes: OutcomeBatch) -> None:
+        """See `Policy.learn`; outcomes must have days."""
+        self.prepared(outcomes).take()
 
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Predicted reward of each candidate plus `alpha` widths, `float64 [B, K]`."""

@@ -62,10 +62,6 @@ class SlidingWindowLinUCB(ForgettingPolicy[SlidingWindowLinUCBConfig]):
         """Impressions learned from, those that are forgotten by now among them."""
         return self._sums.rows
 
-    def learn(self, outcomes: OutcomeBatch) -> None:
-        """See `Policy.learn`; outcomes must have days."""
-        self.prepared(outcomes).take()
-
     def prepared(self, outcomes: OutcomeBatch) -> Change:
         """See `learning.Prepares`."""
         sums = window_accumulate(self._sums, outcomes)

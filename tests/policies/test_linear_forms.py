@@ -19,9 +19,7 @@ from matinee_policies import (
     OutcomeBatch,
     Policy,
     Snapshot,
-    SnapshotError,
     build_policy,
-    restore_policy,
 )
 from matinee_policies.testing import PolicyContract
 from matinee_policies.testing_data import example_contexts, example_outcomes
@@ -32,7 +30,6 @@ from matinee_policies.testing_laws import (
     plain_softmax_law,
     plain_utilities,
 )
-from matinee_policies.value_policy import ValuePolicy
 
 ITEMS = 40
 FORMS = (("disjoint", ()), ("hybrid", ()), ("hybrid", (2, 0)))
@@ -347,29 +344,6 @@ def test_bad_settings_are_refused(setting: dict[str, object], message: str) -> N
         LinUCB(LinUCBConfig.from_json(setting), dimension=4)
 
 
-@pytest.mark.parametrize(
-    "items", [None, np.array([3, 3], np.int32), np.array([-1, 3], np.int32), np.array([1.0, 2.0])]
-)
-def test_snapshots_with_other_items_are_refused(items: np.ndarray | None) -> None:
-    good = policy_of("disjoint", dimension=4).snapshot()
-    arrays = {name: array for name, array in good.arrays.items() if name != "items"}
-    if items is not None:
-        arrays["items"] = items
-    bad = Snapshot(kind=good.kind, version=good.version, arrays=arrays, manifest=good.manifest)
-    with pytest.raises(SnapshotError, match="'items' must be ascending int32 rows of items"):
-        LinUCB.from_snapshot(bad)
-
-
-def test_snapshots_from_before_there_were_forms_are_restored() -> None:
-    policy = LinUCB(LinUCBConfig(diversity=0.3), dimension=4)
-    policy.learn(outcomes(1, slates=20, dimension=4))
-    now = policy.snapshot()
-    config = {"alpha": 0.5, "floor": 0.03, "l2": 1.0, "diversity": 0.3}
-    old = replace(now, manifest={"config": config, "dimension": 4, "rows": policy.rows})
-    restored = LinUCB.from_snapshot(old)
-    assert restored.snapshot().content_hash == now.content_hash
-
-
 def test_only_coefficients_of_their_own_tell_items_with_the_same_features_apart() -> None:
     """Twenty items whose worth shows in nothing but their rewards."""
     rng = np.random.default_rng(0)
@@ -400,75 +374,3 @@ def test_only_coefficients_of_their_own_tell_items_with_the_same_features_apart(
     assert error["disjoint"] < 4 * 0.041 + 0.01
     assert error["hybrid"] < 4 * 0.041 + 0.01
     assert error["shared"] > 0.3
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        ("softmax", {"temperature": 5.0}),
-        ("linear_softmax", {"temperature": 5.0}),
-        ("square_cb", {"gamma_scale": 0.0}),
-        ("thompson", {"scale": 50.0}),
-    ],
-)
-def test_a_budget_bounds_how_often_a_slate_is_not_the_greedy_one(
-    kind: str, settings: dict[str, float]
-) -> None:
-    """Each of these laws is wide without one."""
-    contexts = example_contexts(5, decisions=1, candidates=5, dimension=4)
-    prefix = np.zeros((1, 0), dtype=np.int32)
-
-    def law(budget: float) -> np.ndarray:
-        policy = build_policy(kind, {**settings, "budget": budget}, dimension=4)
-        policy.learn(outcomes(1, slates=50, dimension=4))
-        assert isinstance(policy, ValuePolicy)
-        return np.asarray(policy.next_law(contexts, prefix, slots=2)[0])
-
-    assert law(1.0).max() < 0.6
-    assert sorted(law(0.0)) == [0.0, 0.0, 0.0, 0.0, 1.0]
-    # Two slots share the budget: (1 - b)^2 = 1 - 0.19.
-    np.testing.assert_allclose(law(0.19), 0.9 * law(0.0) + 0.1 * law(1.0), rtol=1e-12)
-
-
-@pytest.mark.parametrize("kind", ["uniform", "score_order", "softmax", "lin_ucb", "thompson"])
-def test_caps_and_kinds_of_diversity_survive_in_snapshots(kind: str) -> None:
-    settings = {"caps": {"aspect": 1, "creator": 2}, "diversity": {"kind": "dpp", "price": 0.1}}
-    if kind == "uniform":
-        del settings["diversity"]
-    policy = build_policy(kind, settings, dimension=4)
-    again = restore_policy(policy.snapshot())
-    assert again.config == policy.config
-    assert again.config.to_json()["caps"] == {"aspect": 1, "creator": 2}
-
-
-@pytest.mark.parametrize("kind", ["lin_ucb", "thompson", "square_cb"])
-@pytest.mark.parametrize("form", ["shared", "disjoint", "hybrid"])
-@pytest.mark.parametrize("factor", [-100.0, -0.5])
-def test_snapshots_whose_sums_no_rows_give_are_refused(kind: str, form: str, factor: float) -> None:
-    if kind == "thompson" and form == "hybrid":
-        return
-    policy = build_policy(kind, {"form": form}, dimension=4)
-    policy.learn(outcomes(1, slates=20, dimension=4))
-    good = policy.snapshot()
-    for name in ("gram", "item_cross"):
-        if name in good.arrays:
-            bad = replace(good, arrays={**good.arrays, name: good.arrays[name] * factor})
-            with pytest.raises(SnapshotError, match="features must be of moderate size, got sums"):
-                restore_policy(bad)
-
-
-@pytest.mark.parametrize(
-    ("name", "change"), [("inverse", 1.0 + 1e-6), ("theta", 1.0 + 1e-6), ("moments", 2.0)]
-)
-def test_shared_solutions_that_do_not_follow_from_their_sums_are_refused(
-    name: str, change: float
-) -> None:
-    policy = policy_of("shared", dimension=4)
-    policy.learn(outcomes(1, slates=20, dimension=4))
-    good = policy.snapshot()
-    # Another machine may round the last bits in another way.
-    close = replace(good, arrays={**good.arrays, "theta": good.arrays["theta"] * (1.0 + 1e-12)})
-    assert restore_policy(close).snapshot().content_hash == close.content_hash
-    bad = replace(good, arrays={**good.arrays, name: good.arrays[name] * change})
-    with pytest.raises(SnapshotError, match="must follow from its sums"):
-        restore_policy(bad)
