@@ -36,6 +36,8 @@ _AT_LEAST_ZERO = (
     "churn_goodwill",
     "churn_tenure",
     "retention_sensitivity",
+    "click_freshness",
+    "season_amplitude",
 )
 
 _ABOVE_ZERO = (
@@ -44,6 +46,7 @@ _ABOVE_ZERO = (
     "satiation_cap",
     "rating_delay",
     "history_days",
+    "freshness_half_life",
 )
 
 _SHARES = ("goodwill_step", "rating_share", "new_user_share", "bootstrap_noise")
@@ -59,6 +62,7 @@ _ANY_FINITE = (
     "return_base",
     "churn_base",
     "history_mean",
+    "shock_size",
 )
 
 CLICK_MODELS = ("position", "cascade", "multinomial")
@@ -70,13 +74,20 @@ MOST_TASTE = 10.0
 MOST_PAGES = 4_095
 """Largest `max_pages`: pages and slots share one counter of the random numbers."""
 
+MOST_PER_DAY = 500.0
+"""Largest `item_arrivals` and `shock_rate`: a Poisson count is drawn by inversion."""
+
+LONGEST_DAYS = 36_500
+"""Largest `item_life_days` and `freshness_half_life`, a hundred years."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters(Config):
     """How simulated users respond, tire, leave and return.
 
     Logits have no unit. A weight that is subtracted in its equation is given as a number >= 0.
-    Catalogue churn, freshness (`a5`, `F`), taste drift (`delta`) and seasons are not simulated.
+    By default nothing but the users' own state changes from day to day: tastes that drift, a
+    catalogue that moves, shocks and seasons are off.
 
     Raises:
         ConfigError: on a value outside its range, naming it.
@@ -205,6 +216,33 @@ class Parameters(Config):
     history_days: float = 365.0
     """Days before the run over which those ratings are spread."""
 
+    taste_drift: float = 0.0
+    """delta: sd of what a day adds to each factor of a user's taste, in sd of that factor over the
+    world's real users, in [0, 1]; see `taste_drift`."""
+    item_arrivals: float = 0.0
+    """A: items that become available per day on average, a Poisson process of whole days; see
+    `catalogue_calendar`."""
+    arriving_share: float = 0.0
+    """Share of the world's items that are not there at the start, in [0, 1): those that arrive."""
+    item_life_days: int = 0
+    """Days for which an item is available before it retires; 0: for ever."""
+    click_freshness: float = 0.0
+    """a5: logit of attractiveness that an item has more on the day it arrives."""
+    freshness_half_life: float = 180.0
+    """F: days after which that has halved; 180 suits films (an assumption), 1.1 news."""
+    shock_rate: float = 0.0
+    """Shocks that begin per day on average, a Poisson process; see `shocks`."""
+    shock_size: float = 1.0
+    """Logit of attractiveness that a shock adds to an item of its genre alone."""
+    shock_days: int = 7
+    """Days that a shock lasts."""
+    season_amplitude: float = 0.0
+    """Logit of a visit that the peak day of the week adds; see `season`."""
+    season_peak: int = 5
+    """Day of the week of that peak, 0 for Monday to 6 for Sunday."""
+    frailty_correlation: float = 0.0
+    """corr(f_u, phi_u), in [-1, 1]: below 0, users who leave sessions late come back more often."""
+
     def __post_init__(self) -> None:
         if self.click_model not in CLICK_MODELS:
             raise ConfigError(
@@ -228,6 +266,7 @@ class Parameters(Config):
         check_whole("arrival_days", self.arrival_days, low=1, high=3_650)
         check_whole("history_least", self.history_least, low=1)
         check_whole("history_most", self.history_most, low=1)
+        self._check_dynamics()
         if self.leave_clip_low > self.leave_clip_high:
             raise ConfigError(
                 f"leave_clip_low must be <= leave_clip_high = {self.leave_clip_high:g}, "
@@ -237,4 +276,25 @@ class Parameters(Config):
             raise ConfigError(
                 f"history_mean must be within history_least = {self.history_least} and "
                 f"history_most = {self.history_most}, got {self.history_mean!r}"
+            )
+
+    @property
+    def catalogue_moves(self) -> bool:
+        """Whether items arrive or retire."""
+        return self.arriving_share > 0 or self.item_life_days > 0
+
+    def _check_dynamics(self) -> None:
+        check_range("taste_drift", self.taste_drift, low=0.0, high=1.0)
+        check_range("item_arrivals", self.item_arrivals, low=0.0, high=MOST_PER_DAY)
+        check_range("arriving_share", self.arriving_share, low=0.0, high=1.0, high_open=True)
+        check_whole("item_life_days", self.item_life_days, low=0, high=LONGEST_DAYS)
+        check_range("freshness_half_life", self.freshness_half_life, high=LONGEST_DAYS)
+        check_range("shock_rate", self.shock_rate, low=0.0, high=MOST_PER_DAY)
+        check_whole("shock_days", self.shock_days, low=1, high=365)
+        check_whole("season_peak", self.season_peak, low=0, high=6)
+        check_range("frailty_correlation", self.frailty_correlation, low=-1.0, high=1.0)
+        if self.item_arrivals > 0 and self.arriving_share == 0:
+            raise ConfigError(
+                f"item_arrivals = {self.item_arrivals:g} needs items that are not there at the "
+                f"start: arriving_share must be > 0, got {self.arriving_share!r}"
             )
