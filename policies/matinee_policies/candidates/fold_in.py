@@ -76,7 +76,7 @@ class FoldInStatistics:
         if self.model.feedback == "implicit" and values.size and float(values.min()) <= 0.0:
             raise ContextError(f"strengths must be > 0, got {float(values.min())}")
         weights = self.model.rule.weights
-        _add(
+        add_observations(
             np.ascontiguousarray(units),
             np.ascontiguousarray(items),
             np.ascontiguousarray(values),
@@ -106,7 +106,7 @@ class FoldInStatistics:
         _check_rows("units", units, len(self))
         rule = self.model.rule
         vectors = np.empty((units.size, self.model.n_factors), dtype=np.float32)
-        _solve(
+        solve_vectors(
             np.ascontiguousarray(units),
             self.gram,
             self.pull,
@@ -153,7 +153,7 @@ def _check_rows(name: str, rows: IndexArray, n: int) -> None:
 
 
 @kernel
-def _add(
+def add_observations(
     units: IndexArray,
     items: IndexArray,
     values: Float32Array,
@@ -187,7 +187,7 @@ def _add(
 
 
 @kernel
-def _solve(
+def solve_vectors(
     units: IndexArray,
     gram: FloatArray,
     pull: FloatArray,

@@ -64,7 +64,7 @@ def rank(model: FactorModel, user_factors: Float32Array, seen: UInt64Array, k: i
     _check_units(model, user_factors, seen)
     items = np.empty((len(user_factors), k), dtype=np.int32)
     scores = np.empty((len(user_factors), k), dtype=np.float32)
-    _rank(
+    rank_into(
         model.padded_offset,
         model.factor_major,
         np.ascontiguousarray(user_factors),
@@ -116,7 +116,7 @@ def _check_units(model: FactorModel, user_factors: Float32Array, seen: UInt64Arr
 
 
 @kernel
-def _rank(
+def rank_into(
     offset: Float32Array,
     factors: Float32Array,
     users: Float32Array,
