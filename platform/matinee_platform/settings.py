@@ -130,6 +130,9 @@ class ExperimentSettings(StrictSettings):
     candidates: Annotated[int, Field(ge=1, le=1_000)] = 100
     rest: Annotated[int, Field(ge=0, le=10_000)] = 50
     """Impressions after which an item that was shown and not watched is a candidate again."""
+    fresh_candidates: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Candidates of a visit that are kept for items which arrived during the run, since no source
+    knows them; drawn by unit and day, so that all of them get their chance."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Decisions per call of the policy; results do not depend on it."""
     regret_every: Annotated[int, Field(ge=1, le=1_000_000)] = 40
@@ -142,8 +145,11 @@ class ExperimentSettings(StrictSettings):
     data: DataSettings | None = None
     """Real data; a text is their path. None takes `MATINEE_DATA`, else the synthetic catalogue."""
     sources: dict[str, SourceSettings] = Field(default_factory=_default_sources)
+    scenario: str | None = None
+    """Scenario whose parameters of the simulated users are the base of `world`; users, days and
+    arms are not taken from it. `matinee scenarios list` names them."""
     world: dict[str, Any] = Field(default_factory=dict)
-    """Parameters of the simulated users, by name."""
+    """Parameters of the simulated users, by name; they come before those of the scenario."""
     reward: RewardSettings = RewardSettings()
     rules: PageRuleSettings = PageRuleSettings()
     """What pages of every arm without rules of its own must and must not show."""
@@ -201,6 +207,11 @@ class ExperimentSettings(StrictSettings):
         if self.candidates < self.slots:
             raise ValueError(
                 f"candidates must be at least slots = {self.slots}, got {self.candidates}"
+            )
+        if self.fresh_candidates > self.candidates:
+            raise ValueError(
+                f"fresh_candidates must be at most candidates = {self.candidates}, "
+                f"got {self.fresh_candidates}"
             )
         return self
 

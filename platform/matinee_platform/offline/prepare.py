@@ -28,6 +28,7 @@ from matinee_policies.interactions import Interactions
 from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
+from matinee_simulator.scenarios import scenario_parameters
 from matinee_simulator.world import World
 
 _PREPARED = "prepared.json"
@@ -137,7 +138,7 @@ def load_prepared(run: Path) -> Prepared:
 
 def world_parameters(settings: ExperimentSettings) -> Parameters:
     """Parameters of the simulated users; raises ConfigError on a bad one."""
-    parameters = Parameters.from_json(settings.world)
+    parameters = scenario_parameters(settings.scenario, settings.world)
     if parameters.max_pages * settings.slots > 4_096:
         raise ConfigError(
             f"max_pages * slots must be <= 4096, got {parameters.max_pages * settings.slots}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matinee_platform.analysis.srm import SRM_ALARM
+from matinee_platform.offline.prepare import world_parameters
 from matinee_platform.report.formats import listed, number, percent, signed
 from matinee_platform.settings import ExperimentSettings
 
@@ -146,7 +147,7 @@ def _cautions(settings: ExperimentSettings, results: dict[str, Any], day: str) -
     lines = [
         "This is a simulation, not your users: how strongly satisfaction drives returns is an "
         f"assumption (retention_sensitivity = "
-        f"{number(float(settings.world.get('retention_sensitivity', 1.0)), 2)}).",
+        f"{number(float(world_parameters(settings).retention_sensitivity), 2)}).",
         f"“Clearly” means that the {level} interval by user excludes 0. Intervals hold one by "
         "one: with many arms and metrics, expect about one in twenty to exclude 0 by chance.",
     ]
