@@ -2,8 +2,8 @@
 
 The truth is a biased matrix factorization r_ui = mu + b_u + b_i + p_u . q_i of the ratings.
 Relevance is x_ui = (b_i + p_u . q_i - m) / s, with mean 0 and sd 1 over all pairs of users and
-items; appeal c_i says how much more an item is clicked than its ratings explain. Simulated users
-are drawn from the pool by `population.py`.
+items; appeal c_i says how much more an item is clicked than its ratings and its age explain
+(`appeal.py`). Simulated users are drawn from the pool by `population.py`.
 """
 
 import dataclasses
@@ -19,10 +19,9 @@ from matinee_policies.catalogue import Catalogue, similarity_embeddings
 from matinee_policies.errors import DataError
 from matinee_policies.interactions import Interactions
 from matinee_policies.philox import stream_key
+from matinee_simulator.appeal import age_columns, appeal_gap, first_rated
 from matinee_simulator.draws import normals
 
-_APPEAL_SEEN = 0.6
-_APPEAL_HIDDEN = 0.8
 _LEAST_ITEMS = 20
 _LEAST_USERS = 2
 
@@ -144,7 +143,15 @@ class World:
             item_rows=rows,
             quality=_narrow((factors.item_bias - mean) / sd),
             item_factors=_narrow(factors.item_factors),
-            appeal=_narrow(appeal_gap(popularity, factors.item_bias, items=rows, seed=seed)),
+            appeal=_narrow(
+                appeal_gap(
+                    popularity,
+                    factors.item_bias,
+                    age=age_columns(catalogue.years[rows], first_rated(kept)),
+                    items=rows,
+                    seed=seed,
+                )
+            ),
             topics=genres,
             similarity=similarity_embeddings(factors.item_factors, genres),
             popularity=popularity,
@@ -232,35 +239,6 @@ def relevance_moments(
     mean = float(users.mean(axis=0) @ items.mean(axis=0))
     square = np.sum((users.T @ users) * (items.T @ items)) / (len(users) * len(items))
     return mean, float(np.sqrt(max(0.0, square - mean**2)))
-
-
-def appeal_gap(
-    popularity: Int64Array, item_bias: AnyArray, *, items: IndexArray, seed: int
-) -> FloatArray:
-    """Appeal c = .6 (log popularity not explained by b_i) + .8 N(0, 1), standardised.
-
-    Both parts are standardised too. The first can be learned from public counts, the second cannot.
-
-    Args:
-        popularity: number of ratings, >= 1, `int64 [M]`.
-        item_bias: b, `[M]`.
-        items: what the hidden part of each item is drawn for, `int32 [M]`.
-        seed: of the hidden part.
-    """
-    log_count = np.log(popularity)
-    design = np.column_stack([np.ones(len(item_bias)), item_bias]).astype(np.float64)
-    solution = np.linalg.lstsq(design, log_count, rcond=None)[0]
-    key = stream_key(seed, "world", "appeal")
-    hidden = normals(key, items.astype(np.uint64), 1)[:, 0]
-    seen = standardised(log_count - design @ solution)
-    return standardised(_APPEAL_SEEN * seen + _APPEAL_HIDDEN * standardised(hidden))
-
-
-def standardised(values: FloatArray) -> FloatArray:
-    """Values with mean 0 and sd 1; zeros where they do not vary."""
-    centred = values - values.mean()
-    sd = float(centred.std())
-    return np.asarray(centred / sd if sd > 1e-12 else np.zeros_like(centred))
 
 
 def _rating_scale(

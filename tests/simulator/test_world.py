@@ -8,7 +8,7 @@ from matinee_policies.candidates.biased_als import BiasedALSConfig, fit_biased_a
 from matinee_policies.datasets.dataset import Dataset
 from matinee_policies.errors import DataError
 from matinee_policies.interactions import Interactions
-from matinee_simulator.world import World, appeal_gap, relevance_moments, standardised
+from matinee_simulator.world import World, relevance_moments
 
 
 def test_items_with_few_ratings_are_left_out(dataset: Dataset, world: World) -> None:
@@ -38,29 +38,6 @@ def test_truth_is_the_biased_factorization(dataset: Dataset, world: World) -> No
     stars = world.relevance_mean + world.relevance_sd * world.quality.astype(np.float64)
     np.testing.assert_allclose(stars, fitted.item_bias, atol=1e-6)
     np.testing.assert_allclose(world.user_factors, fitted.user_factors, atol=1e-6)
-
-
-def test_appeal_has_a_seen_and_a_hidden_part() -> None:
-    n = 20_000
-    rng = np.random.default_rng(4)
-    bias = rng.normal(size=n)
-    popularity = np.ceil(np.exp(3 + 0.5 * bias + rng.normal(size=n))).astype(np.int64)
-    rows = np.arange(n, dtype=np.int32)
-    appeal = appeal_gap(popularity, bias, items=rows, seed=1)
-    assert appeal.mean() == pytest.approx(0.0, abs=1e-9)
-    assert appeal.std() == pytest.approx(1.0, abs=1e-9)
-    # The part of log popularity that ratings do not explain, by the normal equations.
-    slope = np.cov(np.log(popularity), bias)[0, 1] / np.var(bias, ddof=1)
-    residual = np.log(popularity) - slope * bias
-    error = 4 / np.sqrt(n)
-    assert abs(np.corrcoef(appeal, residual)[0, 1] - 0.6) < error
-    assert abs(np.corrcoef(appeal, bias)[0, 1]) < error
-    other = appeal_gap(popularity, bias, items=rows, seed=2)
-    assert abs(np.corrcoef(appeal, other)[0, 1] - 0.36) < error
-
-
-def test_standardised_constant_is_zero() -> None:
-    assert not standardised(np.full(5, 3.0)).any()
 
 
 def test_topics_and_similarity_have_length_one(dataset: Dataset, world: World) -> None:
