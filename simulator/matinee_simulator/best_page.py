@@ -91,7 +91,7 @@ def fill_best_pages(
                 users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
             )
             items[n] = item
-            logits[n] = attraction(
+            logits[n] = truth.boost[item] + attraction(
                 weights.response, relevance, truth.appeal[item], satiation, 0.0, shown
             )
             stops[n] = stop_probability(

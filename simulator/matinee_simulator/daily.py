@@ -16,6 +16,7 @@ from matinee_simulator.retention import (
     session_utility,
     session_utility_reference,
 )
+from matinee_simulator.season import season_reference, season_term
 from matinee_simulator.user_state import UserState
 
 
@@ -60,7 +61,9 @@ def open_visit(
         return False
     if day > users.arrival[unit]:
         away = day - users.last_visit[unit] - 1
-        chance = return_probability(weights, users.return_frailty[unit], users.goodwill[unit], away)
+        season = season_term(weights.season_amplitude, weights.season_peak, day)
+        inclined = users.return_frailty[unit] + season
+        chance = return_probability(weights, inclined, users.goodwill[unit], away)
         if uniform(key, users.numbers[unit], moment(day, 0, 0)) >= chance:
             return False
     users.last_visit[unit] = day
@@ -89,7 +92,9 @@ def open_day_reference(
 ) -> BoolArray:
     """Plain twin of the draw of `open_day`: who visits; nothing changes."""
     away = np.maximum(day - users.last_visit - 1, 0)
-    chances = return_probability_reference(weights, users.return_frailty, users.goodwill, away)
+    season = season_reference(weights.season_amplitude, weights.season_peak, day)
+    inclined = users.return_frailty + season
+    chances = return_probability_reference(weights, inclined, users.goodwill, away)
     drawn = _uniforms(users, key, day) < chances
     known = day > users.arrival
     return np.asarray(~users.churned & ((day == users.arrival) | (known & drawn)))

@@ -1,8 +1,9 @@
 """What the platform knows of the users before the run: their past ratings.
 
 Each existing user has rated items drawn without repetition with probability proportional to
-popularity times exp(w x), at ratings cut(truth + noise): see `satisfaction.py`. Like everything
-about a user, a history is a pure function of (seed, user).
+popularity times exp(w x), at ratings cut(truth + noise): see `satisfaction.py`; items that arrive
+during the run are not among them. Like everything about a user, a history is a pure function of
+(seed, user). The times of ratings know nothing of the ages of items.
 """
 
 import math
@@ -18,6 +19,7 @@ from matinee_policies.arrays import (
 )
 from matinee_policies.compiled import kernel
 from matinee_policies.philox import normal, stream_key, uniform
+from matinee_simulator.catalogue_calendar import at_start
 from matinee_simulator.population import Population
 from matinee_simulator.satisfaction import cut_rating, cut_rating_reference
 from matinee_simulator.truth import ItemTruth, item_truth
@@ -44,7 +46,8 @@ def initial_interactions(
         rating (`float32 [nnz]`), and unix seconds before `RUN_START`, ascending within a user
         (`int64 [nnz]`).
     """
-    lengths = population.history_length
+    lengths, parameters = population.history_length, population.parameters
+    present = at_start(world, parameters, seed=seed)
     starts = np.zeros(lengths.size + 1, dtype=np.int64)
     np.cumsum(lengths, out=starts[1:])
     items = np.empty(starts[-1], dtype=np.int32)
@@ -54,12 +57,12 @@ def initial_interactions(
     _draw_histories(
         item_truth(world),
         np.ascontiguousarray(world.item_factors.T),
-        world.popularity.astype(np.float64),
+        np.where(present, world.popularity, 0).astype(np.float64),
         population.users.astype(np.uint64),
         population.taste,
         population.rating_bias,
-        float(population.parameters.history_taste),
-        float(population.parameters.history_days * SECONDS_PER_DAY),
+        float(parameters.history_taste),
+        float(parameters.history_days * SECONDS_PER_DAY),
         keys,
         starts,
         items,
@@ -181,7 +184,8 @@ def history_reference(
     """Plain twin of `initial_interactions` for one user: items, ratings and times."""
     number = np.uint64(population.users[index])
     relevance = world.quality + world.item_factors @ population.taste[index]
-    weights = world.popularity * np.exp(population.parameters.history_taste * relevance)
+    popularity = world.popularity * at_start(world, population.parameters, seed=seed)
+    weights = popularity * np.exp(population.parameters.history_taste * relevance)
     item_key, time_key, rating_key = (stream_key(seed, "history", word) for word in _PURPOSES)
     length = int(population.history_length[index])
     items = draw_without_repetition_reference(item_key, number, weights, length)

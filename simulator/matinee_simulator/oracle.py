@@ -7,22 +7,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
+from matinee_policies.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
 from matinee_simulator.best_page import BestPages, empty_best_pages, fill_best_pages
 from matinee_simulator.click_models import fill_click_chances, stop_probability
 from matinee_simulator.fatigue import count_impressions
+from matinee_simulator.logistic import logistic
 from matinee_simulator.page import PageWeights
-from matinee_simulator.response import attraction, click_probability, redundancy
+from matinee_simulator.response import attraction, redundancy
 from matinee_simulator.satiation import remaining_share, satiation_with
 from matinee_simulator.satisfaction import expected_satisfaction
+from matinee_simulator.taste_drift import TasteDrift, drift_tastes
 from matinee_simulator.truth import ItemTruth, relevance_of
 from matinee_simulator.user_state import UserState
 
-_RELEVANCE = 0
-_CLICK = 1
-_SATISFACTION = 2
+RELEVANCE = 0
+CLICK = 1
+SATISFACTION = 2
+INDEX = 3
+"""What `fill_item_truth` can say of an item."""
 
 
 class Oracle:
@@ -30,17 +34,24 @@ class Oracle:
 
     Args:
         truth: of the items.
-        users: latent state, read only.
+        users: latent state; nothing changes but tastes that drift, brought to the present.
         weights: of the model.
+        drift: of tastes.
         today: the simulation's day.
     """
 
     def __init__(
-        self, truth: ItemTruth, users: UserState, weights: PageWeights, today: Callable[[], int]
+        self,
+        truth: ItemTruth,
+        users: UserState,
+        weights: PageWeights,
+        drift: TasteDrift,
+        today: Callable[[], int],
     ) -> None:
         self._truth = truth
         self._users = users
         self._weights = weights
+        self._drift = drift
         self._today = today
 
     def click_probability(self, units: IndexArray, items: IndexArray) -> FloatArray:
@@ -57,15 +68,41 @@ class Oracle:
         Returns:
             `float64 [n, K]`, 0 for none.
         """
-        return self._of_items(_CLICK, units, items)
+        return self._of_items(CLICK, units, items)
 
     def expected_satisfaction(self, units: IndexArray, items: IndexArray) -> FloatArray:
         """E[y] of each item if clicked now, in z units; arguments as `click_probability`."""
-        return self._of_items(_SATISFACTION, units, items)
+        return self._of_items(SATISFACTION, units, items)
 
     def relevance(self, units: IndexArray, items: IndexArray) -> FloatArray:
         """Relevance x of each item, in sd; arguments as `click_probability`."""
-        return self._of_items(_RELEVANCE, units, items)
+        return self._of_items(RELEVANCE, units, items)
+
+    def index(
+        self,
+        units: IndexArray,
+        items: IndexArray,
+        *,
+        satisfaction_weight: float,
+        satiation_price: float,
+    ) -> FloatArray:
+        """A long-run reference score: what a click is worth beyond this page, by two constants.
+
+            sigmoid(a) (1 + ws E[y]) - wh sigmoid(a) (<h, g> + |g|^2 / 2)
+
+        A click adds g to the satiation h, so that |h|^2 / 2, a cost of satiation, rises by
+        <h, g> + |g|^2 / 2. Not an optimum: `long_run` tunes the constants.
+
+        Args:
+            units: indices of users, `int32 [n]`.
+            items: item rows, -1 for none, `int32 [n, K]`.
+            satisfaction_weight: ws; with both constants 0 the index is `click_probability`.
+            satiation_price: wh.
+
+        Returns:
+            In clicks, `float64 [n, K]`, 0 for none.
+        """
+        return self._of_items(INDEX, units, items, satisfaction_weight, satiation_price)
 
     def click_chances(self, units: IndexArray, slates: IndexArray) -> FloatArray:
         """P(click at rank k) of a whole slate shown now, redundancy included.
@@ -80,7 +117,7 @@ class Oracle:
         Returns:
             `float64 [n, L]`, 0 for empty slots.
         """
-        self._check(units, slates)
+        self._look_at(units, slates)
         out, _ = self._page_chances(units, slates)
         return out
 
@@ -94,7 +131,7 @@ class Oracle:
         Returns:
             `float64 [n]`.
         """
-        self._check(units, slates)
+        self._look_at(units, slates)
         _, total = self._page_chances(units, slates)
         return total
 
@@ -111,7 +148,7 @@ class Oracle:
         Raises:
             ContextError: the arrays break a rule.
         """
-        self._check(units, candidates)
+        self._look_at(units, candidates)
         if slots < 1:
             raise ContextError(f"slots must be >= 1, got {slots}")
         out = empty_best_pages(units.size, slots)
@@ -150,34 +187,69 @@ class Oracle:
         )
         return chances, total
 
-    def _of_items(self, what: int, units: IndexArray, items: IndexArray) -> FloatArray:
-        self._check(units, items)
+    def _of_items(
+        self,
+        what: int,
+        units: IndexArray,
+        items: IndexArray,
+        satisfaction_weight: float = 0.0,
+        satiation_price: float = 0.0,
+    ) -> FloatArray:
+        self._look_at(units, items)
         out = np.zeros(items.shape)
-        _fill_item_truth(
-            self._truth, self._users, self._weights, what, units, items, self._today(), out
+        fill_item_truth(
+            self._truth,
+            self._users,
+            self._weights,
+            what,
+            float(satisfaction_weight),
+            float(satiation_price),
+            units,
+            items,
+            self._today(),
+            out,
         )
         return out
 
-    def _check(self, units: IndexArray, items: IndexArray) -> None:
+    def _look_at(self, units: IndexArray, items: IndexArray) -> None:
+        """Check the arrays, and bring the tastes of these users to today."""
         if units.ndim != 1 or items.ndim != 2 or items.shape[0] != units.size:
             raise ContextError(
                 f"units and items must be [n] and [n, K], got {units.shape} and {items.shape}"
             )
         _check_rows("units", units, 0, self._users.numbers.size)
         _check_rows("items", items, -1, self._truth.quality.size)
+        if self._drift.is_on:
+            drift_tastes(self._users, self._drift, units, self._today())
 
 
 @kernel
-def _fill_item_truth(
+def fill_item_truth(
     truth: ItemTruth,
     users: UserState,
     weights: PageWeights,
     what: int,
+    satisfaction_weight: float,
+    satiation_price: float,
     units: IndexArray,
     items: IndexArray,
     day: int,
     out: FloatArray,
 ) -> None:
+    """Say one thing of every item as it is to each user now.
+
+    Args:
+        truth: of the items.
+        users: latent state, read only.
+        weights: of the model.
+        what: `RELEVANCE`, `CLICK`, `SATISFACTION` or `INDEX`.
+        satisfaction_weight: of the index.
+        satiation_price: of the index.
+        units: indices of users, `int32 [n]`.
+        items: item rows, -1 for none, `int32 [n, K]`.
+        day: the day.
+        out: receives it where there is an item, `float64 [n, K]`.
+    """
     for row in range(units.shape[0]):
         unit = units[row]
         share = remaining_share(weights.satiation, day - users.satiation_day[unit])
@@ -187,9 +259,9 @@ def _fill_item_truth(
                 continue
             relevance = relevance_of(truth, users.taste[unit], item)
             satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
-            if what == _RELEVANCE:
+            if what == RELEVANCE:
                 out[row, place] = relevance
-            elif what == _SATISFACTION:
+            elif what == SATISFACTION:
                 out[row, place] = expected_satisfaction(
                     weights.satisfaction, relevance, truth.appeal[item], satiation
                 )
@@ -197,9 +269,26 @@ def _fill_item_truth(
                 shown = count_impressions(
                     users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
                 )
-                out[row, place] = click_probability(
+                logit = attraction(
                     weights.response, relevance, truth.appeal[item], satiation, 0.0, shown
                 )
+                chance = logistic(logit + truth.boost[item])
+                if what == INDEX:
+                    liked = expected_satisfaction(
+                        weights.satisfaction, relevance, truth.appeal[item], satiation
+                    )
+                    cost = satiation + squared_length(truth.topics[item]) / 2.0
+                    chance *= 1.0 + satisfaction_weight * liked - satiation_price * cost
+                out[row, place] = chance
+
+
+@kernel
+def squared_length(vector: Float32Array) -> float:
+    """|g|^2 of a vector, in float64."""
+    total = 0.0
+    for f in range(vector.shape[0]):
+        total += float(vector[f]) * float(vector[f])
+    return total
 
 
 @kernel
@@ -225,7 +314,7 @@ def _fill_click_chances(
                 continue
             relevance = relevance_of(truth, users.taste[unit], item)
             satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
-            logits[rank] = attraction(
+            logits[rank] = truth.boost[item] + attraction(
                 weights.response,
                 relevance,
                 truth.appeal[item],

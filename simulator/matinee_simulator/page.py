@@ -22,11 +22,11 @@ from matinee_simulator.click_models import (
 )
 from matinee_simulator.draws import Streams, moment
 from matinee_simulator.fatigue import count_impressions
+from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.response import (
     ResponseWeights,
     attraction,
-    click_probability,
     redundancy,
     response_weights,
 )
@@ -186,7 +186,7 @@ def _click_in_turn(
             continue
         relevance = relevance_of(truth, users.taste[unit], item)
         satiation = satiation_with(users.satiation[unit], truth.topics[item])
-        chance = click_probability(
+        logit = attraction(
             weights.response,
             relevance,
             truth.appeal[item],
@@ -197,7 +197,7 @@ def _click_in_turn(
             ),
         )
         at = moment(day, page, rank)
-        if uniform(keys.click, users.numbers[unit], at) < chance:
+        if uniform(keys.click, users.numbers[unit], at) < logistic(logit + truth.boost[item]):
             liked = _click(
                 truth,
                 users,
@@ -252,6 +252,7 @@ def _choose_one(
                 users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
             ),
         )
+        logit += truth.boost[item]
         score = choice_score(logit, uniform(keys.click, number, moment(day, page, rank)))
         if score > highest:
             chosen, highest = rank, score

@@ -5,6 +5,7 @@ import numpy as np
 from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, Int64Array
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
+from matinee_simulator.catalogue_calendar import NEVER, CatalogueCalendar
 
 _FINE = 0
 _NO_UNIT = 1
@@ -62,6 +63,25 @@ class PageCheck:
         )
         if code != _FINE:
             raise ContextError(self._message(code, units, slates, page, row, slot, pages))
+
+    @staticmethod
+    def check_available(slates: IndexArray, calendar: CatalogueCalendar, day: int) -> None:
+        """Refuse items that the catalogue does not hold on a day; `slates` were checked before.
+
+        Raises:
+            ContextError: naming the item and the day.
+        """
+        there = calendar.available(day)
+        rows, slots = np.nonzero((slates >= 0) & ~there[slates])
+        if not rows.size:
+            return
+        item = int(slates[rows[0], slots[0]])
+        arrival, retirement = int(calendar.arrival[item]), int(calendar.retirement[item])
+        if retirement <= day:
+            when = f"retired on day {retirement}"
+        else:
+            when = "never arrives" if arrival == NEVER else f"arrives on day {arrival}"
+        raise ContextError(f"items must be available on day {day}, got {item}, which {when}")
 
     def _message(
         self,

@@ -115,7 +115,7 @@ def attraction_now_reference(
         np.array(repeats),
         np.array(counts, dtype=np.int32),
     )
-    return relevance, satiation, logits
+    return relevance, satiation, logits + truth.boost[slate]
 
 
 def satiation_now_reference(

@@ -7,6 +7,7 @@ covariance, and gives any number of users from a few hundred.
 """
 
 import dataclasses
+import math
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from matinee_policies.arrays import (
 )
 from matinee_policies.errors import ContextError
 from matinee_policies.philox import stream_key
+from matinee_simulator.catalogue_calendar import n_at_start
 from matinee_simulator.draws import normals, uniforms
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.world import World
@@ -37,7 +39,7 @@ class Population:
         rating_bias: b_u in stars, `float32 [n]`.
         watch_bias: b_u', logit of the watched fraction, `float32 [n]`.
         leave_frailty: f_u, `float32 [n]`.
-        return_frailty: phi_u, `float32 [n]`.
+        return_frailty: phi_u, of correlation `frailty_correlation` with f_u, `float32 [n]`.
         arrival_day: day of the first visit, counted from the start of the run, `int32 [n]`.
         is_new: whether nothing is known of the user before the run, `bool [n]`.
         history_length: ratings before the run, 0 for new users, `int32 [n]`.
@@ -76,6 +78,9 @@ class Population:
         is_new = luck[:, 1] < parameters.new_user_share
         lengths = np.where(is_new, 0, history_lengths(world, parameters)[source])
         traits = normals(stream_key(seed, "population", "traits"), numbers, 4)
+        # The second row of the Cholesky factor of [[1, rho], [rho, 1]].
+        rho = parameters.frailty_correlation
+        inclined = rho * traits[:, 2] + math.sqrt(1.0 - rho**2) * traits[:, 3]
         noise = normals(
             stream_key(seed, "population", "taste"), numbers, world.item_factors.shape[1]
         )
@@ -90,7 +95,7 @@ class Population:
             rating_bias=bias[:, 0].astype(np.float32),
             watch_bias=(parameters.watch_bias_sd * traits[:, 1]).astype(np.float32),
             leave_frailty=(parameters.leave_frailty_sd * traits[:, 2]).astype(np.float32),
-            return_frailty=(parameters.return_frailty_sd * traits[:, 3]).astype(np.float32),
+            return_frailty=(parameters.return_frailty_sd * inclined).astype(np.float32),
             arrival_day=_whole(luck[:, 2], parameters.arrival_days),
             is_new=is_new,
             history_length=lengths.astype(np.int32),
@@ -128,7 +133,7 @@ def history_lengths(world: World, parameters: Parameters) -> IndexArray:
     """Length of the history of a user that starts from each real one, `int32 [U]`.
 
     Real counts are scaled, rounded and clipped to `[history_least, history_most]` so that their
-    mean is `history_mean`, and then to half of the world's items.
+    mean is `history_mean`, and then to half of the items there at the start.
     """
     counts = world.user_counts.astype(np.float64)
     low, high = 0.0, parameters.history_most / counts.min()
@@ -138,7 +143,8 @@ def history_lengths(world: World, parameters: Parameters) -> IndexArray:
             low = scale
         else:
             high = scale
-    lengths = np.minimum(_clipped(high * counts, parameters), world.n_items // 2)
+    most = n_at_start(world, parameters) // 2
+    lengths = np.minimum(_clipped(high * counts, parameters), most)
     return np.asarray(lengths.astype(np.int32))
 
 

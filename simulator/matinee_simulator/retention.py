@@ -2,10 +2,11 @@
 
     Z = zc tanh(mean clicked y) + .25 log(1 + clicks) 1[sum y > 0]      (zn without a click)
     S <- S + eta (Z - S)                                                after each session
-    P(visit on day t | away w days) = sigmoid(r0 + phi_u + r1 S - r2 log(1 + w))
+    P(visit on day t | away w days) = sigmoid(r0 + phi_u + r1 S - r2 log(1 + w) + season_t)
     P(churn for good after session m) = sigmoid(k0 - k1 S - k2 log(1 + m))
 
-`w` counts whole days without a visit: 0 on the day after a visit. `retention_sensitivity` scales
+`w` counts whole days without a visit: 0 on the day after a visit. season_t is a term of the day of
+the week (`season`), which callers add to the frailty phi_u. `retention_sensitivity` scales
 r1 and k1, the only way by which what is shown reaches who returns.
 """
 
@@ -33,6 +34,8 @@ class RetentionWeights(NamedTuple):
     churn_base: float
     churn_goodwill: float
     churn_tenure: float
+    season_amplitude: float
+    season_peak: float
 
 
 def retention_weights(parameters: Parameters) -> RetentionWeights:
@@ -49,6 +52,8 @@ def retention_weights(parameters: Parameters) -> RetentionWeights:
         churn_base=float(parameters.churn_base),
         churn_goodwill=sensitivity * parameters.churn_goodwill,
         churn_tenure=float(parameters.churn_tenure),
+        season_amplitude=float(parameters.season_amplitude),
+        season_peak=float(parameters.season_peak),
     )
 
 
@@ -83,7 +88,7 @@ def return_probability(
 
     Args:
         weights: of retention.
-        frailty: the user's phi_u.
+        frailty: the user's phi_u, and the day's season.
         goodwill: S.
         days_away: whole days without a visit since the last one, >= 0.
     """

@@ -15,19 +15,22 @@ the same world, seed and users give the same users the same luck, whatever they 
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, IndexArray, Int64Array
+from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, Int64Array
 from matinee_policies.errors import ContextError
+from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.daily import close_day, open_day
 from matinee_simulator.draws import streams
 from matinee_simulator.feedback import PageFeedback
+from matinee_simulator.item_boost import ItemBoost
 from matinee_simulator.oracle import Oracle
 from matinee_simulator.page import empty_page, page_weights, serve_pages
 from matinee_simulator.page_check import PageCheck
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.retention import retention_weights
+from matinee_simulator.taste_drift import drift_tastes, taste_drift
 from matinee_simulator.truth import item_truth
-from matinee_simulator.user_state import CHANGING, fresh_state
+from matinee_simulator.user_state import CHANGING, DRIFTING, fresh_state
 from matinee_simulator.world import World
 
 LAST_DAY = 32_767
@@ -49,6 +52,7 @@ class Simulation:
 
     Raises:
         ContextError: users are not distinct numbers >= 0, or `start_day` is out of range.
+        ConfigError: the parameters do not fit the world, as `CatalogueCalendar` and `Shocks`.
     """
 
     def __init__(
@@ -65,6 +69,10 @@ class Simulation:
         population = Population.draw(world, users, seed=seed, parameters=parameters)
         if np.unique(users).size != users.size:
             raise ContextError("users must be distinct, got one twice")
+        self._calendar = CatalogueCalendar(world, parameters, seed=seed, days=LAST_DAY + 1)
+        self._moves = parameters.catalogue_moves
+        self._boost = ItemBoost(world, parameters, self._calendar, seed=seed)
+        self._drift = taste_drift(world, parameters, seed=seed)
         self._truth = item_truth(world)
         self._users = fresh_state(
             population,
@@ -76,8 +84,8 @@ class Simulation:
         self._retention = retention_weights(parameters)
         self._keys = streams(seed)
         self._check = PageCheck(users.size, world.n_items)
-        self._day = start_day
         self._open = False
+        self._come_to(start_day)
 
     def __len__(self) -> int:
         return int(self._users.numbers.size)
@@ -106,7 +114,10 @@ class Simulation:
         visits = np.empty(len(self), dtype=np.bool_)
         open_day(self._users, self._retention, self._keys.visit, day, visits)
         self._open = True
-        return np.flatnonzero(visits).astype(np.int32)
+        units = np.flatnonzero(visits).astype(np.int32)
+        if self._drift.is_on:
+            drift_tastes(self._users, self._drift, units, day)
+        return units
 
     def step_page(self, units: IndexArray, items: IndexArray, page: int) -> PageFeedback:
         """Show one page to some of the users who are browsing.
@@ -115,8 +126,8 @@ class Simulation:
 
         Args:
             units: distinct indices of users who visit today and have not left, `int32 [n]`.
-            items: item rows of the world in the order shown, distinct within a row, -1 for an
-                empty slot, `int32 [n, L]`.
+            items: item rows of the world in the order shown, distinct within a row and available
+                today, -1 for an empty slot, `int32 [n, L]`.
             page: page within the session, from 0.
 
         Returns:
@@ -131,6 +142,8 @@ class Simulation:
         self._check.check(
             units, items, page, browsing=self._users.browsing, pages=self._users.pages
         )
+        if self._moves:
+            self._check.check_available(items, self._calendar, self._day)
         out = empty_page(units.size, items.shape[1])
         serve_pages(
             self._truth,
@@ -155,14 +168,19 @@ class Simulation:
             raise ContextError(f"day {self._day} must begin before it ends")
         close_day(self._users, self._retention, self._keys.churn, self._day)
         self._open = False
-        self._day += 1
+        self._come_to(self._day + 1)
+
+    def available(self, day: int) -> BoolArray:
+        """Which items can be shown on a day, `bool [M]`; all of them unless the catalogue moves."""
+        return self._calendar.available(day)
 
     def arrays(self) -> dict[str, AnyArray]:
         """Every array that changes as days go by, live, for a checkpoint between days.
 
         The latent state is among them: they are for the disk, not for a policy.
         """
-        return {name: getattr(self._users, name) for name in CHANGING}
+        changing = CHANGING + DRIFTING if self._drift.is_on else CHANGING
+        return {name: getattr(self._users, name) for name in changing}
 
     def resume(self, day: int) -> None:
         """Let `day` be the next to begin, after `arrays` were overwritten with a checkpoint.
@@ -172,8 +190,13 @@ class Simulation:
         """
         if self._open or not 0 <= day <= LAST_DAY:
             raise ContextError(f"day must be within 0 and {LAST_DAY} between days, got {day}")
-        self._day = day
+        self._come_to(day)
 
     def oracle(self) -> Oracle:
         """The truth about these users, for reference arms and tests only."""
-        return Oracle(self._truth, self._users, self._weights, lambda: self._day)
+        return Oracle(self._truth, self._users, self._weights, self._drift, lambda: self._day)
+
+    def _come_to(self, day: int) -> None:
+        self._day = day
+        if self._boost.is_on:
+            self._truth.boost[:] = self._boost.on(day)

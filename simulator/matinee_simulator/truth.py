@@ -2,13 +2,19 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from matinee_policies.arrays import Float32Array, FloatArray
 from matinee_policies.compiled import kernel
 from matinee_simulator.world import World
 
 
 class ItemTruth(NamedTuple):
-    """Arrays and numbers of a `World`, under the same names where they are the same."""
+    """Arrays and numbers of a `World`, under the same names where they are the same.
+
+    `boost`, `float32 [M]`, is what the day adds to the logit of attractiveness of each item:
+    freshness and shocks (`item_boost`), zero where neither is on.
+    """
 
     quality: Float32Array
     factors: Float32Array
@@ -20,10 +26,11 @@ class ItemTruth(NamedTuple):
     mean: float
     sd: float
     rating_noise: float
+    boost: Float32Array
 
 
 def item_truth(world: World) -> ItemTruth:
-    """What kernels read of `world`."""
+    """What kernels read of `world`, on a day that adds nothing; `boost` may be written to."""
     return ItemTruth(
         quality=world.quality,
         factors=world.item_factors,
@@ -35,6 +42,7 @@ def item_truth(world: World) -> ItemTruth:
         mean=world.relevance_mean,
         sd=world.relevance_sd,
         rating_noise=world.rating_noise,
+        boost=np.zeros(world.n_items, dtype=np.float32),
     )
 
 

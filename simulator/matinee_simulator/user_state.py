@@ -18,11 +18,12 @@ NEVER = -1
 class UserState(NamedTuple):
     """Latent state of `n` users; `G` topics, `C` impressions remembered.
 
-    Memory per user: `4 (d + G) + 6 C` bytes and about 80 more; 1.8 KB at the defaults.
+    Memory per user: `4 (d + G) + 6 C` bytes and about 84 more; 1.8 KB at the defaults.
 
     Attributes:
         numbers: who the users are, `uint64 [n]`.
-        taste: taste vectors, `float32 [n, d]`.
+        taste: taste vectors as of `taste_day`, `float32 [n, d]`.
+        taste_day: `int32 [n]`; it stays the day of arrival where tastes do not drift.
         rating_bias: b_u in stars, `float32 [n]`.
         watch_bias: b_u', `float32 [n]`.
         leave_frailty: f_u, `float32 [n]`.
@@ -46,6 +47,7 @@ class UserState(NamedTuple):
 
     numbers: UInt64Array
     taste: Float32Array
+    taste_day: IndexArray
     rating_bias: Float32Array
     watch_bias: Float32Array
     leave_frailty: Float32Array
@@ -85,6 +87,9 @@ CHANGING = (
 )
 """Fields of `UserState` that change as days go by."""
 
+DRIFTING = ("taste", "taste_day")
+"""Fields that change as well where tastes drift."""
+
 
 def fresh_state(population: Population, *, topics: int, capacity: int, start_day: int) -> UserState:
     """State of users before their first visit.
@@ -96,9 +101,11 @@ def fresh_state(population: Population, *, topics: int, capacity: int, start_day
         start_day: first day of the simulation; arrival days count from it.
     """
     n = len(population)
+    drifts = population.parameters.taste_drift > 0
     return UserState(
         numbers=population.users.astype(np.uint64),
-        taste=population.taste,
+        taste=population.taste.copy() if drifts else population.taste,
+        taste_day=(population.arrival_day + start_day).astype(np.int32),
         rating_bias=population.rating_bias,
         watch_bias=population.watch_bias,
         leave_frailty=population.leave_frailty,

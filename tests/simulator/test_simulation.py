@@ -210,7 +210,8 @@ def test_a_session_starts_from_nothing(simulate: Build, random_slates: Draw) -> 
 
 def test_only_feedback_can_be_observed(simulate: Build) -> None:
     public = {name for name in dir(Simulation) if not name.startswith("_")}
-    assert public == {"begin_day", "step_page", "end_day", "day", "oracle", "arrays", "resume"}
+    days = {"begin_day", "step_page", "end_day", "day", "available"}
+    assert public == days | {"oracle", "arrays", "resume"}
     assert {name for name in vars(simulate(2)) if not name.startswith("_")} == set()
     assert set(FIELDS) == {"clicks", "watch", "ratings", "rating_delay", "left"}
 
