@@ -18,10 +18,11 @@ from matinee_policies.arrays import (
 )
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.fold_in import FoldInStatistics
-from matinee_policies.candidates.seen import empty_seen, mark_seen
+from matinee_policies.candidates.seen import mark_seen, seen_words
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
 from matinee_policies.features import ItemFeatures, UnitStateBatch
+from matinee_policies.row_storage import InMemory, RowStorage
 
 HISTORY_HALF_LIFE = 7.0
 """Days after which a watched genre counts half."""
@@ -31,6 +32,8 @@ EXPOSURE_HALF_LIFE = 3.0
 
 NEVER = -1
 """Stands for "no visit yet" and "nothing watched yet"."""
+
+_REFRESHED_AT_ONCE = 16_384
 
 
 class UnitStates:
@@ -45,25 +48,38 @@ class UnitStates:
         model: candidate model whose factor vectors are folded in.
         rest: how many of the impressions of a unit, the latest ones, rest: their items are no
             candidates until others have been shown.
+        storage: where the state is kept; one that is not fresh holds a state already.
     """
 
     def __init__(
-        self, n_units: int, *, items: ItemFeatures, model: FactorModel, rest: int = 0
+        self,
+        n_units: int,
+        *,
+        items: ItemFeatures,
+        model: FactorModel,
+        rest: int = 0,
+        storage: RowStorage | None = None,
     ) -> None:
         n_items, n_genres = items.genres.shape
+        self._storage = storage or InMemory()
+        full = self._storage.full
         self._genres = items.genres
-        self._fold_in = FoldInStatistics(model, n_units)
-        self._changed: BoolArray = np.ones(n_units, dtype=np.bool_)
-        self.genre_history: Float32Array = np.zeros((n_units, n_genres), dtype=np.float32)
-        self.genre_exposure: Float32Array = np.zeros((n_units, n_genres), dtype=np.float32)
-        self.last_watched: IndexArray = np.full(n_units, NEVER, dtype=np.int32)
-        self.sessions: IndexArray = np.zeros(n_units, dtype=np.int32)
-        self.last_visit: IndexArray = np.full(n_units, NEVER, dtype=np.int32)
-        self.days_since: Float32Array = np.full(n_units, NEVER, dtype=np.float32)
-        self.seen: UInt64Array = empty_seen(n_units, n_items)
-        self._resting: IndexArray = np.full((n_units, rest), NEVER, dtype=np.int32)
-        self._shown: Int64Array = np.zeros(n_units, dtype=np.int64)
-        self.vectors: Float32Array = np.tile(model.prior, (n_units, 1))
+        self._fold_in = FoldInStatistics(model, n_units, storage=self._storage)
+        self._changed: BoolArray = full("changed", (n_units,), True, np.bool_)
+        self.genre_history: Float32Array = full("genre_history", (n_units, n_genres), 0, np.float32)
+        self.genre_exposure: Float32Array = full(
+            "genre_exposure", (n_units, n_genres), 0, np.float32
+        )
+        self.last_watched: IndexArray = full("last_watched", (n_units,), NEVER, np.int32)
+        self.sessions: IndexArray = full("sessions", (n_units,), 0, np.int32)
+        self.last_visit: IndexArray = full("last_visit", (n_units,), NEVER, np.int32)
+        self.days_since: Float32Array = full("days_since", (n_units,), NEVER, np.float32)
+        self.seen: UInt64Array = full("seen", (n_units, seen_words(n_items)), 0, np.uint64)
+        self._resting: IndexArray = full("resting", (n_units, rest), NEVER, np.int32)
+        self._shown: Int64Array = full("shown", (n_units,), 0, np.int64)
+        self.vectors: Float32Array = full(
+            "vectors", (n_units, model.n_factors), model.prior, np.float32
+        )
 
     def __len__(self) -> int:
         return int(self.sessions.size)
@@ -179,9 +195,12 @@ class UnitStates:
 
     def refresh_vectors(self) -> None:
         """Solve anew the vector of every unit with observations since the last refresh."""
-        units = np.flatnonzero(self._changed).astype(np.int32)
-        self.vectors[units] = self._fold_in.solve(units)
-        self._changed[units] = False
+        changed = np.flatnonzero(self._changed).astype(np.int32)
+        for start in range(0, changed.size, _REFRESHED_AT_ONCE):
+            units = changed[start : start + _REFRESHED_AT_ONCE]
+            self.vectors[units] = self._fold_in.solve(units)
+            self._changed[units] = False
+            self._storage.release()
 
 
 def age_in_days(times: Int64Array, start: int) -> FloatArray:

@@ -13,10 +13,13 @@ The latent state is private; `oracle()` shows it to reference arms and tests. Tw
 the same world, seed and users give the same users the same luck, whatever they are shown.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, Int64Array
 from matinee_policies.errors import ContextError
+from matinee_policies.row_storage import InMemory, RowStorage
 from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.daily import close_day, open_day
 from matinee_simulator.draws import streams
@@ -28,9 +31,10 @@ from matinee_simulator.page_check import PageCheck
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.retention import retention_weights
+from matinee_simulator.stored_state import stored_state
 from matinee_simulator.taste_drift import drift_tastes, taste_drift
 from matinee_simulator.truth import item_truth
-from matinee_simulator.user_state import CHANGING, DRIFTING, fresh_state
+from matinee_simulator.user_state import CHANGING, DRIFTING, UserState, fresh_state
 from matinee_simulator.world import World
 
 LAST_DAY = 32_767
@@ -49,6 +53,7 @@ class Simulation:
         seed: of the run.
         parameters: of the users.
         start_day: first day that will be simulated.
+        storage: where the latent state is kept; one that is not fresh holds a state already.
 
     Raises:
         ContextError: users are not distinct numbers >= 0, or `start_day` is out of range.
@@ -63,10 +68,10 @@ class Simulation:
         seed: int,
         parameters: Parameters,
         start_day: int = 0,
+        storage: RowStorage | None = None,
     ) -> None:
         if not 0 <= start_day <= LAST_DAY:
             raise ContextError(f"start_day must be within 0 and {LAST_DAY}, got {start_day}")
-        population = Population.draw(world, users, seed=seed, parameters=parameters)
         if np.unique(users).size != users.size:
             raise ContextError("users must be distinct, got one twice")
         self._calendar = CatalogueCalendar(world, parameters, seed=seed, days=LAST_DAY + 1)
@@ -74,12 +79,16 @@ class Simulation:
         self._boost = ItemBoost(world, parameters, self._calendar, seed=seed)
         self._drift = taste_drift(world, parameters, seed=seed)
         self._truth = item_truth(world)
-        self._users = fresh_state(
-            population,
-            topics=world.n_topics,
-            capacity=parameters.fatigue_capacity,
-            start_day=start_day,
-        )
+
+        def state_of(first: int, last: int) -> UserState:
+            return fresh_state(
+                Population.draw(world, users[first:last], seed=seed, parameters=parameters),
+                topics=world.n_topics,
+                capacity=parameters.fatigue_capacity,
+                start_day=start_day,
+            )
+
+        self._users = stored_state(storage or InMemory(), users.size, state_of=state_of)
         self._weights = page_weights(parameters)
         self._retention = retention_weights(parameters)
         self._keys = streams(seed)
@@ -95,11 +104,15 @@ class Simulation:
         """The day that is going on, or the next one to begin."""
         return self._day
 
-    def begin_day(self, day: int) -> IndexArray:
+    def begin_day(
+        self, day: int, *, announce: Callable[[IndexArray], None] = lambda units: None
+    ) -> IndexArray:
         """Begin a day.
 
         Args:
             day: the first day, then the day after the one that ended last.
+            announce: told who visits; until it returns, only arrays of one number per user have
+                changed. No others change from here to the end of the day than rows of these users.
 
         Returns:
             Indices of the users who visit today, ascending, `int32 [a]`.
@@ -115,6 +128,7 @@ class Simulation:
         open_day(self._users, self._retention, self._keys.visit, day, visits)
         self._open = True
         units = np.flatnonzero(visits).astype(np.int32)
+        announce(units)
         if self._drift.is_on:
             drift_tastes(self._users, self._drift, units, day)
         return units

@@ -13,6 +13,7 @@ from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.compiled import kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
+from matinee_policies.row_storage import InMemory, RowStorage
 
 
 class FoldInStatistics:
@@ -24,6 +25,7 @@ class FoldInStatistics:
     Args:
         model: the item side.
         n_units: number of units N.
+        storage: where the sums are kept.
 
     Attributes:
         model: the item side.
@@ -33,15 +35,19 @@ class FoldInStatistics:
         counts: observations of each unit, `int64 [N]`.
     """
 
-    def __init__(self, model: FactorModel, n_units: int) -> None:
+    def __init__(
+        self, model: FactorModel, n_units: int, *, storage: RowStorage | None = None
+    ) -> None:
         check_whole("n_units", n_units, low=0)
         f = model.n_factors
         weights = model.rule.weights
         has_gram = weights.gram_constant != 0.0 or weights.gram_slope != 0.0
         self.model = model
-        self.gram: FloatArray = np.zeros((n_units, f * (f + 1) // 2 if has_gram else 0))
-        self.pull: FloatArray = np.zeros((n_units, f))
-        self.counts: Int64Array = np.zeros(n_units, dtype=np.int64)
+        full = (storage or InMemory()).full
+        triangle = f * (f + 1) // 2 if has_gram else 0
+        self.gram: FloatArray = full("fold_in_gram", (n_units, triangle), 0, np.float64)
+        self.pull: FloatArray = full("fold_in_pull", (n_units, f), 0, np.float64)
+        self.counts: Int64Array = full("fold_in_counts", (n_units,), 0, np.int64)
         self._factors = np.ascontiguousarray(model.item_factors)
 
     def __len__(self) -> int:

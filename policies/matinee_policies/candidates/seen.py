@@ -25,8 +25,13 @@ def empty_seen(n_units: int, n_items: int) -> UInt64Array:
         [False, True]
     """
     check_whole("n_units", n_units, low=0)
+    return np.zeros((n_units, seen_words(n_items)), dtype=np.uint64)
+
+
+def seen_words(n_items: int) -> int:
+    """Words of a unit's row over a catalogue of `n_items` items, at least 1."""
     check_whole("n_items", n_items, low=1)
-    return np.zeros((n_units, -(-n_items // ITEM_GROUP)), dtype=np.uint64)
+    return -(-n_items // ITEM_GROUP)
 
 
 def mark_seen(seen: UInt64Array, units: IndexArray, items: IndexArray) -> None:

@@ -1,0 +1,91 @@
+"""Take back a day that was not finished: the rows of its users as they were before it.
+
+    RUN/state/ARM/day-DDDDD.before    rows of the users that day DDDDD may change
+
+Rows are changed in place while a day runs. Before the first of them changes, those of all users
+whom the day may touch are written beside them, and the file gets its name once it is whole; it goes
+when the checkpoint of the day is there. So at any moment either no row has changed since the last
+checkpoint, or the file of the day after it holds what has. Putting rows back twice does no harm.
+This is the rollback journal of databases. It holds against the end of a process at any moment;
+against the end of the machine only as far as the digests of rows tell that something is amiss.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, IndexArray
+from matinee_policies.errors import DataError
+
+_AT_ONCE = 4_096
+_UNREADABLE = (OSError, ValueError, EOFError)
+
+
+class Rollback:
+    """Rows of the days of one arm.
+
+    Args:
+        folder: of the arm's state.
+        columns: arrays `[n, ...]` that are changed in place, by name.
+        release: called after each block of rows.
+    """
+
+    def __init__(
+        self, folder: Path, columns: Mapping[str, AnyArray], *, release: Callable[[], None]
+    ) -> None:
+        self._folder = folder
+        self._columns = dict(sorted(columns.items()))
+        self._release = release
+
+    def keep(self, rows: IndexArray, day: int) -> None:
+        """Write down rows before `day` changes them.
+
+        Args:
+            rows: all rows that the day may change, rising, `int32 [k]`.
+            day: which is about to begin.
+        """
+        path = self._path(day)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            for start in range(0, rows.size, _AT_ONCE):
+                block = rows[start : start + _AT_ONCE]
+                np.save(file, block, allow_pickle=False)
+                for column in self._columns.values():
+                    np.save(file, column[block], allow_pickle=False)
+                self._release()
+        partial.replace(path)
+
+    def forget(self, day: int) -> None:
+        """Drop the rows of `day`, whose checkpoint is there."""
+        self._path(day).unlink(missing_ok=True)
+
+    def take_back(self, day: int) -> None:
+        """Put all rows back as they were before `day`, if it began; other days' rows are dropped.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = self._path(day)
+        if path.is_file():
+            try:
+                with path.open("rb") as file:
+                    self._put_back(file, path.stat().st_size)
+            except _UNREADABLE as error:
+                raise DataError(
+                    path, rule=f"must hold whole rows ({error}); start anew with --overwrite"
+                ) from None
+        for left in [*self._folder.glob("day-*.before"), *self._folder.glob("day-*.partial")]:
+            if left != path:
+                left.unlink()
+
+    def _put_back(self, file: BinaryIO, size: int) -> None:
+        while file.tell() < size:
+            rows = np.load(file, allow_pickle=False)
+            for column in self._columns.values():
+                column[rows] = np.load(file, allow_pickle=False)
+            self._release()
+
+    def _path(self, day: int) -> Path:
+        return self._folder / f"day-{day:05d}.before"
