@@ -10,8 +10,8 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.errors import ConfigError
-from matinee_policies.philox import stream_key, uniform
-from matinee_simulator.draws import moment, uniforms
+from matinee_policies.philox import stream_key
+from matinee_simulator.draws import uniforms
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.poisson import poisson_counts
 from matinee_simulator.world import World
@@ -56,13 +56,11 @@ class Shocks:
         rate = self._parameters.shock_rate
         counters = np.arange(first + _BEFORE, last + _BEFORE + 1, dtype=np.uint64)
         counts = poisson_counts(rate, uniforms(self._count_key, counters, 1)[:, 0])
-        genres = [
-            self._genres[int(uniform(self._genre_key, day, moment(0, 0, k)) * self._genres.size)]
-            for day, count in zip(counters, counts, strict=True)
-            for k in range(count)
-        ]
+        most = int(counts.max(initial=0))
+        draws = uniforms(self._genre_key, counters, most)[np.arange(most) < counts[:, None]]
+        places = np.minimum((draws * self._genres.size).astype(np.int64), self._genres.size - 1)
         days = np.repeat(np.arange(first, last + 1), counts)
-        return days.astype(np.int32), np.array(genres, dtype=np.int32)
+        return days.astype(np.int32), self._genres[places].astype(np.int32)
 
     def by_genre(self, day: int) -> FloatArray:
         """Logit that the shocks of a day add to an item of each genre alone, `float64 [G]`."""
