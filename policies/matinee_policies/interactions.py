@@ -196,6 +196,22 @@ class Interactions:
             rating_range=self.rating_range,
         )
 
+    def without_ratings_of(self, items: BoolArray) -> "Interactions":
+        """The ratings of all other items; all users and items stay.
+
+        Args:
+            items: whose ratings go, `bool [M]`.
+
+        Raises:
+            ContextError: there is not one truth value per item.
+        """
+        if items.dtype != np.bool_ or items.shape != (self.n_items,):
+            raise ContextError(
+                f"items must be bool of shape ({self.n_items},), got {items.dtype} of shape "
+                f"{items.shape}"
+            )
+        return self._keep(~items[self.matrix.indices])
+
     def slice_users(self, first: int, last: int) -> "Interactions":
         """The ratings of the users `first` to `last - 1`; all items stay.
 

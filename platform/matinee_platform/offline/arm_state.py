@@ -14,16 +14,20 @@ from matinee_platform.offline.checkpoint import restore_into
 from matinee_platform.offline.exploration_log import ExplorationLog
 from matinee_platform.offline.kpi_counter import KpiCounter
 from matinee_platform.offline.late_ratings import RatingQueue
-from matinee_platform.offline.prepare import Prepared, Roster, world_parameters
+from matinee_platform.offline.prepare import (
+    Prepared,
+    Roster,
+    catalogue_calendar,
+    world_parameters,
+)
 from matinee_platform.offline.regret_log import RegretLog
+from matinee_platform.offline.shelf import Shelf
 from matinee_platform.offline.stage_clock import StageClock
-from matinee_platform.page_rules import PageRules
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_platform.unit_state import UnitStates, age_in_days
 from matinee_policies.arrays import AnyArray, IndexArray, Int64Array, UInt8Array, UInt64Array
-from matinee_policies.candidates.candidate_source import UnitRanker
 from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.policy import Policy
 from matinee_policies.registry import build_policy
@@ -46,8 +50,7 @@ class ArmState:
         max_pages: of a session.
         simulation: the users' side.
         units: what the platform remembers of each user.
-        ranker: candidate retrieval.
-        rules: of the arm's pages, if it has any.
+        shelf: candidate retrieval.
         engine: decides slates.
         learner: holds outcomes and teaches the policy.
         log: of decisions and rewards.
@@ -70,8 +73,7 @@ class ArmState:
     max_pages: int
     simulation: Simulation
     units: UnitStates
-    ranker: UnitRanker
-    rules: PageRules | None
+    shelf: Shelf
     engine: Engine
     learner: ArmLearner
     log: DecisionLog
@@ -158,8 +160,15 @@ def new_arm_state(
         max_pages=parameters.max_pages,
         simulation=Simulation(shared.world, users, seed=settings.seed, parameters=parameters),
         units=units,
-        ranker=model.ranker(arm.candidates, own),
-        rules=model.rules.get(arm.name),
+        shelf=Shelf(
+            model.ranker(arm.candidates, own),
+            rules=model.rules.get(arm.name),
+            calendar=catalogue_calendar(settings, shared.world),
+            pseudonyms=own,
+            candidates=settings.candidates,
+            fresh=settings.fresh_candidates,
+            seed=settings.seed,
+        ),
         engine=Engine(
             policy, contexts=model.contexts(arm.name), slots=settings.slots, secret=secret
         ),

@@ -16,6 +16,7 @@ import numpy as np
 from matinee_platform.assignment import assign, buckets
 from matinee_platform.data_source import open_data
 from matinee_platform.json_file import read_json, write_json
+from matinee_platform.offline.shelf import arrives, check_shelves
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.rule_lookup import page_rules
@@ -25,6 +26,7 @@ from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Arr
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
 from matinee_policies.interactions import Interactions
+from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
@@ -146,6 +148,23 @@ def world_parameters(settings: ExperimentSettings) -> Parameters:
     return parameters
 
 
+def catalogue_calendar(settings: ExperimentSettings, world: World) -> CatalogueCalendar | None:
+    """When items come and go during the run; None if the catalogue stands still.
+
+    Raises:
+        ConfigError: if it stands still and places are kept for items that arrive, or no item does.
+    """
+    parameters = world_parameters(settings)
+    if settings.fresh_candidates and not parameters.arriving_share:
+        raise ConfigError(
+            f"fresh_candidates needs items that arrive: world.arriving_share must be > 0, "
+            f"got {parameters.arriving_share:g} with fresh_candidates = {settings.fresh_candidates}"
+        )
+    if not parameters.catalogue_moves:
+        return None
+    return CatalogueCalendar(world, parameters, seed=settings.seed, days=settings.days)
+
+
 def prepare(settings: ExperimentSettings) -> Prepared:
     """Build everything that the arms of a run share; nothing is written.
 
@@ -163,12 +182,23 @@ def prepare(settings: ExperimentSettings) -> Prepared:
         known_items=dataset.catalogue.ids,
         item_labels=dataset.item_labels,
     )
+    calendar = catalogue_calendar(settings, world)
+    if calendar is not None:
+        check_shelves(
+            calendar,
+            candidates=settings.candidates,
+            rules=rules,
+            fresh=settings.fresh_candidates,
+        )
     everyone = np.arange(settings.users, dtype=np.int64)
     population = Population.draw(world, everyone, seed=settings.seed, parameters=parameters)
     past = PastRatings(*initial_interactions(world, population, seed=settings.seed))
     _, interactions = dataset.interactions.subset_items(world.item_rows).split_random(
         KNOWN_SHARE, seed=settings.seed
     )
+    if calendar is not None:
+        # Nobody has rated what is yet to come.
+        interactions = interactions.without_ratings_of(arrives(calendar))
     data = SourceData(
         catalogue=catalogue,
         interactions=interactions,

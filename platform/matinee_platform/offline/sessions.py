@@ -38,6 +38,7 @@ def serve_sessions(state: ArmState, active: IndexArray, day: int) -> None:
         day: day of the run.
     """
     _log_returns(state, active, day)
+    state.shelf.open_day(day)
     state.units.open_sessions(active, day)
     for start in range(0, active.size, SESSION_BLOCK):
         _serve_block(state, active[start : start + SESSION_BLOCK], day)
@@ -69,12 +70,7 @@ def _serve_block(state: ArmState, units: IndexArray, day: int) -> None:
     with state.clock.stage("candidates"):
         depth = state.settings.candidates + state.settings.slots * (state.max_pages - 1)
         vectors, hidden = state.units.vectors[units], state.units.hidden(units)
-        if state.rules is not None:
-            hidden = state.rules.hide(hidden)
-        ranked = state.ranker.rank(units, vectors, hidden, depth)
-        if state.rules is not None:
-            k = state.settings.candidates
-            ranked = state.rules.with_pins(ranked, state.ranker, units, vectors, k)
+        ranked = state.shelf.rank(units, vectors, hidden, depth=depth)
         pool = CandidatePool(ranked.items, ranked.scores)
     state.pages_of_last_session[units] = 0
     visits: IndexArray = np.arange(units.size, dtype=np.int32)
