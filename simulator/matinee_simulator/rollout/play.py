@@ -1,10 +1,43 @@
-"""Play users' whole lives under a ranker that does not learn."""
+"""Play users' whole lives under a ranker that does not learn.
 
+Users are played in shards, each in one compiled call; what shards count is joined in their order.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from matinee_policies.arrays import AnyArray, Float32Array, UInt64Array
+from matinee_policies.candidates.seen import empty_seen, mark_seen
+from matinee_policies.config import check_seed, check_whole
+from matinee_policies.errors import ConfigError
+from matinee_simulator.catalogue_calendar import CatalogueCalendar
+from matinee_simulator.draws import streams
+from matinee_simulator.item_boost import ItemBoost
+from matinee_simulator.page import page_weights
 from matinee_simulator.parameters import Parameters
-from matinee_simulator.rollout.played import Played
-from matinee_simulator.rollout.rankers import Ranker
+from matinee_simulator.population import Population
+from matinee_simulator.retention import retention_weights
+from matinee_simulator.rollout.desk import BLANKS, Rows, Tally, new_desk, new_rows, new_tally
+from matinee_simulator.rollout.life import live
+from matinee_simulator.rollout.page_order import order_of
+from matinee_simulator.rollout.played import Played, Sessions
+from matinee_simulator.rollout.rankers import POPULARITY, RELEVANCE, Ranker
 from matinee_simulator.rollout.sight import Audience, Sight
+from matinee_simulator.rollout.view import known_of, view_of
+from matinee_simulator.taste_drift import taste_drift
+from matinee_simulator.truth import item_truth
+from matinee_simulator.user_state import fresh_state
 from matinee_simulator.world import World
+
+LAST_DAY = 32_767
+"""Largest day: days of impressions are kept as int16."""
+
+_SHARD_USERS = 2_048
+_SHARD_DAYS = 2**18
 
 
 def play(
@@ -45,4 +78,181 @@ def play(
         ConfigError: a number is out of its range, or the catalogue has fewer items than
             `candidates`; nothing has run then.
     """
-    raise NotImplementedError
+    _check_sizes(world, users=users, days=days, slots=slots, candidates=candidates)
+    check_seed("seed", seed)
+    check_whole("workers", workers, low=1, high=256)
+    if audience is not None and (len(audience), audience.seed) != (users, seed):
+        raise ConfigError(
+            f"audience must be of {users} users and seed {seed}, "
+            f"got {len(audience)} users and seed {audience.seed}"
+        )
+    stage = _set_stage(world, sight, ranker, days=days, seed=seed, parameters=parameters)
+    size = min(_SHARD_USERS, max(64, _SHARD_DAYS // days))
+    shards = [range(first, min(first + size, users)) for first in range(0, users, size)]
+    run = partial(
+        _play_shard,
+        stage,
+        slots=slots,
+        candidates=candidates,
+        audience=audience,
+        keep=keep_sessions,
+    )
+    if workers == 1:
+        acts = [run(shard) for shard in shards]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            acts = list(pool.map(run, shards))
+    return _joined(acts, ranker=ranker, days=days)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What all shards share."""
+
+    world: World
+    sight: Sight
+    ranker: Ranker
+    days: int
+    seed: int
+    parameters: Parameters
+    boosts: Float32Array
+    closed: UInt64Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What one shard leaves behind."""
+
+    arrival: AnyArray
+    tally: Tally
+    rows: Rows
+    seconds: float
+
+
+def _set_stage(
+    world: World, sight: Sight, ranker: Ranker, *, days: int, seed: int, parameters: Parameters
+) -> _Stage:
+    if sight.taste.n_items != world.n_items:
+        raise ConfigError(
+            f"sight must be of the {world.n_items} items of the world, got {sight.taste.n_items}"
+        )
+    calendar = CatalogueCalendar(world, parameters, seed=seed, days=days)
+    boosts = ItemBoost(world, parameters, calendar, seed=seed).table(days)
+    closed = empty_seen(days if parameters.catalogue_moves else 1, world.n_items)
+    if parameters.catalogue_moves:
+        for day in range(days):
+            items = np.flatnonzero(~calendar.available(day)).astype(np.int32)
+            mark_seen(closed, np.full(items.size, day, dtype=np.int32), items)
+    return _Stage(world, sight, ranker, days, seed, parameters, boosts, closed)
+
+
+def _play_shard(
+    stage: _Stage,
+    shard: range,
+    *,
+    slots: int,
+    candidates: int,
+    audience: Audience | None,
+    keep: bool,
+) -> _Act:
+    world, sight, parameters = stage.world, stage.sight, stage.parameters
+    numbers = np.arange(shard.start, shard.stop, dtype=np.int64)
+    population = Population.draw(world, numbers, seed=stage.seed, parameters=parameters)
+    if audience is None:
+        met = sight.meet_drawn(world, population, seed=stage.seed)
+        known = known_of(met, slice(0, len(shard)), rest=sight.rest)
+    else:
+        known = known_of(audience, slice(shard.start, shard.stop), rest=sight.rest)
+    state = fresh_state(
+        population, topics=world.n_topics, capacity=parameters.fatigue_capacity, start_day=0
+    )
+    order = order_of(stage.ranker, seed=stage.seed)
+    view = view_of(sight, stage.ranker)
+    # Of candidates in the order of the pool the page takes the first ones, whatever follows.
+    is_plain = order.price == 0.0 and order.code in (RELEVANCE, POPULARITY)
+    taken = slots if is_plain else candidates
+    tally = new_tally(users=len(shard), days=stage.days, items=world.n_items, slots=slots)
+    rows = new_rows(len(shard) * stage.days if keep else 1)
+    desk = new_desk(
+        depth=taken + slots * (parameters.max_pages - 1),
+        candidates=taken,
+        slots=slots,
+        words=known.seen.shape[1],
+        factors=view.prior.size,
+        items=world.n_items,
+    )
+    start = time.perf_counter()
+    written = live(
+        item_truth(world),
+        stage.boosts,
+        stage.closed,
+        state,
+        page_weights(parameters),
+        retention_weights(parameters),
+        taste_drift(world, parameters, seed=stage.seed),
+        streams(stage.seed),
+        view,
+        known,
+        order,
+        BLANKS,
+        desk,
+        taken + 2 * slots,
+        keep,
+        tally,
+        rows,
+    )
+    seconds = time.perf_counter() - start
+    columns: dict[str, AnyArray] = {
+        name: column[:written].copy() for name, column in rows._asdict().items()
+    }
+    kept = Rows(**columns)
+    kept.user[:] += shard.start
+    return _Act(population.arrival_day, tally, kept, seconds)
+
+
+def _joined(acts: list[_Act], *, ranker: Ranker, days: int) -> Played:
+    def users(name: str) -> AnyArray:
+        return np.concatenate([getattr(act.tally, name) for act in acts])
+
+    def total(name: str) -> AnyArray:
+        return np.asarray(sum(getattr(act.tally, name) for act in acts))
+
+    difference, slates = total("difference")
+    return Played(
+        ranker=ranker.name,
+        days=days,
+        arrival=np.concatenate([act.arrival for act in acts]),
+        visits=users("visits"),
+        user_sessions=users("sessions"),
+        user_pages=users("pages"),
+        user_impressions=users("impressions"),
+        user_examined=users("examined"),
+        user_clicks=users("clicks"),
+        user_satisfaction=users("satisfaction"),
+        user_watched=users("watched"),
+        exposure=total("exposure"),
+        slot_impressions=total("slot_impressions"),
+        slot_examined=total("slot_examined"),
+        slot_clicks=total("slot_clicks"),
+        ild=float(difference / slates) if slates else float("nan"),
+        sessions=Sessions(
+            **{
+                name: np.concatenate([getattr(act.rows, name) for act in acts])
+                for name in Rows._fields
+            }
+        ),
+        seconds=sum(act.seconds for act in acts),
+    )
+
+
+def _check_sizes(world: World, *, users: int, days: int, slots: int, candidates: int) -> None:
+    check_whole("users", users, low=1, high=2**31 - 1)
+    check_whole("days", days, low=1, high=LAST_DAY + 1)
+    check_whole("slots", slots, low=1, high=100)
+    check_whole("candidates", candidates, low=1, high=10_000)
+    if candidates < slots:
+        raise ConfigError(f"candidates must be at least slots = {slots}, got {candidates}")
+    if world.n_items < candidates:
+        raise ConfigError(
+            f"candidates must be at most the {world.n_items} items of the world, got {candidates}"
+        )

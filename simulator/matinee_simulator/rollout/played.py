@@ -2,8 +2,18 @@
 
 from dataclasses import dataclass
 
-from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, IndexArray, Int64Array
-from matinee_simulator.rollout.estimate import Estimate
+import numpy as np
+
+from matinee_policies.arrays import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IndexArray,
+    Int64Array,
+)
+from matinee_policies.errors import ConfigError
+from matinee_simulator.rollout.estimate import Estimate, mean_of, ratio_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,44 +106,83 @@ class Played:
         Raises:
             ConfigError: the run is too short for any user.
         """
-        raise NotImplementedError
+        return _shifted(self.visits, self.arrival, after)
 
     def smoothed_on(self, after: int) -> FloatArray:
         """Mean of `active_on` over the days before, on and after, `float64 [n]`."""
-        raise NotImplementedError
+        days = [_shifted(self.visits, self.arrival, day) for day in range(after - 1, after + 2)]
+        return np.asarray(sum(days) / 3.0)
 
     def day_share(self, after: int) -> Estimate:
         """Classic D_k: share of users active on day `after` since arrival."""
-        raise NotImplementedError
+        values = self.active_on(after)
+        return mean_of(values[~np.isnan(values)])
 
     def smoothed(self, after: int) -> Estimate:
         """D_k as the mean of the days k - 1, k and k + 1."""
-        raise NotImplementedError
+        values = self.smoothed_on(after)
+        return mean_of(values[~np.isnan(values)])
 
     def sessions_per_user(self) -> Estimate:
         """Sessions over the run, per user who arrived."""
-        raise NotImplementedError
+        return mean_of(self._of_arrived(self.user_sessions))
 
     def clicks_per_user(self) -> Estimate:
         """Clicks over the run, per user who arrived."""
-        raise NotImplementedError
+        return mean_of(self._of_arrived(self.user_clicks))
 
     def ctr(self) -> Estimate:
         """Clicks per item shown."""
-        raise NotImplementedError
+        return ratio_of(self._of_arrived(self.user_clicks), self._of_arrived(self.user_impressions))
 
     def ctr_examined(self) -> Estimate:
         """Clicks per item examined."""
-        raise NotImplementedError
+        return ratio_of(self._of_arrived(self.user_clicks), self._of_arrived(self.user_examined))
 
     def satisfaction_per_click(self) -> Estimate:
         """Mean y of the clicks."""
-        raise NotImplementedError
+        return ratio_of(
+            self._of_arrived(self.user_satisfaction), self._of_arrived(self.user_clicks)
+        )
 
     def gini(self) -> float:
         """Gini coefficient of `exposure`, over all items."""
-        raise NotImplementedError
+        return gini(self.exposure)
 
     def coverage(self) -> float:
         """Share of the items that were examined at least once."""
-        raise NotImplementedError
+        return float((self.exposure > 0).mean())
+
+    def _of_arrived(self, values: AnyArray) -> FloatArray:
+        """Values of the users who arrived within the run."""
+        return values[self.arrival < self.days].astype(np.float64)
+
+
+def gini(counts: Int64Array) -> float:
+    """Gini coefficient of counts: 0 if all are equal, near 1 if one holds all; NaN of nothing.
+
+    Example:
+        >>> gini(np.array([0, 0, 0, 8]))
+        0.75
+    """
+    total = float(counts.sum())
+    if not total > 0:
+        return float("nan")
+    ranks = np.arange(1, counts.size + 1)
+    return float((2 * ranks - counts.size - 1) @ np.sort(counts) / (counts.size * total))
+
+
+def _shifted(visits: BoolArray, arrival: IndexArray, after: int) -> FloatArray:
+    """Visits `after` days after arrival, NaN beyond the last day."""
+    days = visits.shape[1]
+    if not 0 <= after < days:
+        raise ConfigError(f"a run of {days} days knows of days 0 to {days - 1}, got day {after}")
+    day = arrival + after
+    known = day < days
+    if not known.any():
+        raise ConfigError(
+            f"a run of {days} days is too short for day {after}: no user arrives by day "
+            f"{days - 1 - after}"
+        )
+    seen = visits[np.arange(arrival.size), np.minimum(day, days - 1)]
+    return np.where(known, seen, np.nan)

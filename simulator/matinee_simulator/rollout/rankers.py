@@ -8,13 +8,12 @@ similarity to the items above, the better candidate first among equals.
 from typing import NamedTuple
 
 from matinee_policies.config import check_range
+from matinee_simulator.oracle import CLICK, INDEX, SATISFACTION
 
-RANDOM = 0
-POPULARITY = 1
-RELEVANCE = 2
-CLICK = 3
-SATISFACTION = 4
-INDEX = 5
+RANDOM = 4
+POPULARITY = 5
+RELEVANCE = 6
+"""Codes of values that are no part of the truth; the others are those of the oracle."""
 
 
 class Ranker(NamedTuple):

@@ -8,10 +8,20 @@ before the run and in it. This is what `platform/offline/prepare.py` does for th
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from matinee_policies.arrays import Float32Array, FloatArray, Int64Array, UInt64Array
 from matinee_policies.candidates.factor_model import FactorModel
+from matinee_policies.candidates.fold_in import FoldInStatistics
+from matinee_policies.candidates.registry import fit_candidates
+from matinee_policies.candidates.seen import empty_seen, mark_seen
+from matinee_policies.catalogue import similarity_embeddings
+from matinee_policies.config import check_whole
+from matinee_policies.errors import ContextError
 from matinee_policies.interactions import Interactions
+from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
+from matinee_simulator.population import Population
 from matinee_simulator.world import World
 
 KNOWN_SHARE = 0.8
@@ -55,7 +65,13 @@ class Sight:
             seed: of the choice of known ratings and of the fit.
             rest: see the class.
         """
-        raise NotImplementedError
+        if interactions.n_items <= int(world.item_rows[-1]):
+            raise ContextError(
+                f"interactions must be of the data's catalogue, of at least "
+                f"{int(world.item_rows[-1]) + 1} items, got {interactions.n_items}"
+            )
+        _, known = interactions.subset_items(world.item_rows).split_random(KNOWN_SHARE, seed=seed)
+        return cls.fit(world, known, seed=seed, rest=rest)
 
     @classmethod
     def fit(cls, world: World, known: Interactions, *, seed: int, rest: int = REST) -> Self:
@@ -70,7 +86,24 @@ class Sight:
         Raises:
             ContextError: the ratings are not of the world's items.
         """
-        raise NotImplementedError
+        check_whole("rest", rest, low=0)
+        if known.n_items != world.n_items:
+            raise ContextError(
+                f"known must have the {world.n_items} items of the world, got {known.n_items}"
+            )
+        taste = fit_candidates("biased_als", known, seed=seed)
+        # The column of ones, which carries a user's bias, says nothing of likeness.
+        factors = taste.item_factors[:, np.ptp(taste.item_factors, axis=0) > 0]
+        stars = known.matrix.data
+        return cls(
+            taste=taste,
+            popularity=fit_candidates("popularity", known, seed=seed),
+            embeddings=similarity_embeddings(factors, world.topics),
+            star_mean=float(stars.mean(dtype=np.float64)),
+            star_sd=float(stars.std(dtype=np.float64)),
+            star_range=(float(stars.min()), float(stars.max())),
+            rest=rest,
+        )
 
     def meet(self, world: World, *, users: int, seed: int, parameters: Parameters) -> "Audience":
         """What the platform knows of users before their first visit.
@@ -84,7 +117,27 @@ class Sight:
             seed: of the run.
             parameters: of the users.
         """
-        raise NotImplementedError
+        check_whole("users", users, low=1)
+        numbers = np.arange(users, dtype=np.int64)
+        return self.meet_drawn(
+            world, Population.draw(world, numbers, seed=seed, parameters=parameters), seed=seed
+        )
+
+    def meet_drawn(self, world: World, population: Population, *, seed: int) -> "Audience":
+        """As `meet`, of users that are drawn already."""
+        users, items, ratings, _ = initial_interactions(world, population, seed=seed)
+        sums = FoldInStatistics(self.taste, len(population))
+        sums.add(users, items, ratings)
+        seen = empty_seen(len(population), world.n_items)
+        mark_seen(seen, users, items)
+        return Audience(
+            seed=seed,
+            gram=sums.gram,
+            pull=sums.pull,
+            counts=sums.counts,
+            vectors=sums.solve(np.arange(len(population), dtype=np.int32)),
+            seen=seen,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
