@@ -4,16 +4,19 @@ Two worlds with the same seed and users draw the same numbers whatever is shown 
 random numbers), in any batch and any order.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from matinee_policies.arrays import FloatArray, UInt64Array
 from matinee_policies.compiled import kernel
-from matinee_policies.philox import normal, stream_key, uniform
+from matinee_policies.philox import normal, random_bits, stream_key, uniform
 
 _DAY_SHIFT = np.uint64(32)
 _PAGE_SHIFT = np.uint64(16)
+_SHIFT11 = np.uint64(11)
+_TO_UNIT = 2.0**-53
 
 
 class Streams(NamedTuple):
@@ -48,6 +51,28 @@ def moment(day: int, page: int, slot: int) -> np.uint64:
         slot: slot within the page, from 0, below 2^16.
     """
     return (np.uint64(day) << _DAY_SHIFT) | (np.uint64(page) << _PAGE_SHIFT) | np.uint64(slot)
+
+
+@kernel
+def normal_pair(key: np.uint64, a: np.uint64, b: np.uint64) -> tuple[float, float]:
+    """Two independent standard normal numbers of one counter, the first that of `philox.normal`.
+
+    Both halves of Box and Muller (1958); arguments as `philox.random_bits`.
+    """
+    first, second = random_bits(key, a, b)
+    # Half a step up keeps the logarithm finite.
+    radius = math.sqrt(-2.0 * math.log(float(first >> _SHIFT11) * _TO_UNIT + 0.5 * _TO_UNIT))
+    angle = 2.0 * math.pi * float(second >> _SHIFT11) * _TO_UNIT
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+def normal_pair_reference(key: np.uint64, a: int, b: int) -> tuple[float, float]:
+    """Plain twin of `normal_pair`."""
+    first, second = (int(word) >> 11 for word in random_bits(key, np.uint64(a), np.uint64(b)))
+    radius = math.sqrt(-2.0 * math.log((first + 0.5) / 2**53))
+    return radius * math.cos(math.tau * second / 2**53), radius * math.sin(
+        math.tau * second / 2**53
+    )
 
 
 @kernel

@@ -71,11 +71,9 @@ class PageCheck:
         Raises:
             ContextError: naming the item and the day.
         """
-        there = calendar.available(day)
-        rows, slots = np.nonzero((slates >= 0) & ~there[slates])
-        if not rows.size:
+        item = first_outside(slates, calendar.arrival, calendar.retirement, day)
+        if item < 0:
             return
-        item = int(slates[rows[0], slots[0]])
         arrival, retirement = int(calendar.arrival[item]), int(calendar.retirement[item])
         if retirement <= day:
             when = f"retired on day {retirement}"
@@ -142,6 +140,24 @@ def find_fault(
                 if item >= 0 and slates[row, above] == item:
                     return _ITEM_TWICE, row, slot
     return _FINE, 0, 0
+
+
+@kernel
+def first_outside(slates: IndexArray, arrival: IndexArray, retirement: IndexArray, day: int) -> int:
+    """The first item that is not available on `day`, -1 if all are.
+
+    Args:
+        slates: item rows, -1 for empty slots, `int32 [n, L]`.
+        arrival: of `CatalogueCalendar`, `int32 [M]`.
+        retirement: likewise.
+        day: the day.
+    """
+    for row in range(slates.shape[0]):
+        for slot in range(slates.shape[1]):
+            item = slates[row, slot]
+            if item >= 0 and (day < arrival[item] or day >= retirement[item]):
+                return int(item)
+    return -1
 
 
 def _check_type(name: str, array: AnyArray, dimensions: int) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
 from matinee_policies.compiled import kernel
-from matinee_policies.philox import normal, stream_key
-from matinee_simulator.draws import moment
+from matinee_policies.philox import stream_key
+from matinee_simulator.draws import moment, normal_pair, normal_pair_reference
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.user_state import UserState
 from matinee_simulator.world import World
@@ -64,9 +64,12 @@ def drift_taste(users: UserState, drift: TasteDrift, unit: int, day: int) -> Non
     if not drift.is_on or day <= users.taste_day[unit]:
         return
     for passed in range(users.taste_day[unit] + 1, day + 1):
-        for f in range(users.taste.shape[1]):
-            draw = normal(drift.key, users.numbers[unit], moment(passed, 0, f))
-            users.taste[unit, f] = np.float32(users.taste[unit, f] + drift.step[f] * draw)
+        for f in range(0, users.taste.shape[1], 2):
+            first, second = normal_pair(drift.key, users.numbers[unit], moment(passed, 0, f))
+            users.taste[unit, f] = np.float32(users.taste[unit, f] + drift.step[f] * first)
+            if f + 1 < users.taste.shape[1]:
+                moved = users.taste[unit, f + 1] + drift.step[f + 1] * second
+                users.taste[unit, f + 1] = np.float32(moved)
     users.taste_day[unit] = day
 
 
@@ -75,9 +78,10 @@ def drifted_reference(
 ) -> Float32Array:
     """Plain twin of `drift_taste`: a taste after the steps of days `first` to `last`."""
     for day in range(first, last + 1):
-        steps = [
-            normal(drift.key, np.uint64(number), np.uint64((day << 32) + f))
-            for f in range(taste.size)
+        pairs = [
+            normal_pair_reference(drift.key, number, (day << 32) + f)
+            for f in range(0, taste.size, 2)
         ]
+        steps = np.concatenate(pairs)[: taste.size]
         taste = (taste + drift.step * steps).astype(np.float32)
     return taste
