@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -135,6 +136,9 @@ class ExperimentSettings(StrictSettings):
     knows them; drawn by unit and day, so that all of them get their chance."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Decisions per call of the policy; results do not depend on it."""
+    state_memory_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
+    """Largest state of an arm's users, in MB, that stays in memory. A larger one lies on disk, and
+    of it is in memory what a block of users needs; results do not depend on it."""
     regret_every: Annotated[int, Field(ge=1, le=1_000_000)] = 40
     """One decision in so many is compared with the best page; 1 compares every one."""
     design: Literal["ab", "paired"] = "ab"
@@ -242,19 +246,34 @@ class ExperimentSettings(StrictSettings):
 
 
 def load_settings(
-    path: Path, overrides: Sequence[str] = (), *, data: Mapping[str, Any] | None = None
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    data: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> ExperimentSettings:
     """Read an experiment from a YAML file.
 
     Args:
-        path: the file.
+        path: the file; None takes what `base` gives alone.
         overrides: `key=value` texts with dotted keys; list entries go by index or by their name,
             values are YAML, e.g. `"arms.lin_ucb.policy.alpha=0.5"`.
         data: settings of the data that options of a command give, by name.
+        base: settings by name that those of the file replace, one by one.
 
     Raises:
         ConfigError: naming the setting, the value and the rule.
     """
+    values = {**deepcopy(dict(base or {})), **({} if path is None else _read(path))}
+    for override in overrides:
+        _apply(values, override)
+    if data:
+        values["data"] = merged_data(values.get("data"), data)
+    return parse_settings(values, origin="settings" if path is None else str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file by name, not checked yet."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -264,11 +283,7 @@ def load_settings(
     values = _parse_yaml(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of settings, got {type(values).__name__}")
-    for override in overrides:
-        _apply(values, override)
-    if data:
-        values["data"] = merged_data(values.get("data"), data)
-    return parse_settings(values, origin=str(path))
+    return values
 
 
 def key_values(overrides: Sequence[str]) -> dict[str, Any]:

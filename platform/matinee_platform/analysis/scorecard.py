@@ -20,7 +20,7 @@ from matinee_platform.analysis.retention import UnitValues
 from matinee_platform.analysis.slate_metrics import SlateMetrics
 from matinee_platform.analysis.srm import srm_p_value
 from matinee_platform.analysis.unit_table import UnitTable
-from matinee_policies.arrays import AnyArray
+from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.errors import ContextError
 
 RETENTION: dict[str, Callable[[UnitTable], UnitValues]] = {
@@ -65,8 +65,9 @@ def scorecard(
 
     Returns:
         JSON values: `control`, `confidence`, `paired`, `srm_p_value`, `units_in_several_arms`, and
-        `arms` with, per name, the values, retention with numerator and denominator, slate metrics
-        and `difference` (by metric: difference, low, high, relative, p_value; null for control).
+        `arms` with, per name, the values, their `standard_errors` by unit, retention with numerator
+        and denominator, slate metrics and `difference` (by metric: difference, low, high, relative,
+        p_value; null for control).
 
     Raises:
         ContextError: when the names of arms do not agree.
@@ -150,6 +151,7 @@ def _arm_values(
             }
             for name, rate in rates.items()
         },
+        "standard_errors": {name: _json(_error(found.values)) for name, found in values.items()},
         "ild": _json(slates.intra_list_diversity),
         "coverage": _json(slates.coverage),
         "gini": _json(slates.gini),
@@ -165,6 +167,11 @@ def _difference_json(found: Difference) -> dict[str, float | None]:
         "relative": _json(found.relative),
         "p_value": _json(found.p_value),
     }
+
+
+def _error(values: FloatArray) -> float:
+    """Standard error of the mean of the units, NaN for less than two."""
+    return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan
 
 
 def _per_unit(table: UnitTable, values: AnyArray) -> UnitValues:
