@@ -166,6 +166,16 @@ def add_lanes(_typing: Any, a: Any, b: Any) -> Any:
 
 
 @_inside_kernels
+def multiply_lanes(_typing: Any, a: Any, b: Any) -> Any:
+    """Product of two vectors, lane by lane, rounded: for sums whose bits must be those of numpy."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fmul(*arguments)
+
+    return a(a, b), generate
+
+
+@_inside_kernels
 def sum_lanes(_typing: Any, lanes: Any) -> Any:
     """The sum over all lanes: the upper half is added to the lower until one is left."""
 

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from matinee_policies.arrays import Float32Array
 from matinee_policies.candidates.factor_model import FactorModel, FoldInRule, ObservationWeights
-from matinee_policies.candidates.ordered_keys import CLOSED, flip, lower_bound, sort_keys
+from matinee_policies.candidates.item_scores import score_pair, score_pair_reference
+from matinee_policies.candidates.ordered_keys import (
+    CLOSED,
+    GROUP,
+    append_above,
+    close_masked,
+    flip,
+    lower_bound,
+    sort_keys,
+)
 from matinee_policies.candidates.seen import (
     empty_seen,
     is_seen,
@@ -15,6 +24,7 @@ from matinee_policies.candidates.seen import (
     mark_seen_reference,
 )
 from matinee_policies.candidates.top_k import rank, rank_reference
+from matinee_policies.compiled import kernel
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import PAD
 
@@ -196,21 +206,77 @@ def test_keys_order_select_and_sort_as_the_numbers_do(numbers: list[float], k: i
     keys = values.view(np.int32).copy()
     flip(keys, keys.size)
     rows = np.arange(keys.size, dtype=np.int32)
-    bound = lower_bound(keys, keys.size, k)
-    assert bound == CLOSED or int((keys > bound).sum()) >= k
-    sort_keys(keys, rows, keys.size, np.empty_like(keys), np.empty_like(rows))
+    for columns in (0, 64):
+        bound = lower_bound(keys, keys.size, k, np.empty(columns, dtype=np.int32))
+        assert bound == CLOSED or int((keys > bound).sum()) >= k
+    above = sum(number > bound for number in keys.tolist())
+    places = np.empty(keys.size + GROUP, dtype=np.int32)
+    passed = places_above(
+        np.resize(keys, -(-keys.size // GROUP) * GROUP), keys.size, int(bound), places
+    )
+    assert places[:passed].tolist() == np.flatnonzero(keys > bound).tolist()
+    assert passed == above
+    sort_keys(keys, rows, keys.size, np.empty(keys.size + GROUP, np.int32), np.empty_like(rows))
     assert rows.tolist() == np.argsort(-values, kind="stable").tolist()
     flip(keys, keys.size)
     assert keys.view(np.float32).tobytes() == values[rows].tobytes()
 
 
-def test_the_bound_lets_few_more_than_k_pass() -> None:
+@kernel
+def places_above(keys: Any, size: int, bound: int, places: Any) -> int:
+    """Places of the keys above `bound`, by groups; those beyond `size` are not kept."""
+    count = 0
+    for first in range(0, keys.shape[0], GROUP):
+        count = append_above(keys, first, np.int32(bound), places, count)
+    while count > 0 and places[count - 1] >= size:
+        count -= 1
+    return count
+
+
+@kernel
+def close_all(keys: Any, words: Any) -> None:
+    for word in range(words.shape[0]):
+        close_masked(keys, 64 * word, words[word])
+
+
+@pytest.mark.parametrize(("columns", "slack"), [(0, 0.25), (1024, 0.6)])
+def test_the_bound_lets_few_more_than_k_pass(columns: int, slack: float) -> None:
     values = np.random.default_rng(0).normal(size=4096).astype(np.float32)
     keys = values.view(np.int32).copy()
     flip(keys, keys.size)
     for k in (1, 10, 190, 2000):
-        passed = int((keys > lower_bound(keys, keys.size, k)).sum())
-        assert k <= passed <= k + k // 4
+        bound = lower_bound(keys, keys.size, k, np.empty(columns, dtype=np.int32))
+        assert k <= int((keys > bound).sum()) <= k * (1.0 + slack)
+
+
+def test_long_lists_of_equal_keys_keep_their_order_when_sorted() -> None:
+    for size in (500, 700):
+        keys = np.random.default_rng(size).integers(0, 5, size=size).astype(np.int32)
+        rows, expected = np.arange(size, dtype=np.int32), np.argsort(-keys, kind="stable")
+        sort_keys(keys, rows, size, np.empty(size + GROUP, np.int32), np.empty_like(rows))
+        np.testing.assert_array_equal(rows, expected)
+
+
+def test_masked_keys_are_closed() -> None:
+    rng = np.random.default_rng(3)
+    words = rng.integers(0, 2**64, size=3, dtype=np.uint64)
+    keys = rng.integers(0, 100, size=3 * 64).astype(np.int32)
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little").astype(np.bool_)
+    expected = np.where(bits, CLOSED, keys)
+    close_all(keys, words)
+    np.testing.assert_array_equal(keys, expected)
+
+
+@pytest.mark.parametrize("f", [1, 4, 17])
+def test_scores_of_pairs_have_the_bits_of_a_sum_in_order(f: int) -> None:
+    rng = np.random.default_rng(f)
+    factors = rng.normal(size=(f, 256)).astype(np.float32)
+    offset, users = rng.normal(size=256).astype(np.float32), random_units(3, f)
+    raw = np.empty((2, 200), dtype=np.float32)
+    for one, other in [(0, 1), (2, 2), (1, 0)]:
+        score_pair(offset, factors, users, one, other, 64, 192, raw)
+        expected = score_pair_reference(offset, factors, users[[one, other]], 64, 192)
+        assert raw[:, :192].tobytes() == expected.tobytes()
 
 
 def test_bits_are_set_as_numpy_does_and_read_back() -> None:

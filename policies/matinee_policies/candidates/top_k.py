@@ -11,20 +11,25 @@ import numpy as np
 
 from matinee_policies.arrays import Float32Array, IndexArray, UInt64Array
 from matinee_policies.candidates.factor_model import ITEM_GROUP, FactorModel
-from matinee_policies.candidates.ordered_keys import CLOSED, flip, lower_bound, sort_keys
+from matinee_policies.candidates.item_scores import score_pair
+from matinee_policies.candidates.ordered_keys import (
+    GROUP,
+    append_above,
+    close_masked,
+    flip,
+    lower_bound,
+    sort_keys,
+)
 from matinee_policies.candidates.seen import empty_seen, is_seen
 from matinee_policies.compiled import kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 
-# Scores of a block, 16 kB, stay in the first cache; a multiple of ITEM_GROUP.
+# Scores of a block for two units, 32 kB, stay in the first cache; a multiple of ITEM_GROUP.
 _BLOCK = 4096
-# Within a block, sums run over this many items at a time.
-_STRIP = 1024
 # Units that share a block's factors while they are in the second cache.
 _UNITS = 8
-_ONE = np.uint64(1)
 # Beyond this distance from the mean a float32 score would round to 0 or 1.
 _FARTHEST = 15.0
 
@@ -129,39 +134,43 @@ def rank_into(
     """Fill `items` and `scores`; `scores` holds sortable keys, then raws, then the scores."""
     B, k = items.shape
     kept = scores.view(np.int32)
-    raw = np.empty(_BLOCK, dtype=np.float32)
-    keys = np.empty(k + _BLOCK, dtype=np.int32)
-    rows = np.empty(k + _BLOCK, dtype=np.int32)
-    spare_keys = np.empty(k + _BLOCK, dtype=np.int32)
-    spare_rows = np.empty(k + _BLOCK, dtype=np.int32)
-    places = np.empty(_BLOCK, dtype=np.int32)
+    raw = np.empty((2, _BLOCK), dtype=np.float32)
+    room = k + _BLOCK + GROUP
+    keys = np.empty(room, dtype=np.int32)
+    rows = np.empty(room, dtype=np.int32)
+    spare_keys = np.empty(room, dtype=np.int32)
+    spare_rows = np.empty(room, dtype=np.int32)
+    maxima = np.empty(_columns(k), dtype=np.int32)
     filled = np.zeros(B, dtype=np.int64)
     for first in range(0, B, _UNITS):
+        last = min(first + _UNITS, B)
         for start in range(0, offset.size, _BLOCK):
             size = min(_BLOCK, offset.size - start)
-            for b in range(first, min(first + _UNITS, B)):
-                _score_block(offset, factors, users[b], start, size, raw)
-                block = raw.view(np.int32)
-                flip(block, size)
-                _close_seen(seen[b], start, size, block)
-                n = filled[b]
-                # Items must beat the worst kept one; before k are kept, a bound will do.
-                bound = kept[b, k - 1] if n == k else lower_bound(block, size, k)
-                passed = 0
-                for j in range(size):
-                    places[passed] = j
-                    passed += int(block[j] > bound)
-                if passed == 0:
-                    continue
-                for t in range(n):
-                    keys[t], rows[t] = kept[b, t], items[b, t]
-                for t in range(passed):
-                    keys[n + t], rows[n + t] = block[places[t]], start + places[t]
-                sort_keys(keys, rows, n + passed, spare_keys, spare_rows)
-                n = min(n + passed, k)
-                for t in range(n):
-                    kept[b, t], items[b, t] = keys[t], rows[t]
-                filled[b] = n
+            for one in range(first, last, 2):
+                other = min(one + 1, last - 1)
+                score_pair(offset, factors, users, one, other, start, size, raw)
+                for b in range(one, other + 1):
+                    block = raw[b - one].view(np.int32)
+                    flip(block, size)
+                    _close_seen(seen[b], start, size, block)
+                    n = filled[b]
+                    # Items must beat the worst kept one; before k are kept, a bound will do.
+                    bound = kept[b, k - 1] if n == k else lower_bound(block, size, k, maxima)
+                    passed = 0
+                    for j in range(0, size, GROUP):
+                        passed = append_above(block, j, bound, spare_rows, passed)
+                    if passed == 0:
+                        continue
+                    for t in range(n):
+                        keys[t], rows[t] = kept[b, t], items[b, t]
+                    for t in range(passed):
+                        place = spare_rows[t]
+                        keys[n + t], rows[n + t] = block[place], start + place
+                    sort_keys(keys, rows, n + passed, spare_keys, spare_rows)
+                    n = min(n + passed, k)
+                    for t in range(n):
+                        kept[b, t], items[b, t] = keys[t], rows[t]
+                    filled[b] = n
     for b in range(B):
         flip(kept[b], filled[b])
         for t in range(filled[b]):
@@ -173,34 +182,12 @@ def rank_into(
 
 
 @kernel
-def _score_block(
-    offset: Float32Array,
-    factors: Float32Array,
-    user: Float32Array,
-    start: int,
-    size: int,
-    raw: Float32Array,
-) -> None:
-    """Raw scores of `size` items from `start` on, strip by strip, four factors at a time."""
-    f = user.size
-    for strip in range(0, size, _STRIP):
-        low = start + strip
-        high = min(low + _STRIP, start + size)
-        width = high - low
-        out = raw[strip : strip + width]
-        for j in range(width):
-            out[j] = offset[low + j]
-        for a in range(0, f - 3, 4):
-            p0, p1, p2, p3 = user[a], user[a + 1], user[a + 2], user[a + 3]
-            q0, q1 = factors[a, low:high], factors[a + 1, low:high]
-            q2, q3 = factors[a + 2, low:high], factors[a + 3, low:high]
-            for j in range(width):
-                out[j] = out[j] + p0 * q0[j] + p1 * q1[j] + p2 * q2[j] + p3 * q3[j]
-        for a in range(f - f % 4, f):
-            p0 = user[a]
-            q0 = factors[a, low:high]
-            for j in range(width):
-                out[j] += p0 * q0[j]
+def _columns(k: int) -> int:
+    """Columns whose largest keys bound the `k` best of a block closely."""
+    columns = 64
+    while columns < 4 * k:
+        columns *= 2
+    return min(columns, _BLOCK)
 
 
 @kernel
@@ -208,8 +195,5 @@ def _close_seen(seen: UInt64Array, start: int, size: int, block: IndexArray) -> 
     """Give the lowest key to items whose bit is set."""
     for group in range(0, size, ITEM_GROUP):
         word = seen[(start + group) // ITEM_GROUP]
-        if word == 0:
-            continue
-        for j in range(ITEM_GROUP):
-            bit = (word >> np.uint64(j)) & _ONE
-            block[group + j] = CLOSED if bit != 0 else block[group + j]
+        if word != 0:
+            close_masked(block, group, word)
