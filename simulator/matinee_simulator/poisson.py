@@ -6,6 +6,8 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray, Int64Array
 
+_NEGLIGIBLE = 2.0**-64
+
 
 def poisson_counts(rate: float, draws: FloatArray) -> Int64Array:
     """Counts of a Poisson law by inversion: P(count <= k) is crossed by the draw.
@@ -25,7 +27,7 @@ def poisson_counts(rate: float, draws: FloatArray) -> Int64Array:
     chance = reach = math.exp(-rate)
     k = 0
     # Rounding may keep the sum of all probabilities below the largest draws: stop in the far tail.
-    while chance > 0.0 or k < rate:
+    while k < rate or chance > _NEGLIGIBLE:
         above = draws >= reach
         if not above.any():
             break

@@ -30,6 +30,7 @@ from matinee_simulator.simulation import Simulation
 
 TASK = SlateTask(days=12, candidates=12, slots=4, watch_reward=0.5, return_reward=2.0)
 LOYAL = Parameters(churn_base=-6.0, return_base=1.0)
+MOVING = {"taste_drift": 0.3, "shock_rate": 0.5, "shock_size": 2.0, "season_amplitude": 0.8}
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +112,11 @@ def test_a_vector_is_its_single_environments(scene: Scene, *, skip: bool) -> Non
     assert data_equivalence(users.reset(), singles.reset(), exact=True)
 
 
-def test_the_users_are_those_of_the_simulation(scene: Scene) -> None:
+@pytest.mark.parametrize("changes", [{}, MOVING], ids=["still", "moving"])
+def test_the_users_are_those_of_the_simulation(scene: Scene, changes: dict[str, Any]) -> None:
     """Shown the same slates day by day, the same users click, watch, leave and return alike."""
     n, days = 20, 10
-    parameters = Parameters(arrival_days=4)
+    parameters = Parameters(arrival_days=4, **changes)
     task = SlateTask(days=days, candidates=12, slots=4)
     env = SlateVectorEnv(n, scene=scene, task=task, parameters=parameters, seed=9)
     env.reset(seed=0, options={"user": np.arange(n)})
@@ -150,6 +152,12 @@ def test_the_users_are_those_of_the_simulation(scene: Scene) -> None:
         simulation.end_day()
     assert lived == told
     assert max(len(pages) for pages in told) > 5
+
+
+def test_a_catalogue_that_moves_is_refused(scene: Scene) -> None:
+    for changes in ({"item_life_days": 30}, {"arriving_share": 0.2, "item_arrivals": 1.0}):
+        with pytest.raises(ConfigError, match="arriving_share and item_life_days must be 0"):
+            SlateVectorEnv(2, scene=scene, task=TASK, parameters=Parameters(**changes))
 
 
 def test_observations_do_not_change_with_the_latent_state(scene: Scene) -> None:

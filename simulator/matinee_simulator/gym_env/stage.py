@@ -73,7 +73,8 @@ class Stage:
             stage with this seed.
 
     Raises:
-        ConfigError: the task does not fit the scene, or `n` or `seed` is out of range.
+        ConfigError: the task does not fit the scene, `n` or `seed` is out of range, or the
+            catalogue moves.
     """
 
     def __init__(
@@ -85,6 +86,11 @@ class Stage:
             raise ConfigError(
                 f"candidates must be at most the {scene.world.n_items} items of the world, "
                 f"got {task.candidates}"
+            )
+        if parameters.catalogue_moves:
+            raise ConfigError(
+                "arriving_share and item_life_days must be 0 in an environment, whose candidates "
+                f"are all items, got {parameters.arriving_share!r} and {parameters.item_life_days}"
             )
         if task.slots * parameters.max_pages > 4_096:
             raise ConfigError(

@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import BoolArray, FloatArray, IndexArray, Int64Array
+from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, IndexArray, Int64Array
 from matinee_policies.compiled import kernel
+from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.daily import close_visit, open_visit
 from matinee_simulator.draws import Streams, streams
+from matinee_simulator.item_boost import ItemBoost, truth_on
 from matinee_simulator.page import PageArrays, PageWeights, empty_page, page_weights, serve_pages
+from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.retention import RetentionWeights, retention_weights
+from matinee_simulator.taste_drift import TasteDrift, drift_taste, taste_drift
 from matinee_simulator.truth import ItemTruth, item_truth
 from matinee_simulator.user_state import UserState, fresh_state
 from matinee_simulator.world import World
@@ -66,6 +70,8 @@ class Visitors:
     ) -> None:
         n = len(population)
         self._truth = item_truth(world)
+        self._boosts = _boosts(world, population.parameters, seed=seed, days=days)
+        self._drift = taste_drift(world, population.parameters, seed=seed)
         self._weights = page_weights(population.parameters)
         self._retention = retention_weights(population.parameters)
         self._keys = streams(seed)
@@ -108,9 +114,11 @@ class Visitors:
         )
         live_step(
             self._truth,
+            self._boosts,
             self._state,
             self._weights,
             self._retention,
+            self._drift,
             self._keys,
             places,
             slates,
@@ -143,6 +151,12 @@ class Visitors:
         return np.asarray(share[:, None] * self._state.satiation)
 
 
+def _boosts(world: World, parameters: Parameters, *, seed: int, days: int) -> Float32Array:
+    last = parameters.arrival_days + days
+    calendar = CatalogueCalendar(world, parameters, seed=seed, days=last)
+    return ItemBoost(world, parameters, calendar, seed=seed).table(last)
+
+
 def _fresh(world: World, population: Population) -> UserState:
     return fresh_state(
         population,
@@ -169,9 +183,11 @@ def begin_visits(
 @kernel
 def live_step(
     truth: ItemTruth,
+    boosts: Float32Array,
     users: UserState,
     weights: PageWeights,
     retention: RetentionWeights,
+    drift: TasteDrift,
     keys: Streams,
     places: IndexArray,
     slates: IndexArray,
@@ -185,7 +201,7 @@ def live_step(
         unit = places[row]
         if clocks.visiting[unit]:
             serve_pages(
-                truth,
+                truth_on(truth, boosts, clocks.day[unit]),
                 users,
                 weights,
                 keys,
@@ -215,6 +231,7 @@ def live_step(
             if clocks.day[unit] == clocks.end[unit]:
                 break
             if open_visit(users, retention, keys.visit, unit, clocks.day[unit]):
+                drift_taste(users, drift, unit, clocks.day[unit])
                 clocks.visiting[unit] = True
                 lived.gap[row] = clocks.day[unit] - last
                 break
