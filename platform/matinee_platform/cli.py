@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, policy
+from matinee_platform.commands import candidates, policy, scenarios
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.data_options import (
     DataOption,
@@ -26,6 +26,12 @@ from matinee_platform.commands.data_options import (
     data_changes,
 )
 from matinee_platform.commands.report import report
+from matinee_platform.commands.sensitivity import (
+    SENSITIVITY_HELP,
+    SENSITIVITY_OPTION,
+    WithSensitivity,
+    run_and_print_grid,
+)
 from matinee_platform.commands.tradeoff import tradeoff
 from matinee_policies.errors import MatineeError
 
@@ -40,6 +46,7 @@ app = typer.Typer(
 app.add_typer(data_command.app, name="data")
 app.add_typer(policy.app, name="policy")
 app.add_typer(candidates.app, name="candidates")
+app.add_typer(scenarios.app, name="scenarios")
 app.command()(report)
 app.command()(tradeoff)
 
@@ -77,7 +84,7 @@ def _root(
     """Bandit experiments for recommendation slates: who watches more, who comes back?"""
 
 
-@app.command()
+@app.command(cls=WithSensitivity)
 def simulate(
     config: Annotated[
         Path, typer.Option("--config", metavar="FILE", help="Experiment settings in YAML.")
@@ -123,6 +130,9 @@ def simulate(
             help="Serve Prometheus metrics on 127.0.0.1 during the run; 0 takes a free port.",
         ),
     ] = None,
+    sensitivity: Annotated[
+        str | None, typer.Option(SENSITIVITY_OPTION, metavar="LIST", help=SENSITIVITY_HELP)
+    ] = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress line.")] = False,
 ) -> None:
@@ -147,6 +157,18 @@ def simulate(
     settings = load_settings(config, overrides or [], data=columns)
     line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
     try:
+        if sensitivity is not None:
+            run_and_print_grid(
+                settings,
+                out,
+                grid=sensitivity,
+                workers=workers,
+                overwrite=overwrite,
+                resume=resume,
+                as_json=as_json,
+                quiet=quiet,
+            )
+            return
         with line:
             results = run_experiment(
                 settings,
