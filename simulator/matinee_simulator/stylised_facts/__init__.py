@@ -26,6 +26,7 @@ from matinee_simulator.stylised_facts.finding import (
 from matinee_simulator.stylised_facts.personalisation import (
     Breadth,
     Consumption,
+    Effect,
     diverse_stay,
     effects_are_small,
     personalisation,
@@ -56,6 +57,7 @@ __all__ = [
     "Breadth",
     "Claim",
     "Consumption",
+    "Effect",
     "Figure",
     "Finding",
     "Line",

@@ -87,6 +87,7 @@ class Plot:
         x_title: quantity and unit of the horizontal axis.
         y_title: of the vertical axis.
         lines: at least one.
+        categories: names of the places 1, 2, ... where the horizontal axis is no quantity.
         x_log: whether the horizontal axis is logarithmic.
         y_log: whether the vertical axis is.
     """
@@ -94,6 +95,7 @@ class Plot:
     x_title: str
     y_title: str
     lines: tuple[Line, ...]
+    categories: tuple[str, ...] = ()
     x_log: bool = False
     y_log: bool = False
 
@@ -280,6 +282,7 @@ def _plot_json(plot: Plot) -> dict[str, Any]:
     return {
         "x_title": plot.x_title,
         "y_title": plot.y_title,
+        "categories": list(plot.categories),
         "x_log": plot.x_log,
         "y_log": plot.y_log,
         "lines": [

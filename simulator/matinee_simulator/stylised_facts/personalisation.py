@@ -1,6 +1,6 @@
 """Facts 21, 22 and 23: what personalisation and variety go with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,8 @@ def personalisation(personal: Sequence[Breadth], popular: Sequence[Breadth]) -> 
     return fact(21).finding(
         figures,
         plot=Plot(
-            x_title="1 clicks, 2 individual diversity, 3 aggregate diversity",
+            x_title="measure",
+            categories=tuple(changes),
             y_title="relative change",
             lines=(
                 Line(
@@ -200,54 +201,65 @@ def residual(values: FloatArray, design: FloatArray) -> FloatArray:
     return np.asarray(values - design @ solution)
 
 
-def effects_are_small(
-    learned: Mapping[str, tuple[float, float]], control: tuple[float, float]
-) -> Finding:
-    """Fact 23.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """The D28 of a policy that learns, against that of matrix factorization on the same users.
 
-    Args:
-        learned: D28 of each policy that learns, with its standard error.
-        control: the same of the order of matrix factorization.
+    Attributes:
+        policy: its name.
+        d28: share of users active on day 28.
+        control: the same of matrix factorization.
+        standard_error: of the difference, paired by user.
     """
-    base, base_error = control
-    best = max(learned, key=lambda name: learned[name][0])
-    names = list(learned)
-    changes = np.array([learned[name][0] / base - 1 for name in names])
-    errors = np.array([np.hypot(learned[name][1], base_error) / base for name in names])
+
+    policy: str
+    d28: float
+    control: float
+    standard_error: float
+
+    @property
+    def change(self) -> float:
+        """Relative change."""
+        return self.d28 / self.control - 1.0
+
+    @property
+    def change_error(self) -> float:
+        """Its standard error, that of the control left aside."""
+        return self.standard_error / self.control
+
+
+def effects_are_small(effects: Sequence[Effect]) -> Finding:
+    """Fact 23, of at least one policy that learns."""
+    best = max(effects, key=lambda effect: effect.d28)
     figures = [
         Figure(
-            name=f"D28 of {best} to that of matrix factorization",
-            value=float(changes[names.index(best)]),
-            standard_error=float(errors[names.index(best)]),
+            name=f"change of D28 by {best.policy}, the best",
+            value=best.change,
+            standard_error=best.change_error,
             low=-_EFFECT,
             high=_EFFECT,
         ),
-        Figure(
-            name="return time, another simulator",
-            value=RETURN_TIME_EFFECT,
-            gated=False,
-            source="KuaiSim",
+        *(
+            Figure(
+                name=f"change of D28 by {effect.policy}",
+                value=effect.change,
+                standard_error=effect.change_error,
+                gated=False,
+            )
+            for effect in effects
+            if effect is not best
         ),
-        Figure(
-            name="D28 of matrix factorization", value=base, standard_error=base_error, gated=False
-        ),
+        told("D28 of matrix factorization", [best.control]),
+        told("change of return time elsewhere", [RETURN_TIME_EFFECT], source="KuaiSim"),
     ]
-    figures += [
-        Figure(
-            name=f"D28 of {name}",
-            value=learned[name][0],
-            standard_error=learned[name][1],
-            reference=base,
-            gated=False,
-        )
-        for name in names
-    ]
-    places = np.arange(1.0, len(names) + 1)
-    titles = ", ".join(f"{place:.0f} {name}" for place, name in zip(places, names, strict=True))
+    places = np.arange(1.0, len(effects) + 1)
+    changes = np.array([effect.change for effect in effects])
+    errors = np.array([effect.change_error for effect in effects])
     return fact(23).finding(
         figures,
         plot=Plot(
-            x_title=titles,
+            x_title="policy",
+            categories=tuple(effect.policy for effect in effects),
             y_title="change of D28",
             lines=(
                 Line(
@@ -262,7 +274,7 @@ def effects_are_small(
                 Line(
                     name="accepted",
                     role="literature",
-                    x=np.array([0.6, len(names) + 0.4]),
+                    x=np.array([0.6, len(effects) + 0.4]),
                     y=np.zeros(2),
                     low=np.full(2, -_EFFECT),
                     high=np.full(2, _EFFECT),

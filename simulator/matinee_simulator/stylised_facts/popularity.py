@@ -7,7 +7,15 @@ import numpy as np
 from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.datasets.shape_statistics import gini, hill_exponent, top_share, zipf_slope
 from matinee_simulator.stylised_facts.fact import fact
-from matinee_simulator.stylised_facts.finding import Figure, Finding, Line, Plot, near, told
+from matinee_simulator.stylised_facts.finding import (
+    Figure,
+    Finding,
+    Line,
+    Plot,
+    Verdict,
+    near,
+    told,
+)
 from matinee_simulator.stylised_facts.literature import (
     HILL_EXPONENT,
     POPULARITY_GINI,
@@ -68,6 +76,8 @@ def zipf(
 ) -> Finding:
     """Fact 2; arguments as `popularity_inequality`."""
     least = min(sample.item_counts.size for sample in (*simulated, data))
+    if least < 2 * _FIRST_RANK:
+        return fact(2).without(Verdict.NOT_APPLICABLE, f"There are only {least} items.")
     last = min(_LAST_RANK, least)
 
     def slope(sample: RatingSample) -> float:
@@ -103,6 +113,9 @@ def tail(
     simulated: Sequence[RatingSample], data: RatingSample, *, published: bool = True
 ) -> Finding:
     """Fact 3; arguments as `popularity_inequality`."""
+    reach = min(int(sample.item_counts.max()) for sample in (*simulated, data))
+    if reach < 2 * _TAIL:
+        return fact(3).without(Verdict.NOT_APPLICABLE, f"No item has more than {reach} ratings.")
     exponents = [hill_exponent(sample.item_counts, least=_TAIL) for sample in simulated]
     return fact(3).finding(
         [
