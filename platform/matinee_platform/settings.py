@@ -152,6 +152,9 @@ class ExperimentSettings(StrictSettings):
     scenario: str | None = None
     """Scenario whose parameters of the simulated users are the base of `world`; users, days and
     arms are not taken from it. `matinee scenarios list` names them."""
+    calibration: str | None = None
+    """Calibration file (`matinee calibrate`), or the name of one that comes with the package, such
+    as `films`: parameters of the simulated users below those of `scenario` and `world`."""
     world: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the simulated users, by name; they come before those of the scenario."""
     reward: RewardSettings = RewardSettings()

@@ -43,6 +43,7 @@ from matinee_platform.settings import ExperimentSettings
 from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
 from matinee_policies.policy import Policy
+from matinee_simulator.calibration import load_calibration
 
 SETTINGS = "settings.json"
 """File of a run's settings, written first."""
@@ -52,6 +53,9 @@ DATA = "data.json"
 
 VERSIONS = "versions.json"
 """File of the versions that a run's determinism is stated for."""
+
+CALIBRATION = "calibration.json"
+"""File that holds the calibration of a run's users, where one was set."""
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -213,11 +217,14 @@ def check_folder(run: Path, *, overwrite: bool) -> None:
 
 def _facts(settings: ExperimentSettings) -> dict[str, Any]:
     """The files that say what a run is: it goes on only with the same."""
-    return {
+    facts = {
         VERSIONS: versions(settings.user_classes()),
         DATA: data_identity(settings.data),
         SETTINGS: settings.model_dump(mode="json"),
     }
+    if settings.calibration is not None:
+        facts[CALIBRATION] = load_calibration(settings.calibration).to_json()
+    return facts
 
 
 def _start_folder(facts: Mapping[str, Any], run: Path) -> None:

@@ -77,12 +77,15 @@ name, title, purpose, regime, known, world, users, days, fresh_candidates, expec
         raise ConfigError(f"{origin}: {error}") from None
 
 
-def scenario_parameters(name: str | None, changes: Mapping[str, Any]) -> Parameters:
+def scenario_parameters(
+    name: str | None, changes: Mapping[str, Any], *, base: Parameters | None = None
+) -> Parameters:
     """Parameters of the simulated users of a scenario, with changes of a user's own.
 
     Args:
         name: of a scenario, or None for the defaults.
         changes: parameters by name that come before those of the scenario.
+        base: what the scenario changes, in place of the defaults.
 
     Raises:
         ConfigError: on an unknown scenario or a bad parameter, or on the tabular scenario, which
@@ -93,14 +96,15 @@ def scenario_parameters(name: str | None, changes: Mapping[str, Any]) -> Paramet
         >>> parameters.click_appeal, parameters.satiation_half_life
         (0.0, 3.0)
     """
+    below = {} if base is None else base.to_json()
     if name is None:
-        return Parameters.from_json(changes)
+        return Parameters.from_json({**below, **changes})
     scenario = load_scenario(name)
     if scenario.tabular:
         raise ConfigError(
             f"scenario {name} has no catalogue to serve; run it with: matinee scenarios run {name}"
         )
-    return Parameters.from_json({**scenario.world, **changes})
+    return Parameters.from_json({**below, **scenario.world, **changes})
 
 
 def _expectations(values: object) -> tuple[Expectation, ...]:
