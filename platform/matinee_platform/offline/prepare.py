@@ -26,6 +26,7 @@ from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Arr
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
 from matinee_policies.interactions import Interactions
+from matinee_simulator.calibration import load_calibration
 from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
@@ -140,7 +141,8 @@ def load_prepared(run: Path) -> Prepared:
 
 def world_parameters(settings: ExperimentSettings) -> Parameters:
     """Parameters of the simulated users; raises ConfigError on a bad one."""
-    parameters = scenario_parameters(settings.scenario, settings.world)
+    base = load_calibration(settings.calibration).parameters if settings.calibration else None
+    parameters = scenario_parameters(settings.scenario, settings.world, base=base)
     if parameters.max_pages * settings.slots > 4_096:
         raise ConfigError(
             f"max_pages * slots must be <= 4096, got {parameters.max_pages * settings.slots}"
