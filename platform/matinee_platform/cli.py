@@ -33,6 +33,7 @@ from matinee_platform.commands.sensitivity import (
     run_and_print_grid,
 )
 from matinee_platform.commands.tradeoff import tradeoff
+from matinee_platform.commands.validate import validate
 from matinee_policies.errors import MatineeError
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.command()(report)
 app.command()(tradeoff)
+app.command()(validate)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

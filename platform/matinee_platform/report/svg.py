@@ -5,7 +5,7 @@ dark and print. Text is escaped here, since it holds names that users chose.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -113,6 +113,24 @@ def dot_chart(chart: Chart, *, name: str) -> Markup:
     parts = [frame.axes()]
     parts += [_error_bars(frame, series) + _dots(frame, series) for series in drawn]
     parts.append(_dot_labels(frame, drawn))
+    return _document(chart, name, parts)
+
+
+def mixed_chart(chart: Chart, *, dotted: Collection[int], name: str) -> Markup:
+    """Lines with bands, and dots with error bars, unlabelled: names stand in a legend beside it.
+
+    Args:
+        chart: what to draw.
+        dotted: places in `chart.series` of those that are dots.
+        name: of the drawing, distinct within a page.
+    """
+    frame = _Frame(chart, chart.series, right=12.0)
+    parts = [frame.axes()]
+    for place, series in enumerate(chart.series):
+        if place in dotted:
+            parts.append(_error_bars(frame, series) + _dots(frame, series))
+        else:
+            parts.append(_band(frame, series) + _line(frame, series))
     return _document(chart, name, parts)
 
 
