@@ -16,9 +16,10 @@ from matinee_policies.features import (
     FEATURE_VERSION,
     ItemFeatures,
     UnitStateBatch,
+    rows_of,
     shown_features,
 )
-from matinee_policies.policy import Policy
+from matinee_policies.policy import Policy, reads_features
 from matinee_policies.records import ContextBatch, SlateBatch
 
 FEATURE_SAMPLE = 100
@@ -35,7 +36,8 @@ class Decisions:
         slates: what it chose.
         snapshot: version of the policy that chose.
         catalogue_version: of the item features, first 16 hex digits as a number.
-        shown: features of the items shown, `float32 [n, L, d]`.
+        shown: features of the items shown, `float32 [n, L, d]`; without columns if the policy does
+            not learn.
     """
 
     ids: UInt64Array
@@ -88,14 +90,39 @@ class Engine:
         Raises:
             ContextError: if the policy breaks a rule of the arm's pages.
         """
-        contexts = self._contexts.build(state, candidates, scores)
+        contexts = self._contexts.build(
+            state, candidates, scores, with_features=reads_features(self.policy)
+        )
         slates = self.policy.decide(
             contexts, slots=self._slots, keys=decision_keys(self._secret, ids)
         )
         if self._contexts.rules is not None:
             self._contexts.rules.check(contexts, slates, policy=self.policy.name)
-        shown = shown_features(contexts.features, slates.positions)
+        if self.policy.learns:
+            shown = shown_features(contexts.features, slates.positions)
+        else:
+            shown = np.empty((*slates.positions.shape, 0), dtype=np.float32)
         return Decisions(ids, contexts, slates, self.snapshot, self._catalogue_version, shown)
+
+    def features(
+        self, decisions: Decisions, state: UnitStateBatch, rows: IndexArray
+    ) -> Float32Array:
+        """Full features of some decisions, whether or not the policy read them.
+
+        Args:
+            decisions: as decided by this engine.
+            state: unit state as seen, of all of them.
+            rows: which decisions, `int32 [m]`.
+
+        Returns:
+            `float32 [m, K, d]`.
+        """
+        contexts = decisions.contexts
+        if contexts.features.shape[2]:
+            return contexts.features[rows]
+        return self._contexts.features(
+            rows_of(state, rows), contexts.candidates[rows], contexts.scores[rows]
+        )
 
 
 def catalogue_number(items: ItemFeatures) -> int:

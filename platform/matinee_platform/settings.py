@@ -134,7 +134,7 @@ class ExperimentSettings(StrictSettings):
     fresh_candidates: Annotated[int, Field(ge=0, le=1_000)] = 0
     """Candidates of a visit that are kept for items which arrived during the run, since no source
     knows them; drawn by unit and day, so that all of them get their chance."""
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 4_096
     """Decisions per call of the policy; results do not depend on it."""
     state_memory_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
     """Largest state of an arm's users, in MB, that stays in memory. A larger one lies on disk, and

@@ -4,7 +4,7 @@
 logged decision can be recomputed from unit state, item features, candidates and scores.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "UnitStateBatch",
     "compute_features",
     "compute_features_reference",
+    "rows_of",
     "shown_features",
     "slot_feature",
 ]
@@ -109,6 +110,13 @@ class UnitStateBatch:
 
     def __len__(self) -> int:
         return int(self.genre_history.shape[0])
+
+
+def rows_of(state: UnitStateBatch, rows: AnyArray) -> UnitStateBatch:
+    """The state of some of the units, by index or mask `[n]`; copies."""
+    return UnitStateBatch(
+        **{field.name: getattr(state, field.name)[rows] for field in fields(state)}
+    )
 
 
 def compute_features(

@@ -38,7 +38,7 @@ from matinee_policies.config import check_whole
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.linear_policy import counter_of
 from matinee_policies.mixture import draw_bases, mixture_propensities
-from matinee_policies.policy import Policy
+from matinee_policies.policy import Policy, reads_features
 from matinee_policies.records import PAD, ContextBatch, OutcomeBatch, SlateBatch
 from matinee_policies.slate import check_slots, slate_length
 from matinee_policies.snapshot import Snapshot
@@ -84,6 +84,11 @@ class PolicyOfBases(abc.ABC, Generic[C]):
     def bases(self) -> tuple[Policy, ...]:
         """The policies in the order of their numbers; they are part of the state."""
         return tuple(self._bases)
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether a base reads features; see `ValuePolicy.reads_features`."""
+        return any(reads_features(base) for base in self._bases)
 
     def get_params(self, *, deep: bool = True) -> dict[str, Any]:
         """The parameters by name, after scikit-learn's convention; see `Config.get_params`."""

@@ -17,6 +17,9 @@ class Policy(Protocol):
 
     A decision is a pure function of (snapshot, context, decision key), to the last bit and
     whatever the batch; only `learn` changes the state.
+
+    A policy may have an attribute `reads_features`: where it is False, decisions come without
+    features (`reads_features` below).
     """
 
     @property
@@ -75,3 +78,17 @@ class Policy(Protocol):
         Raises:
             SnapshotError: if it is of another kind or version, or incomplete.
         """
+
+
+def reads_features(policy: Policy) -> bool:
+    """Whether decisions of a policy need `ContextBatch.features`; True unless it says otherwise.
+
+    A policy that does not must decide and score the same whatever stands there, also for features
+    of no column (`d = 0`), and must not learn.
+
+    Example:
+        >>> from matinee_policies import ScoreOrder
+        >>> reads_features(ScoreOrder())
+        False
+    """
+    return bool(getattr(policy, "reads_features", True)) or policy.learns

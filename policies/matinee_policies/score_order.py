@@ -48,6 +48,11 @@ class ScoreOrder(ValuePolicy[ScoreOrderConfig]):
         """See `Policy.from_snapshot`."""
         return cls(config_of(snapshot, ScoreOrderConfig, kind=cls.name))
 
+    @property
+    def reads_features(self) -> bool:
+        """See `ValuePolicy.reads_features`."""
+        return type(self) is not ScoreOrder
+
     def values(self, contexts: ContextBatch) -> FloatArray:
         """The scores of the candidate source."""
         return contexts.scores.astype(np.float64)

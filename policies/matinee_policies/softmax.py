@@ -67,6 +67,11 @@ class Softmax(ValuePolicy[SoftmaxConfig]):
         """See `Policy.from_snapshot`."""
         return cls(config_of(snapshot, SoftmaxConfig, kind=cls.name))
 
+    @property
+    def reads_features(self) -> bool:
+        """See `ValuePolicy.reads_features`."""
+        return type(self) is not Softmax
+
     def values(self, contexts: ContextBatch) -> FloatArray:
         """The scores of the candidate source."""
         return contexts.scores.astype(np.float64)

@@ -13,6 +13,7 @@ import itertools
 import json
 import unittest
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.stats import chi2
 
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.errors import ContextError, SnapshotError
-from matinee_policies.policy import Policy
+from matinee_policies.policy import Policy, reads_features
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.testing_data import (
@@ -119,6 +120,17 @@ class PolicyContract:
                 np.testing.assert_array_equal(
                     policy.propensities(part, slates.positions), whole.propensities[rows]
                 )
+
+    def test_features_leave_no_trace_where_they_are_not_read(self) -> None:
+        policy, contexts = self.trained_policy(), self._contexts(decisions=30, candidates=9)
+        if reads_features(policy):
+            return
+        bare = replace(contexts, features=np.empty((30, 9, 0), dtype=np.float32))
+        slates = policy.decide(contexts, slots=4, keys=example_keys(30))
+        self._assert_same(policy.decide(bare, slots=4, keys=example_keys(30)), slates)
+        np.testing.assert_array_equal(
+            policy.propensities(bare, slates.positions), slates.propensities
+        )
 
     def test_deciding_leaves_the_state_alone(self) -> None:
         contexts = self._contexts(decisions=10, candidates=9)

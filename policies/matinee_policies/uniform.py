@@ -45,6 +45,11 @@ class Uniform(ValuePolicy[UniformConfig]):
         """See `Policy.from_snapshot`."""
         return cls(config_of(snapshot, UniformConfig, kind=cls.name))
 
+    @property
+    def reads_features(self) -> bool:
+        """See `ValuePolicy.reads_features`."""
+        return type(self) is not Uniform
+
     def values(self, contexts: ContextBatch) -> FloatArray:
         """The same value for all."""
         return np.zeros(contexts.candidates.shape)

@@ -90,6 +90,15 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """
         return False
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether anything here reads `ContextBatch.features`.
+
+        The platform leaves the features out (`d = 0`) for policies that say False. A class of ours
+        speaks for itself alone, since a class derived from it may read what it does not.
+        """
+        return True
+
     def members(self, contexts: ContextBatch) -> FloatArray | None:
         """Value of each candidate to each member of an ensemble, `float64 [B, M, K]`, if any."""
         return None

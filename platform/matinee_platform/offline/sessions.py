@@ -117,7 +117,7 @@ def _serve_page(
         )
         state.log.append_decisions(rows)
         sampled = decisions.sampled()
-        state.log.append_features(ids[sampled], decisions.contexts.features[sampled])
+        state.log.append_features(ids[sampled], state.engine.features(decisions, seen, sampled))
     with state.clock.stage("regret"):
         oracle = state.simulation.oracle()
         state.regret.append(oracle, units, state.pseudonyms[units], decisions)
