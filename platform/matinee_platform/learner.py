@@ -2,60 +2,38 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 
 from matinee_platform.engine import Decisions
 from matinee_platform.join import event_values
+from matinee_platform.page_files import PageFiles, WaitingPages
 from matinee_platform.settings import RewardSettings
-from matinee_policies.arrays import (
-    AnyArray,
-    BoolArray,
-    Float32Array,
-    FloatArray,
-    IndexArray,
-    Int8Array,
-    UInt8Array,
-    UInt64Array,
-)
+from matinee_policies.arrays import AnyArray, FloatArray, UInt8Array, UInt64Array
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, OutcomeBatch
-
-
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    """Logged pages of one day that wait for their windows; fields as in `OutcomeBatch`."""
-
-    ids: UInt64Array
-    features: Float32Array
-    shown: BoolArray
-    propensities: FloatArray
-    shards: UInt8Array
-    items: IndexArray
-    engagement: FloatArray
-    base: Int8Array | None
-    base_propensity: FloatArray | None
 
 
 class ArmLearner:
     """Learner of one arm; it works at day barriers, where all snapshots change.
 
     Engagement matures at the barrier of its own day. A return visit matures when its window has
-    closed: then no return is an explicit zero. Pages are held for the length of that window, about
-    `L (4 d + 21)` bytes each, and for one day only when return visits carry no weight.
+    closed: then no return is an explicit zero. Pages wait on disk for the length of that window,
+    about `L (4 d + 21)` bytes each, and for one day only when return visits carry no weight. A
+    policy learns some of them at a time: what it learns does not depend on that.
 
     Args:
         policy: the arm's policy.
         rewards: components, weights and windows.
+        pages: where pages wait.
     """
 
-    def __init__(self, policy: Policy, rewards: RewardSettings) -> None:
+    def __init__(self, policy: Policy, rewards: RewardSettings, *, pages: PageFiles) -> None:
         self.policy = policy
         self._rewards = rewards
-        self._today: list[_Pages] = []
-        self._waiting: deque[tuple[int, _Pages]] = deque()
+        self._pages = pages
+        self._waiting: deque[int] = deque()
+        self._spent: list[int] = []
         self._returned: dict[int, list[UInt64Array]] = {}
 
     def observe_page(
@@ -68,9 +46,9 @@ class ArmLearner:
             engagement: weighted engagement of each slot, `float64 [n, L]`.
             shards: shard of each unit, `uint8 [n]`.
         """
-        if self.policy.learns:
-            self._today.append(
-                _Pages(
+        if self.policy.learns and decisions.ids.size:
+            self._pages.append(
+                WaitingPages(
                     ids=decisions.ids,
                     features=decisions.shown,
                     shown=decisions.slates.positions != PAD,
@@ -95,26 +73,30 @@ class ArmLearner:
             Whether the policy learned anything, so that a new snapshot is due.
         """
         learned = False
-        if self._today:
-            pages = _concatenate(self._today)
-            self._today = []
-            self.policy.learn(_outcomes("engagement", pages, pages.engagement, day, first=True))
+        if self._pages.close_day(day):
+            for pages in self._pages.read(day):
+                self.policy.learn(_outcomes("engagement", pages, pages.engagement, day, first=True))
             learned = True
-            if self._rewards.return_visit.weight > 0.0:
-                self._waiting.append((day, pages))
-        while self._waiting and self._waiting[0][0] + self._rewards.return_visit.window_days <= day:
-            self._learn_returns(*self._waiting.popleft())
+            waits = self._rewards.return_visit.weight > 0.0
+            (self._waiting if waits else self._spent).append(day)
+        while self._waiting and self._waiting[0] + self._rewards.return_visit.window_days <= day:
+            self._learn_returns(self._waiting[0])
+            self._spent.append(self._waiting.popleft())
             learned = True
         return learned
 
+    def forget(self) -> None:
+        """Delete the pages that were learned for good, once a checkpoint says so."""
+        self._pages.drop(self._spent)
+        self._spent = []
+
     def arrays(self) -> dict[str, AnyArray]:
-        """What waits at a day barrier, for a checkpoint: pages by day, and the returns seen."""
-        days = [day for day, _ in self._waiting]
-        counts = [pages.ids.size for _, pages in self._waiting]
-        held = _concatenate([pages for _, pages in self._waiting]) if days else None
+        """What waits at a day barrier, for a checkpoint: days with pages, and the returns seen."""
+        days = list(self._waiting)
         returned = [(day, np.concatenate(ids)) for day, ids in sorted(self._returned.items())]
         return {
-            "page_day": np.repeat(np.array(days, dtype=np.int64), counts),
+            "page_day": np.array(days, dtype=np.int64),
+            "page_bytes": self._pages.sizes(days),
             "returned_day": np.repeat(
                 np.array([day for day, _ in returned], dtype=np.int64),
                 [ids.size for _, ids in returned],
@@ -122,36 +104,36 @@ class ArmLearner:
             "returned_ids": np.concatenate(
                 [np.empty(0, dtype=np.uint64), *(ids for _, ids in returned)]
             ),
-            **{field.name: _stored(held, field.name) for field in fields(_Pages)},
         }
 
     def restore(self, arrays: Mapping[str, AnyArray]) -> None:
-        """Take over what `arrays` gave, in place of everything held."""
-        self._today = []
-        self._waiting.clear()
-        for day in np.unique(arrays["page_day"]):
-            here = arrays["page_day"] == day
-            pages = _Pages(
-                **{field.name: _restored(arrays[field.name], here) for field in fields(_Pages)}
-            )
-            self._waiting.append((int(day), pages))
+        """Take over what `arrays` gave, in place of everything held.
+
+        Raises:
+            DataError: the pages of a day are not there.
+        """
+        days = arrays["page_day"].tolist()
+        self._pages.restore(dict(zip(days, arrays["page_bytes"].tolist(), strict=True)))
+        self._waiting = deque(days)
+        self._spent = []
         self._returned = {
             int(day): [arrays["returned_ids"][arrays["returned_day"] == day]]
             for day in np.unique(arrays["returned_day"])
         }
 
-    def _learn_returns(self, session_day: int, pages: _Pages) -> None:
+    def _learn_returns(self, session_day: int) -> None:
         events = self._returned.pop(session_day, [])
         ids = np.concatenate(events) if events else np.empty(0, dtype=np.uint64)
-        returned = event_values(pages.ids, ids, np.ones(ids.size))
-        rewards = np.repeat(
-            self._rewards.return_visit.weight * returned[:, None], pages.shown.shape[1], axis=1
-        )
-        self.policy.learn(_outcomes("return_visit", pages, rewards, session_day, first=False))
+        for pages in self._pages.read(session_day):
+            returned = event_values(pages.ids, ids, np.ones(ids.size))
+            rewards = np.repeat(
+                self._rewards.return_visit.weight * returned[:, None], pages.shown.shape[1], axis=1
+            )
+            self.policy.learn(_outcomes("return_visit", pages, rewards, session_day, first=False))
 
 
 def _outcomes(
-    component: str, pages: _Pages, rewards: FloatArray, day: int, *, first: bool
+    component: str, pages: WaitingPages, rewards: FloatArray, day: int, *, first: bool
 ) -> OutcomeBatch:
     return OutcomeBatch(
         component=component,
@@ -166,29 +148,3 @@ def _outcomes(
         base=pages.base,
         base_propensity=pages.base_propensity,
     )
-
-
-def _concatenate(parts: list[_Pages]) -> _Pages:
-    return _Pages(
-        **{
-            field.name: _joined([getattr(part, field.name) for part in parts])
-            for field in fields(_Pages)
-        }
-    )
-
-
-def _joined(parts: list[AnyArray | None]) -> Any:
-    """One array of many; None where a policy gives none. A policy gives it always or never."""
-    given = [part for part in parts if part is not None]
-    return np.concatenate(given) if given else None
-
-
-def _stored(held: _Pages | None, name: str) -> AnyArray:
-    """A field for a checkpoint: an array of length 0 where there is none."""
-    values: AnyArray | None = None if held is None else getattr(held, name)
-    return np.empty(0) if values is None else values
-
-
-def _restored(values: AnyArray, here: BoolArray) -> Any:
-    """The rows of a day from a checkpoint; days without pages are not in it, so none means None."""
-    return values[here] if values.size else None

@@ -62,14 +62,14 @@ def write_arrays(
 
 
 def read_arrays(
-    path: Path, *, kind: str, names: Sequence[str]
+    path: Path, *, kind: str, names: Sequence[str] | None
 ) -> tuple[dict[str, AnyArray], dict[str, Any]]:
     """Read what `write_arrays` wrote.
 
     Args:
         path: the file.
         kind: what it must hold.
-        names: the arrays it must hold, and no others.
+        names: the arrays it must hold, and no others; None takes any.
 
     Raises:
         DataError: the file is missing, damaged, of another kind or has other arrays.
@@ -85,6 +85,8 @@ def read_arrays(
     if not isinstance(header, dict) or header.get("kind") != kind:
         got = header.get("kind") if isinstance(header, dict) else header
         raise DataError(path, rule=f"must be a file of kind {kind!r}", value=got)
+    if names is None:
+        names = list(arrays)
     if set(arrays) != set(names) or not isinstance(header.get("content"), dict):
         raise DataError(
             path, rule=f"must hold the arrays {', '.join(sorted(names))}", value=sorted(arrays)

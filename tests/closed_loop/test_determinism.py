@@ -26,15 +26,19 @@ def expected(tiny_run: Path) -> dict[str, tuple[str, list[str]]]:
     return _hashes(json.loads((tiny_run / "results.json").read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize(("batch_size", "workers"), [(64, 1), (1, 2), (7, 2), (1_000, 1)])
-def test_batch_size_and_processes_do_not_show(
+@pytest.mark.parametrize(
+    ("batch_size", "workers", "state_memory_mb"),
+    [(64, 1, 512), (1, 2, 512), (7, 2, 0), (1_000, 1, 0)],
+)
+def test_batch_size_processes_and_memory_do_not_show(
     tiny_run: Path,
     tmp_path: Path,
     expected: dict[str, tuple[str, list[str]]],
     batch_size: int,
     workers: int,
+    state_memory_mb: int,
 ) -> None:
-    settings = _settings(tiny_run, batch_size=batch_size)
+    settings = _settings(tiny_run, batch_size=batch_size, state_memory_mb=state_memory_mb)
     results = run_experiment(settings, tmp_path / "again", workers=workers)
     assert _hashes(results) == expected
 

@@ -1,12 +1,16 @@
 """Each component of each page is learned once, when its window has closed."""
 
 import dataclasses
+import itertools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from matinee_platform.engine import Decisions
 from matinee_platform.learner import ArmLearner
+from matinee_platform.page_files import PageFiles
 from matinee_platform.settings import ReturnVisitSettings, RewardSettings
 from matinee_policies.records import PAD, ContextBatch, OutcomeBatch, SlateBatch
 from matinee_policies.uniform import Uniform, UniformConfig
@@ -47,17 +51,30 @@ def _decisions(ids: list[int], padded: bool = False, base: list[int] | None = No
     return Decisions(np.array(ids, dtype=np.uint64), contexts, slates, 0, 0, shown)
 
 
-def _learner(weight: float, window: int = 2) -> tuple[ArmLearner, Recorder]:
-    policy = Recorder()
-    rewards = RewardSettings(return_visit=ReturnVisitSettings(weight=weight, window_days=window))
-    return ArmLearner(policy, rewards), policy
+MakeLearner = Callable[..., tuple[ArmLearner, Recorder]]
+
+
+@pytest.fixture
+def make_learner(tmp_path: Path) -> MakeLearner:
+    """Makes learners, each with a folder of its own unless it is given one."""
+    folders = itertools.count()
+
+    def make(weight: float, window: int = 2, folder: str = "") -> tuple[ArmLearner, Recorder]:
+        policy = Recorder()
+        rewards = RewardSettings(
+            return_visit=ReturnVisitSettings(weight=weight, window_days=window)
+        )
+        pages = PageFiles(tmp_path / (folder or str(next(folders))))
+        return ArmLearner(policy, rewards, pages=pages), policy
+
+    return make
 
 
 SHARDS = np.array([1, 2], dtype=np.uint8)
 
 
-def test_engagement_is_learned_at_its_own_barrier_in_log_order() -> None:
-    learner, policy = _learner(weight=0.0)
+def test_engagement_is_learned_at_its_own_barrier_in_log_order(make_learner: MakeLearner) -> None:
+    learner, policy = make_learner(weight=0.0)
     learner.observe_page(_decisions([1, 2]), np.array([[0.1, 0.2], [0.3, 0.4]]), SHARDS)
     learner.observe_page(_decisions([3]), np.array([[0.5, 0.6]]), SHARDS[:1])
     assert not policy.lessons
@@ -70,8 +87,10 @@ def test_engagement_is_learned_at_its_own_barrier_in_log_order() -> None:
     assert not learner.close_day(1)
 
 
-def test_returns_are_learned_once_when_the_window_closes_and_absence_is_zero() -> None:
-    learner, policy = _learner(weight=0.5, window=2)
+def test_returns_are_learned_once_when_the_window_closes_and_absence_is_zero(
+    make_learner: MakeLearner,
+) -> None:
+    learner, policy = make_learner(weight=0.5, window=2)
     learner.observe_page(_decisions([1, 2]), np.zeros((2, L)), SHARDS)
     learner.close_day(0)
     learner.observe_returns(0, np.array([2], dtype=np.uint64))
@@ -85,8 +104,8 @@ def test_returns_are_learned_once_when_the_window_closes_and_absence_is_zero() -
         assert not learner.close_day(day)
 
 
-def test_returns_of_other_days_do_not_mix() -> None:
-    learner, policy = _learner(weight=1.0, window=1)
+def test_returns_of_other_days_do_not_mix(make_learner: MakeLearner) -> None:
+    learner, policy = make_learner(weight=1.0, window=1)
     learner.observe_page(_decisions([1]), np.zeros((1, L)), SHARDS[:1])
     learner.close_day(0)
     learner.observe_page(_decisions([2]), np.zeros((1, L)), SHARDS[:1])
@@ -97,21 +116,21 @@ def test_returns_of_other_days_do_not_mix() -> None:
     assert [lesson.rewards[0, 0] for lesson in returns] == [1.0, 0.0]
 
 
-def test_padding_is_not_shown() -> None:
-    learner, policy = _learner(weight=0.0)
+def test_padding_is_not_shown(make_learner: MakeLearner) -> None:
+    learner, policy = make_learner(weight=0.0)
     learner.observe_page(_decisions([1], padded=True), np.zeros((1, L)), SHARDS[:1])
     learner.close_day(0)
     assert policy.lessons[0].shown.tolist() == [[True, False]]
 
 
-def test_nothing_is_held_for_a_policy_that_does_not_learn() -> None:
-    learner = ArmLearner(Uniform(UniformConfig()), RewardSettings())
+def test_nothing_is_held_for_a_policy_that_does_not_learn(tmp_path: Path) -> None:
+    learner = ArmLearner(Uniform(UniformConfig()), RewardSettings(), pages=PageFiles(tmp_path))
     learner.observe_page(_decisions([1]), np.zeros((1, L)), SHARDS[:1])
     assert not learner.close_day(0)
 
 
-def test_outcomes_name_items_and_the_day_of_the_decision() -> None:
-    learner, policy = _learner(weight=0.5, window=1)
+def test_outcomes_name_items_and_the_day_of_the_decision(make_learner: MakeLearner) -> None:
+    learner, policy = make_learner(weight=0.5, window=1)
     learner.observe_page(_decisions([1, 2]), np.zeros((2, L)), SHARDS)
     learner.close_day(4)
     learner.close_day(5)
@@ -124,8 +143,8 @@ def test_outcomes_name_items_and_the_day_of_the_decision() -> None:
         assert lesson.base is None
 
 
-def test_the_base_of_a_mixture_waits_with_its_page() -> None:
-    learner, policy = _learner(weight=0.5, window=2)
+def test_the_base_of_a_mixture_waits_with_its_page(make_learner: MakeLearner) -> None:
+    learner, policy = make_learner(weight=0.5, window=2)
     learner.observe_page(_decisions([1, 2], base=[1, 0]), np.zeros((2, L)), SHARDS)
     learner.observe_page(_decisions([3], base=[2]), np.zeros((1, L)), SHARDS[:1])
     learner.close_day(0)
@@ -138,9 +157,11 @@ def test_the_base_of_a_mixture_waits_with_its_page() -> None:
 
 
 @pytest.mark.parametrize("base", [None, [1, 0]])
-def test_a_restored_learner_goes_on_as_if_nothing_had_happened(base: list[int] | None) -> None:
-    whole, expected = _learner(weight=0.5, window=3)
-    cut, _ = _learner(weight=0.5, window=3)
+def test_a_restored_learner_goes_on_as_if_nothing_had_happened(
+    make_learner: MakeLearner, base: list[int] | None
+) -> None:
+    whole, expected = make_learner(weight=0.5, window=3)
+    cut, _ = make_learner(weight=0.5, window=3, folder="cut")
     for learner in (whole, cut):
         for day in range(3):
             ids = [10 * day + 1, 10 * day + 2]
@@ -149,7 +170,7 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_happened(base: list[int] |
             )
             learner.observe_returns(day, np.array(ids[:1], dtype=np.uint64))
             learner.close_day(day)
-    fresh, policy = _learner(weight=0.5, window=3)
+    fresh, policy = make_learner(weight=0.5, window=3, folder="cut")
     fresh.restore({name: array.copy() for name, array in cut.arrays().items()})
     expected.lessons.clear()
     for day in range(3, 7):
@@ -165,8 +186,8 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_happened(base: list[int] |
                 assert found == wanted
 
 
-def test_a_learner_with_nothing_held_can_be_restored() -> None:
-    learner, policy = _learner(weight=0.5)
-    learner.restore(_learner(weight=0.5)[0].arrays())
+def test_a_learner_with_nothing_held_can_be_restored(make_learner: MakeLearner) -> None:
+    learner, policy = make_learner(weight=0.5)
+    learner.restore(make_learner(weight=0.5)[0].arrays())
     assert not learner.close_day(9)
     assert not policy.lessons

@@ -56,15 +56,15 @@ def run_arm(settings: ExperimentSettings, run: Path, arm: int, report: Reporter)
     """Run arm number `arm` of a prepared run."""
     roster = draw_roster(settings)
     shared = load_prepared(run)
-    arm_run = ArmRun(
-        settings,
-        settings.arms[arm],
-        users=users_of(settings, roster, arm),
-        roster=roster,
-        shared=shared,
-        run=run,
-    )
     with only_arm(run, settings.arms[arm].name):
+        arm_run = ArmRun(
+            settings,
+            settings.arms[arm],
+            users=users_of(settings, roster, arm),
+            roster=roster,
+            shared=shared,
+            run=run,
+        )
         return arm_run.run(report)
 
 

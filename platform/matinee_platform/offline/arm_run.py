@@ -97,8 +97,15 @@ class ArmRun:
         self._days = settings.days
         self._arm = arm
         self._run = run
+        self._found = last_checkpoint(run, arm.name)
         self._state = new_arm_state(
-            settings, arm, users=users, roster=roster, shared=shared, run=run
+            settings,
+            arm,
+            users=users,
+            roster=roster,
+            shared=shared,
+            run=run,
+            resume=self._found is not None,
         )
         self._hashes: list[str] = []
         self._seconds = 0.0
@@ -145,7 +152,9 @@ class ArmRun:
         state.regret.open_day(day)
         state.exploration.open_day(day)
         with state.clock.stage("users"):
-            active = state.simulation.begin_day(day)
+            active = state.simulation.begin_day(
+                day, announce=lambda units: state.open_day(units, day)
+            )
         serve_sessions(state, active, day)
         with state.clock.stage("users"):
             state.simulation.end_day()
@@ -195,12 +204,14 @@ class ArmRun:
             "seconds": self._seconds,
             "stage_seconds": dict(state.clock.seconds),
         }
+        state.rows.close_day()
         save_checkpoint(self._run, self._arm.name, Checkpoint(day, state.arrays(), header))
+        state.settle(day)
 
     def _restore(self) -> int:
         """Take up the last checkpoint; returns the first day still to run."""
-        state = self._state
-        found = last_checkpoint(self._run, self._arm.name, names=list(state.arrays()))
+        state, found = self._state, self._found
+        self._found = None
         if found is None:
             discard_after(self._run, self._arm.name, day=-1, snapshot=-1)
             return 0

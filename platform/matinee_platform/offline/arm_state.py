@@ -23,6 +23,8 @@ from matinee_platform.offline.prepare import (
 from matinee_platform.offline.regret_log import RegretLog
 from matinee_platform.offline.shelf import Shelf
 from matinee_platform.offline.stage_clock import StageClock
+from matinee_platform.offline.user_rows import UserRows
+from matinee_platform.page_files import PageFiles
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.settings import ArmSettings, ExperimentSettings
@@ -33,6 +35,9 @@ from matinee_policies.policy import Policy
 from matinee_policies.registry import build_policy
 from matinee_simulator.history import RUN_START
 from matinee_simulator.simulation import Simulation
+
+STATE = "state"
+"""Folder of a run for the state of users and waiting pages, which goes when the run is complete."""
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ class ArmState:
         shards: shard of each user, `uint8 [n]`.
         id_seed: makes this arm's decision ids its own.
         max_pages: of a session.
+        rows: where the state of the users is kept.
         simulation: the users' side.
         units: what the platform remembers of each user.
         shelf: candidate retrieval.
@@ -71,6 +77,7 @@ class ArmState:
     shards: UInt8Array
     id_seed: np.uint64
     max_pages: int
+    rows: UserRows
     simulation: Simulation
     units: UnitStates
     shelf: Shelf
@@ -84,6 +91,17 @@ class ArmState:
     pages_of_last_session: IndexArray
     late_ratings: RatingQueue = field(default_factory=RatingQueue)
     clock: StageClock = field(default_factory=StageClock)
+    _whole: dict[str, AnyArray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._whole = self.rows.begin(
+            {
+                **_prefixed("simulation.", self.simulation.arrays()),
+                **_prefixed("units.", self.units.arrays()),
+                **_prefixed("kpis.", self.kpis.arrays()),
+                "pages_of_last_session": self.pages_of_last_session,
+            }
+        )
 
     @property
     def policy(self) -> Policy:
@@ -97,28 +115,35 @@ class ArmState:
         self.learner.policy = policy
 
     def arrays(self) -> dict[str, AnyArray]:
-        """Everything that changes from day to day, except the policy and the log."""
+        """What changes from day to day, except the policy, the log and what `rows` guards."""
         return {
-            **self._live_arrays(),
+            **self._whole,
             **_prefixed("learner.", self.learner.arrays()),
             **_prefixed("ratings.", self.late_ratings.arrays()),
         }
 
     def restore(self, arrays: Mapping[str, AnyArray], *, next_day: int) -> None:
-        """Take over what `arrays` gave at the end of the day before `next_day`."""
-        restore_into(self._live_arrays(), arrays)
+        """Take over what `arrays` gave at the end of the day before `next_day`.
+
+        Raises:
+            DataError: it does not fit, or the rows of users are not those of that day.
+        """
+        self.rows.take_back(next_day)
+        restore_into(self._whole, arrays)
+        self.rows.check()
         self.learner.restore(_named("learner.", arrays))
         self.late_ratings.restore(_named("ratings.", arrays))
         self.simulation.resume(next_day)
 
-    def _live_arrays(self) -> dict[str, AnyArray]:
-        """The arrays of fixed shape, which a checkpoint is copied into."""
-        return {
-            **_prefixed("simulation.", self.simulation.arrays()),
-            **_prefixed("units.", self.units.arrays()),
-            **_prefixed("kpis.", self.kpis.arrays()),
-            "pages_of_last_session": self.pages_of_last_session,
-        }
+    def open_day(self, active: IndexArray, day: int) -> None:
+        """Make ready for a day on which `active` visit; nothing of their rows has changed yet."""
+        due = self.late_ratings.units_due(day)
+        self.rows.open_day(np.union1d(active, due).astype(np.int32), day)
+
+    def settle(self, day: int) -> None:
+        """Let go of what only a way back to before `day` needs; its checkpoint is there."""
+        self.rows.settle(day)
+        self.learner.forget()
 
 
 def new_arm_state(
@@ -129,8 +154,9 @@ def new_arm_state(
     roster: Roster,
     shared: Prepared,
     run: Path,
+    resume: bool = False,
 ) -> ArmState:
-    """The state of an arm before its first day.
+    """The state of an arm before its first day, or with the rows of users as a run left them.
 
     Args:
         settings: of the experiment.
@@ -139,16 +165,34 @@ def new_arm_state(
         roster: of the experiment.
         shared: what the arms share.
         run: folder of the run.
+        resume: whether to take up the rows of an interrupted run; its checkpoint must follow.
+
+    Raises:
+        MatineeError: the rows are not there, or there is no room for them.
     """
     model, parameters, secret = shared.model, world_parameters(settings), _secret(settings, arm)
     own = roster.pseudonyms[users]
     policy = arm_policy(arm)
-    units = UnitStates(
-        users.size, items=model.items, model=model.sources[arm.candidates], rest=settings.rest
+    folder = run / STATE / arm.name
+    rows = UserRows(
+        folder,
+        owner=_owner(settings, arm),
+        resume=resume,
+        keep_bytes=settings.state_memory_mb * 2**20,
     )
-    past = shared.past.of(users)
-    units.load_history(past.users, past.items, past.ratings, age_in_days(past.times, RUN_START))
-    units.refresh_vectors()
+    units = UnitStates(
+        users.size,
+        items=model.items,
+        model=model.sources[arm.candidates],
+        rest=settings.rest,
+        storage=rows.under("units."),
+    )
+    if not resume:
+        for past in shared.past.of(users):
+            age = age_in_days(past.times, RUN_START)
+            units.load_history(past.users, past.items, past.ratings, age)
+            rows.release()
+        units.refresh_vectors()
     return ArmState(
         settings=settings,
         arm=arm,
@@ -158,7 +202,14 @@ def new_arm_state(
         shards=shard_of(own),
         id_seed=np.uint64(int.from_bytes(secret[:8], "little")),
         max_pages=parameters.max_pages,
-        simulation=Simulation(shared.world, users, seed=settings.seed, parameters=parameters),
+        rows=rows,
+        simulation=Simulation(
+            shared.world,
+            users,
+            seed=settings.seed,
+            parameters=parameters,
+            storage=rows.under("simulation."),
+        ),
         units=units,
         shelf=Shelf(
             model.ranker(arm.candidates, own),
@@ -172,7 +223,7 @@ def new_arm_state(
         engine=Engine(
             policy, contexts=model.contexts(arm.name), slots=settings.slots, secret=secret
         ),
-        learner=ArmLearner(policy, settings.reward),
+        learner=ArmLearner(policy, settings.reward, pages=PageFiles(folder)),
         log=DecisionLog(run, arm.name),
         regret=RegretLog(run, arm.name, every=settings.regret_every),
         exploration=ExplorationLog(run, arm.name),
@@ -199,6 +250,12 @@ def _named(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+
+
+def _owner(settings: ExperimentSettings, arm: ArmSettings) -> str:
+    """Whose the state of users is: of this arm of a run with these settings."""
+    text = f"{settings.model_dump_json()}\x1f{arm.name}"
+    return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-state").hexdigest()
 
 
 def _secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:

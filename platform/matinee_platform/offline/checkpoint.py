@@ -1,6 +1,7 @@
 """Keep the state of an arm's run at each day's end, so that an interrupted run goes on from there.
 
-    RUN/checkpoints/ARM/day-DDDDD.npz    everything that changes while the arm runs
+    RUN/checkpoints/ARM/day-DDDDD.npz    what changes while the arm runs, but for the wide rows
+                                         of users, which stay in RUN/state/ARM (user_rows.py)
 
 A checkpoint appears whole or not at all and replaces the one before. What the run wrote after its
 last checkpoint belongs to an unfinished day: it is discarded, and written again bit for bit.
@@ -47,21 +48,20 @@ def save_checkpoint(run: Path, arm: str, checkpoint: Checkpoint) -> None:
             older.unlink()
 
 
-def last_checkpoint(run: Path, arm: str, *, names: list[str]) -> Checkpoint | None:
+def last_checkpoint(run: Path, arm: str) -> Checkpoint | None:
     """The last checkpoint of one arm, if there is any.
 
     Args:
         run: folder of the run.
         arm: name of the arm.
-        names: arrays that it must hold.
 
     Raises:
-        DataError: if it is damaged or holds other arrays.
+        DataError: if it is damaged.
     """
     paths = sorted((run / _CHECKPOINTS / arm).glob("day-*.npz"))
     if not paths:
         return None
-    arrays, header = read_arrays(paths[-1], kind=_KIND, names=names)
+    arrays, header = read_arrays(paths[-1], kind=_KIND, names=None)
     return Checkpoint(int(paths[-1].stem.removeprefix("day-")), arrays, header)
 
 
@@ -86,10 +86,12 @@ def restore_into(targets: Mapping[str, AnyArray], stored: Mapping[str, AnyArray]
     """Copy stored arrays over live ones of the same names, shapes and types.
 
     Raises:
-        DataError: naming the first array that does not fit; nothing is copied then.
+        DataError: naming the first array that is missing or does not fit; nothing is copied then.
     """
     for name, target in targets.items():
-        found = stored[name]
+        found = stored.get(name)
+        if found is None:
+            raise DataError("checkpoint", rule=f"must hold the array {name}", value=sorted(stored))
         if found.shape != target.shape or found.dtype != target.dtype:
             raise DataError(
                 "checkpoint",

@@ -46,6 +46,11 @@ class RatingQueue:
         """The ratings that arrive on `day`, in the order of their pages."""
         return _joined(self._due.pop(day, []))
 
+    def units_due(self, day: int) -> IndexArray:
+        """Units of which a rating arrives on `day` already, distinct and rising."""
+        due: IndexArray = np.unique(_joined(self._due.get(day, [])).units)
+        return due
+
     def arrays(self) -> dict[str, AnyArray]:
         """Everything held, for a checkpoint."""
         days = sorted(self._due)

@@ -11,7 +11,6 @@ An arm whose arrays are small keeps them; one whose arrays are large lets go aft
 users, so its memory does not grow with their number.
 """
 
-import contextlib
 import errno
 import math
 import mmap
@@ -65,13 +64,9 @@ class MappedRows:
         if self.fresh:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _INDEX).unlink(missing_ok=True)
-        self._file = (folder / _FILE).open("w+b" if self.fresh else "r+b")
-
-    def __enter__(self) -> "MappedRows":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            # Another file of that name, so that a process which still maps the old one keeps it.
+            (folder / _FILE).unlink(missing_ok=True)
+            (folder / _FILE).touch()
 
     @property
     def nbytes(self) -> int:
@@ -132,16 +127,6 @@ class MappedRows:
                     rule=f"array {name} must be as it was written; start anew with --overwrite",
                 )
 
-    def close(self) -> None:
-        """Let go of the file; the arrays must not be used any more."""
-        self.arrays.clear()
-        for mapping in self._maps:
-            # A mapping that something still looks into is closed with it.
-            with contextlib.suppress(BufferError):
-                mapping.close()
-        self._maps.clear()
-        self._file.close()
-
     def _open_index(self) -> dict[str, Any]:
         path = self._folder / _INDEX
         if not path.is_file() or not (self._folder / _FILE).is_file():
@@ -160,18 +145,19 @@ class MappedRows:
     def _mapped(self, length: int, kind: np.dtype[Any]) -> AnyArray:
         if length == 0:
             return np.empty(0, dtype=kind)
-        if self.fresh:
-            self._reserve(length)
-        mapping = mmap.mmap(self._file.fileno(), length, offset=self._size)
+        with (self._folder / _FILE).open("r+b") as file:
+            if self.fresh:
+                self._reserve(file.fileno(), length)
+            mapping = mmap.mmap(file.fileno(), length, offset=self._size)
         self._maps.append(mapping)
         return np.frombuffer(mapping, dtype=kind)
 
-    def _reserve(self, length: int) -> None:
+    def _reserve(self, file: int, length: int) -> None:
         """Take room on the disk now: to write a page that has none would end the process."""
         try:
-            os.posix_fallocate(self._file.fileno(), self._size, length)
+            os.posix_fallocate(file, self._size, length)
         except AttributeError:
-            self._file.truncate(self._size + length)
+            os.ftruncate(file, self._size + length)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

@@ -47,6 +47,10 @@ class PastRatings:
 class Past(Protocol):
     """The ratings of all users of a run."""
 
+    @property
+    def n_users(self) -> int:
+        """Number of users; they are called 0, 1, ..."""
+
     def of(self, users: Int64Array) -> Iterator[PastRatings]:
         """Ratings of some users, in parts of rising users.
 
@@ -64,10 +68,12 @@ class DrawnPast:
     Args:
         world: the truth.
         parameters: of the users.
+        n_users: number of users.
         seed: of the run.
     """
 
-    def __init__(self, world: World, parameters: Parameters, *, seed: int) -> None:
+    def __init__(self, world: World, parameters: Parameters, *, n_users: int, seed: int) -> None:
+        self.n_users = n_users
         self._world = world
         self._parameters = parameters
         self._seed = seed
@@ -92,9 +98,11 @@ class StoredPast:
 
     Args:
         folder: where they are.
+        n_users: number of users.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, n_users: int) -> None:
+        self.n_users = n_users
         self._folder = folder
 
     def of(self, users: Int64Array) -> Iterator[PastRatings]:
@@ -110,11 +118,11 @@ class StoredPast:
             yield _selected(PastRatings(**arrays), users[first:last], first=int(first))
 
 
-def save_past(past: Past, folder: Path, *, users: int) -> None:
-    """Write the ratings of users 0 to `users` - 1 under `folder`."""
+def save_past(past: Past, folder: Path) -> None:
+    """Write all ratings under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for part, first in enumerate(range(0, users, USERS_PER_PART)):
-        numbers = np.arange(first, min(first + USERS_PER_PART, users), dtype=np.int64)
+    for part, first in enumerate(range(0, past.n_users, USERS_PER_PART)):
+        numbers = np.arange(first, min(first + USERS_PER_PART, past.n_users), dtype=np.int64)
         (drawn,) = past.of(numbers)
         arrays = {
             "users": drawn.users + np.int32(first),
@@ -125,19 +133,19 @@ def save_past(past: Past, folder: Path, *, users: int) -> None:
         write_arrays(_path(folder, part), kind=_KIND, arrays=arrays, header={})
 
 
-def all_ratings(past: Past, *, users: int) -> PastRatings:
-    """The ratings of users 0 to `users` - 1 in one piece."""
-    parts = list(past.of(np.arange(users, dtype=np.int64)))
+def all_ratings(past: Past) -> PastRatings:
+    """All ratings in one piece."""
+    parts = list(past.of(np.arange(past.n_users, dtype=np.int64)))
     return PastRatings(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES)
     )
 
 
-def popularity(past: Past, *, users: int, items: int) -> tuple[Int64Array, int]:
+def popularity(past: Past, *, items: int) -> tuple[Int64Array, int]:
     """How many of the users rated each item, `int64 [items]`, and how many rated any."""
     counts = np.zeros(items, dtype=np.int64)
     raters = 0
-    for part in past.of(np.arange(users, dtype=np.int64)):
+    for part in past.of(np.arange(past.n_users, dtype=np.int64)):
         counts += np.bincount(part.items, minlength=items)
         raters += np.unique(part.users).size
     return counts, raters

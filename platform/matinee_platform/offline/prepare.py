@@ -3,81 +3,54 @@
 It is written to the run folder, from which each arm's process reads it back:
 
     RUN/model/     the platform's side: catalogue, item features, candidate models
-    RUN/world/     the simulator's side: the truth, and the users' past ratings
+    RUN/world/     the simulator's side: the truth, and the users' past ratings (past_ratings.py)
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from matinee_platform.assignment import assign, buckets
+from matinee_platform.assignment import bucket_ranges, buckets, choose_arms
 from matinee_platform.data_source import open_data
 from matinee_platform.json_file import read_json, write_json
+from matinee_platform.offline.past_ratings import (
+    DrawnPast,
+    Past,
+    StoredPast,
+    all_ratings,
+    save_past,
+)
 from matinee_platform.offline.shelf import arrives, check_shelves
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.rule_lookup import page_rules
 from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
 from matinee_platform.settings import ExperimentSettings
-from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int64Array, UInt64Array
+from matinee_policies.arrays import AnyArray, UInt64Array
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
 from matinee_policies.interactions import Interactions
 from matinee_simulator.calibration import load_calibration
 from matinee_simulator.catalogue_calendar import CatalogueCalendar
-from matinee_simulator.history import initial_interactions
 from matinee_simulator.parameters import Parameters
-from matinee_simulator.population import Population
 from matinee_simulator.scenarios import scenario_parameters
 from matinee_simulator.world import World
 
 _PREPARED = "prepared.json"
 
+PAST_RATINGS = Path("world") / "past_ratings"
+"""Folder of the users' ratings before the run."""
+
+_IDS_AT_ONCE = 65_536
+
 KNOWN_SHARE = 0.8
 """Share of the data's ratings, drawn at random, that the platform's models are fitted on. The truth
 is fitted on all of them: so the platform is wrong about items as a service is that has not seen
 everything, and knows of users only what they did."""
-
-
-@dataclass(frozen=True, slots=True)
-class PastRatings:
-    """What the simulated users rated before the run, oldest first within a user.
-
-    Attributes:
-        users: simulated user number, `int32 [n]`, rising.
-        items: catalogue row, `int32 [n]`.
-        ratings: stars, `float32 [n]`.
-        times: unix seconds, `int64 [n]`.
-    """
-
-    users: IndexArray
-    items: IndexArray
-    ratings: Float32Array
-    times: Int64Array
-
-    def of(self, users: Int64Array) -> "PastRatings":
-        """Ratings of rising user numbers, renumbered by their place among `users`."""
-        place = np.searchsorted(users, self.users)
-        inside = (place < users.size) & (users[np.minimum(place, users.size - 1)] == self.users)
-        return PastRatings(
-            place[inside].astype(np.int32),
-            self.items[inside],
-            self.ratings[inside],
-            self.times[inside],
-        )
-
-    def save(self, path: Path) -> None:
-        """Write to an npz file."""
-        np.savez(path, users=self.users, items=self.items, ratings=self.ratings, times=self.times)
-
-    @classmethod
-    def load(cls, path: Path) -> "PastRatings":
-        """Read back what `save` wrote."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["users"], arrays["items"], arrays["ratings"], arrays["times"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +82,7 @@ class Prepared:
 
     data: str
     world: World
-    past: PastRatings
+    past: Past
     model: ServingModel
     plays: PlayScale
 
@@ -118,8 +91,11 @@ class Prepared:
         self.model.save(run / "model")
         (run / "world").mkdir(parents=True, exist_ok=True)
         self.world.save(run / "world" / "world.npz")
-        self.past.save(run / "world" / "past_ratings.npz")
-        write_json(run / _PREPARED, {"data": self.data, "plays": asdict(self.plays)})
+        save_past(self.past, run / PAST_RATINGS)
+        write_json(
+            run / _PREPARED,
+            {"data": self.data, "plays": asdict(self.plays), "users": self.past.n_users},
+        )
 
 
 def is_prepared(run: Path) -> bool:
@@ -134,7 +110,7 @@ def load_prepared(run: Path) -> Prepared:
         data=facts["data"],
         plays=PlayScale(**facts["plays"]),
         world=World.load(run / "world" / "world.npz"),
-        past=PastRatings.load(run / "world" / "past_ratings.npz"),
+        past=StoredPast(run / PAST_RATINGS, n_users=facts["users"]),
         model=load_serving_model(run / "model"),
     )
 
@@ -192,9 +168,9 @@ def prepare(settings: ExperimentSettings) -> Prepared:
             rules=rules,
             fresh=settings.fresh_candidates,
         )
-    everyone = np.arange(settings.users, dtype=np.int64)
-    population = Population.draw(world, everyone, seed=settings.seed, parameters=parameters)
-    past = PastRatings(*initial_interactions(world, population, seed=settings.seed))
+    past = DrawnPast(world, parameters, n_users=settings.users, seed=settings.seed)
+    # One user is enough to find out that the parameters do not fit the world.
+    next(past.of(np.zeros(1, dtype=np.int64)))
     _, interactions = dataset.interactions.subset_items(world.item_rows).split_random(
         KNOWN_SHARE, seed=settings.seed
     )
@@ -216,17 +192,25 @@ def prepare(settings: ExperimentSettings) -> Prepared:
 def draw_roster(settings: ExperimentSettings) -> Roster:
     """Assign every simulated user to an arm by the hash of the experiment's salt and the user."""
     salt = f"{settings.name}-{settings.seed}"
-    units = unit_ids(settings)
+    found = [buckets(ids, salt) for ids in _unit_ids(settings)]
+    ranges = bucket_ranges([arm.weight for arm in settings.arms])
     return Roster(
-        pseudonyms=pseudonyms(units, secret=pseudonym_secret(settings)),
-        buckets=buckets(units, salt),
-        arms=assign(units, salt=salt, weights=[arm.weight for arm in settings.arms]),
+        pseudonyms=_pseudonyms(settings),
+        buckets=np.concatenate(found),
+        arms=np.concatenate([choose_arms(part, ranges) for part in found]),
     )
 
 
-def unit_ids(settings: ExperimentSettings) -> list[str]:
+def _unit_ids(settings: ExperimentSettings) -> Iterator[list[str]]:
     """Raw ids of the simulated users, by number; a recommender's file names them like this."""
-    return [f"user-{number}" for number in range(settings.users)]
+    for first in range(0, settings.users, _IDS_AT_ONCE):
+        last = min(first + _IDS_AT_ONCE, settings.users)
+        yield [f"user-{number}" for number in range(first, last)]
+
+
+def _pseudonyms(settings: ExperimentSettings) -> UInt64Array:
+    secret = pseudonym_secret(settings)
+    return np.concatenate([pseudonyms(ids, secret=secret) for ids in _unit_ids(settings)])
 
 
 def pseudonym_secret(settings: ExperimentSettings) -> bytes:
@@ -235,21 +219,27 @@ def pseudonym_secret(settings: ExperimentSettings) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=32, person=b"matinee-units").digest()
 
 
-def _units(settings: ExperimentSettings, past: PastRatings, data: Interactions) -> Units:
+def _units(settings: ExperimentSettings, past: Past, data: Interactions) -> Units:
     """The simulated users as candidate sources see them: pseudonyms and past ratings."""
-    key_of = partial(pseudonyms, secret=pseudonym_secret(settings))
-    histories = partial(
-        Interactions.from_triplets,
-        past.users,
-        past.items,
-        past.ratings,
-        past.times,
-        rating_range=data.rating_range,
-        n_users=settings.users,
-        item_ids=data.item_ids,
+
+    def histories() -> Interactions:
+        known = all_ratings(past)
+        return Interactions.from_triplets(
+            known.users,
+            known.items,
+            known.ratings,
+            known.times,
+            rating_range=data.rating_range,
+            n_users=settings.users,
+            item_ids=data.item_ids,
+        )
+
+    return Units(
+        keys=_pseudonyms(settings),
+        histories=histories,
+        key_of=partial(pseudonyms, secret=pseudonym_secret(settings)),
+        example=next(_unit_ids(settings))[0],
     )
-    ids = unit_ids(settings)
-    return Units(keys=key_of(ids), histories=histories, key_of=key_of, example=ids[0])
 
 
 def _check_catalogue(settings: ExperimentSettings, items: int) -> None:

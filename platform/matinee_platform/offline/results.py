@@ -14,7 +14,8 @@ from matinee_platform.analysis.unit_table import read_unit_table
 from matinee_platform.json_file import read_json, write_json
 from matinee_platform.offline.arm_state import arm_policy
 from matinee_platform.offline.exploration_log import why_untold
-from matinee_platform.offline.prepare import PastRatings
+from matinee_platform.offline.past_ratings import StoredPast, popularity
+from matinee_platform.offline.prepare import PAST_RATINGS
 from matinee_platform.report.table import summary_text
 from matinee_platform.serving_model import load_serving_model
 from matinee_platform.settings import ArmSettings, ExperimentSettings
@@ -36,8 +37,8 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
         run: its folder; `retention.png` and `retention.svg` are written there.
     """
     embeddings = load_serving_model(run / "model").items.embeddings
-    past = PastRatings.load(run / "world" / "past_ratings.npz")
-    popularity = np.bincount(past.items, minlength=embeddings.shape[0])
+    past = StoredPast(run / PAST_RATINGS, n_users=settings.users)
+    known_by, past_users = popularity(past, items=embeddings.shape[0])
     tables = {arm.name: read_unit_table(run, arm.name, days=settings.days) for arm in settings.arms}
     card = scorecard(
         tables,
@@ -46,8 +47,8 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
                 run,
                 arm.name,
                 embeddings=embeddings,
-                popularity=popularity.astype(np.int64),
-                past_users=max(np.unique(past.users).size, 1),
+                popularity=known_by,
+                past_users=max(past_users, 1),
             )
             for arm in settings.arms
         },

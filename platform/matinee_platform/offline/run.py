@@ -3,7 +3,7 @@
     RUN/settings.json      the settings as run           RUN/versions.json   what it ran on
     RUN/model/ RUN/world/  see prepare.py                RUN/snapshots/ARM/  policy by version
     RUN/decisions|rewards|features/ARM/                  the log
-    RUN/metrics.prom       figures for Prometheus
+    RUN/metrics.prom       figures for Prometheus  RUN/state/ARM/   users, until the run is complete
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
 
 `results.json` is written when all else but the report is there: a folder without it holds an
@@ -25,7 +25,7 @@ from matinee_platform.data_source import data_identity
 from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
 from matinee_platform.offline.arm_run import ArmResult, DayReport
-from matinee_platform.offline.arm_state import arm_policy
+from matinee_platform.offline.arm_state import STATE, arm_policy
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.offline.prepare import (
     draw_roster,
@@ -150,6 +150,7 @@ def run_experiment(
         run_metrics.finish()
         write_metrics(run_metrics, run)
         write_results(results, run)
+        shutil.rmtree(run / STATE, ignore_errors=True)
         try:
             write_report(run, results)
         except MatineeError as error:

@@ -39,10 +39,12 @@ def serve_sessions(state: ArmState, active: IndexArray, day: int) -> None:
     """
     _log_returns(state, active, day)
     state.shelf.open_day(day)
-    state.units.open_sessions(active, day)
     for start in range(0, active.size, SESSION_BLOCK):
-        _serve_block(state, active[start : start + SESSION_BLOCK], day)
-    state.units.close_sessions(active, day)
+        block = active[start : start + SESSION_BLOCK]
+        state.units.open_sessions(block, day)
+        _serve_block(state, block, day)
+        state.units.close_sessions(block, day)
+        state.rows.release()
 
 
 def _log_returns(state: ArmState, active: IndexArray, day: int) -> None:
