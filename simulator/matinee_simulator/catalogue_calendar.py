@@ -52,13 +52,6 @@ class CatalogueCalendar:
     Raises:
         ConfigError: items arrive, but none of so small a world is held back; or none is there at
             the start.
-
-    Example:
-        ```python
-        calendar = CatalogueCalendar(world, parameters, seed=1, days=90)
-        calendar.require(100)
-        items = np.flatnonzero(calendar.available(17))
-        ```
     """
 
     def __init__(self, world: World, parameters: Parameters, *, seed: int, days: int) -> None:
