@@ -15,6 +15,7 @@ import typer
 
 from matinee_platform.commands import candidates, policy, scenarios
 from matinee_platform.commands import data as data_command
+from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
     DataOption,
     Feedback,
@@ -50,6 +51,7 @@ app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.command()(report)
 app.command()(tradeoff)
+app.command()(calibrate)
 app.command()(validate)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]

@@ -8,6 +8,7 @@ from matinee_policies.plugins import module_digests
 
 _PACKAGES = (
     "matinee",
+    "cmaes",
     "numpy",
     "scipy",
     "numba",

@@ -59,7 +59,7 @@ def load_calibration(name: str) -> Calibration:
         DataError: as `read_calibration`.
     """
     if name in SHIPPED:
-        file = resources.files("matinee_simulator.calibration") / "calibrations" / f"{name}.json"
+        file = resources.files("matinee_simulator") / "calibrations" / f"{name}.json"
         return _parsed(file.read_text(encoding="utf-8"), Path(f"{name}.json"))
     return read_calibration(Path(name))
 
