@@ -287,7 +287,7 @@ def squared_length(vector: Float32Array) -> float:
     """|g|^2 of a vector, in float64."""
     total = 0.0
     for f in range(vector.shape[0]):
-        total += float(vector[f]) * float(vector[f])
+        total += np.float64(vector[f]) * np.float64(vector[f])
     return total
 
 

@@ -1,35 +1,45 @@
 """The whole life of users under a ranker, one after another, in one compiled call.
 
-Each user goes through arrivals, visits, pages and churn by the kernels of `daily` and `page`, with
+Each user goes through arrival, visits, pages and churn by the kernels of `daily` and `page`, with
 the draws of that user, as in `Simulation`. Around them stands a platform that folds the user in
 from what it observes and ranks its items once per visit, as the offline runs of the platform do.
 
 Ranking is exact. Only as many items are ranked as the first pages need; if a visit goes on, the
-longer list is worked out anew, and begins with the shorter one.
-"""
+longer list is worked out anew, and begins with the shorter one. A user's vector is solved for when
+a visit begins, if anything was learned since: the same numbers as at the barriers between days.
 
-import math
+What is handed on is unowned (`matinee_policies.unowned`), or counting references to arrays would
+take half of the time; `live` is one long function because each layer of calls copies a hundred.
+"""
 
 import numpy as np
 
-from matinee_policies.arrays import Float32Array, IndexArray, UInt64Array
-from matinee_policies.candidates.fold_in import add_observations, solve_vectors
+from matinee_policies.arrays import Float32Array, FloatArray, IndexArray, UInt64Array
+from matinee_policies.candidates.fold_in import solve_vectors
 from matinee_policies.candidates.top_k import rank_into
 from matinee_policies.compiled import kernel
+from matinee_policies.philox import uniform
+from matinee_policies.unowned import unowned
 from matinee_simulator.daily import close_visit, open_visit
-from matinee_simulator.draws import Streams
+from matinee_simulator.draws import Streams, moment
 from matinee_simulator.item_boost import truth_on
+from matinee_simulator.oracle import fill_item_truth
 from matinee_simulator.page import PageWeights, serve_pages
 from matinee_simulator.retention import RetentionWeights
-from matinee_simulator.rollout.desk import Blanks, Desk, Rows, Tally
-from matinee_simulator.rollout.page_order import Order, order_page
-from matinee_simulator.rollout.view import Known, View, stars_of
+from matinee_simulator.rollout.desk import Desk, Rows, Tally
+from matinee_simulator.rollout.memory import News, hide_items, observe_page, take_in_ratings
+from matinee_simulator.rollout.page_order import (
+    Order,
+    take_candidates,
+    take_diverse,
+    take_first,
+    take_largest,
+)
+from matinee_simulator.rollout.rankers import POPULARITY, RANDOM, RELEVANCE
+from matinee_simulator.rollout.view import Known, View
 from matinee_simulator.taste_drift import TasteDrift, drift_taste
 from matinee_simulator.truth import ItemTruth
 from matinee_simulator.user_state import UserState
-
-_ONE = np.uint64(1)
-_LONGEST = 2.0**20
 
 
 @kernel
@@ -44,14 +54,14 @@ def live(
     keys: Streams,
     view: View,
     known: Known,
+    news: News,
     order: Order,
-    blanks: Blanks,
     desk: Desk,
     first_depth: int,
     keep: bool,
     tally: Tally,
     rows: Rows,
-) -> int:
+) -> None:
     """Play every user from the first day to the last.
 
     Args:
@@ -65,304 +75,219 @@ def live(
         keys: streams of random numbers.
         view: what the platform knows of items.
         known: what it knows of these users; changed in place.
+        news: none.
         order: of candidates.
-        blanks: see `desk`.
         desk: room to work in.
         first_depth: items ranked for the first pages of a visit.
         keep: whether to write a row for each session.
         tally: counts, all 0; written.
         rows: room for all sessions if `keep`, else for one.
-
-    Returns:
-        Rows written.
     """
-    written = 0
-    days = tally.visits.shape[1]
+    truth, users, drift = unowned(truth), unowned(users), unowned(drift)
+    view, known, news, desk = unowned(view), unowned(known), unowned(news), unowned(desk)
+    boosts, closed, tally, rows = unowned(boosts), unowned(closed), unowned(tally), unowned(rows)
+    here = truth
+    slots, days = desk.slate.shape[1], tally.visits.shape[1]
     for unit in range(tally.visits.shape[0]):
         desk.unit[0] = unit
-        waiting, is_stale = 0, False
-        for day in range(users.arrival[unit], days):
+        news.waiting[0] = 0
+        is_stale = False
+        for day in range(int(users.arrival[unit]), days):
             if users.churned[unit]:
                 break
             if not open_visit(users, retention, keys.visit, unit, day):
                 continue
             tally.visits[unit, day] = True
             drift_taste(users, drift, unit, day)
-            before = waiting
-            waiting = _take_in_ratings(view, known, desk, waiting, day)
-            if is_stale or waiting != before:
-                _solve(view, known, desk.unit)
-                is_stale = False
-            here = truth_on(truth, boosts, day)
-            _hide(known, closed[day if closed.shape[0] > 1 else 0], desk)
-            row = written if keep else 0
-            waiting = _visit(
-                here,
-                users,
-                weights,
-                keys,
-                view,
-                known,
-                order,
-                blanks,
-                desk,
-                first_depth,
-                waiting,
-                day,
-                tally,
-                rows,
-                row,
+            if boosts.shape[0] > 1:
+                here = truth_on(truth, boosts, day)
+            if take_in_ratings(view, known, unit, day, news) or is_stale:
+                solve_vectors(
+                    desk.unit,
+                    known.gram,
+                    known.pull,
+                    known.counts,
+                    view.base,
+                    view.ridge,
+                    view.ridge_per_observation,
+                    view.taste_prior,
+                    known.vectors[unit : unit + 1],
+                )
+            hide_items(
+                known.seen[unit],
+                known.resting[unit],
+                closed[day if closed.shape[0] > 1 else 0],
+                desk.hidden[0],
             )
-            is_stale = users.clicks[unit] > 0
+            for f in range(desk.vector.shape[1]):
+                desk.vector[0, f] = known.vectors[unit, f] if view.is_folded else view.prior[f]
+            for place in range(desk.taken.shape[0]):
+                desk.taken[place] = False
+            row = rows.written[0]
+            for column in range(2, rows.counts.shape[1]):
+                rows.counts[row, column] = 0
+            rows.sums[row, 1] = 0.0
+            depth = 0
+            for page in range(weights.max_pages):
+                filled = take_candidates(
+                    desk.pool, desk.taken, depth, desk.candidates[0], desk.places
+                )
+                # None are ranked yet, or too few for so long a visit.
+                while filled < desk.places.shape[0] and depth < desk.pool.shape[0]:
+                    depth = min(first_depth if depth == 0 else desk.pool.shape[0], desk.pool.size)
+                    rank_into(
+                        view.offset,
+                        view.factors,
+                        desk.vector,
+                        desk.hidden,
+                        view.score_mean,
+                        view.score_scale,
+                        desk.pool[:depth].reshape((1, depth)),
+                        desk.scores[:depth].reshape((1, depth)),
+                    )
+                    filled = take_candidates(
+                        desk.pool, desk.taken, depth, desk.candidates[0], desk.places
+                    )
+                if order.is_plain:
+                    take_first(filled, desk.positions)
+                else:
+                    if order.code == RANDOM:
+                        for k in range(filled):
+                            desk.values[0, k] = uniform(
+                                order.key, users.numbers[unit], moment(day, page, k)
+                            )
+                    elif order.code == RELEVANCE:
+                        fill_relevance(view, desk.vector[0], desk.candidates[0], desk.values[0])
+                    elif order.code == POPULARITY:
+                        for k in range(filled):
+                            desk.values[0, k] = desk.scores[desk.places[k]]
+                    else:
+                        fill_item_truth(
+                            here,
+                            users,
+                            weights,
+                            order.code,
+                            order.satisfaction_weight,
+                            order.satiation_price,
+                            desk.unit,
+                            desk.candidates,
+                            day,
+                            desk.values,
+                        )
+                    if order.price > 0.0:
+                        for k in range(filled):
+                            desk.values[0, k] *= order.scale
+                        take_diverse(
+                            desk.values[0],
+                            filled,
+                            order.price,
+                            desk.candidates[0],
+                            view.embeddings,
+                            desk.doubles,
+                            desk.utility,
+                            desk.notes,
+                            desk.picked,
+                            desk.positions,
+                        )
+                    else:
+                        take_largest(desk.values[0], filled, desk.positions)
+                for slot in range(slots):
+                    position = desk.positions[slot]
+                    desk.slate[0, slot] = -1
+                    if position >= 0:
+                        desk.slate[0, slot] = desk.candidates[0, position]
+                        desk.taken[desk.places[position]] = True
+                    desk.response.clicks[0, slot] = False
+                    desk.response.ratings[0, slot] = np.nan
+                serve_pages(
+                    here, users, weights, keys, desk.unit, desk.slate, day, page, desk.response
+                )
+                observe_page(view, known, unit, day, desk.slate[0], desk.response, news)
+                clicks = 0
+                for slot in range(slots):
+                    item = desk.slate[0, slot]
+                    if item < 0:
+                        continue
+                    tally.slots[0, slot] += 1
+                    rows.counts[row, 3] += 1
+                    if slot < users.depth[unit]:
+                        tally.slots[1, slot] += 1
+                        tally.exposure[item] += 1
+                        rows.counts[row, 4] += 1
+                    if desk.response.clicks[0, slot]:
+                        tally.slots[2, slot] += 1
+                        clicks += 1
+                        rows.sums[row, 1] += desk.response.watch[0, slot]
+                add_difference(truth.similarity, desk.slate[0], tally.difference)
+                rows.counts[row, 2] += 1
+                rows.counts[row, 5] += clicks
+                if page == 0:
+                    rows.counts[row, 6] = clicks
+                rows.counts[row, 7] = clicks
+                if desk.response.left[0]:
+                    break
             close_visit(users, retention, keys.churn, unit, day)
-            rows.user[row] = unit
-            rows.day[row] = day
-            rows.goodwill[row] = users.goodwill[unit]
-            written += 1 if keep else 0
-    return written
+            is_stale = users.clicks[unit] > 0
+            rows.counts[row, 0] = unit
+            rows.counts[row, 1] = day
+            rows.sums[row, 0] = users.satisfaction[unit]
+            rows.sums[row, 2] = users.goodwill[unit]
+            tally.counts[unit, 0] += 1
+            for column in range(1, tally.counts.shape[1]):
+                tally.counts[unit, column] += rows.counts[row, column + 1]
+            tally.sums[unit, 0] += users.satisfaction[unit]
+            tally.sums[unit, 1] += rows.sums[row, 1]
+            if keep:
+                rows.written[0] += 1
 
 
 @kernel
-def _visit(
-    truth: ItemTruth,
-    users: UserState,
-    weights: PageWeights,
-    keys: Streams,
-    view: View,
-    known: Known,
-    order: Order,
-    blanks: Blanks,
-    desk: Desk,
-    first_depth: int,
-    waiting: int,
-    day: int,
-    tally: Tally,
-    rows: Rows,
-    row: int,
-) -> int:
-    """One session, and what it leaves in `row` of `rows`; ratings on their way afterwards."""
-    unit = desk.unit[0]
-    depth = min(first_depth, desk.pool.shape[0])
-    _rank(view, known, desk, depth)
-    for place in range(desk.taken.shape[0]):
-        desk.taken[place] = False
-    rows.pages[row] = 0
-    rows.impressions[row] = 0
-    rows.examined[row] = 0
-    rows.watched[row] = 0.0
-    slots = desk.slate.shape[1]
-    for page in range(weights.max_pages):
-        filled = _take_candidates(desk, depth)
-        if filled < desk.places.shape[0] and depth < desk.pool.shape[0]:
-            depth = desk.pool.shape[0]
-            _rank(view, known, desk, depth)
-            filled = _take_candidates(desk, depth)
-        order_page(truth, users, weights, view, order, blanks, desk, filled, day, page)
-        for slot in range(slots):
-            position = desk.positions[0, slot]
-            desk.slate[0, slot] = -1
-            if position >= 0:
-                desk.slate[0, slot] = desk.candidates[0, position]
-                desk.taken[desk.places[position]] = True
-            desk.response.clicks[0, slot] = False
-            desk.response.ratings[0, slot] = np.nan
-        serve_pages(truth, users, weights, keys, desk.unit, desk.slate, day, page, desk.response)
-        waiting = _observe(view, known, desk, waiting, day)
-        clicks = _count(truth, users.depth[unit], desk, tally, rows, row)
-        if page == 0:
-            rows.first_page_clicks[row] = clicks
-        rows.last_page_clicks[row] = clicks
-        if desk.response.left[0]:
-            break
-    rows.clicks[row] = users.clicks[unit]
-    rows.satisfaction[row] = users.satisfaction[unit]
-    tally.sessions[unit] += 1
-    tally.pages[unit] += rows.pages[row]
-    tally.impressions[unit] += rows.impressions[row]
-    tally.examined[unit] += rows.examined[row]
-    tally.clicks[unit] += users.clicks[unit]
-    tally.satisfaction[unit] += users.satisfaction[unit]
-    tally.watched[unit] += rows.watched[row]
-    return waiting
+def fill_relevance(
+    view: View, vector: Float32Array, candidates: IndexArray, values: FloatArray
+) -> None:
+    """The platform's score of each candidate, in sd of raw scores over the known ratings.
 
-
-@kernel
-def _hide(known: Known, closed: UInt64Array, desk: Desk) -> None:
-    """Hide what the user has rated or watched, what rests, and what no one can be shown."""
-    unit = desk.unit[0]
-    for word in range(closed.shape[0]):
-        desk.hidden[0, word] = known.seen[unit, word] | closed[word]
-    for place in range(known.resting.shape[1]):
-        item = known.resting[unit, place]
+    Args:
+        view: what it knows of items.
+        vector: of the user, `float32 [f]`.
+        candidates: item rows, -1 for none, `int32 [K]`.
+        values: receives the scores where there is an item, `float64 [K]`.
+    """
+    factors, offset = view.taste_factors, view.taste_offset
+    for k in range(candidates.shape[0]):
+        item = candidates[k]
         if item >= 0:
-            desk.hidden[0, item >> 6] |= _ONE << np.uint64(item & 63)
+            raw = np.float64(offset[item])
+            for f in range(vector.shape[0]):
+                raw += np.float64(vector[f]) * np.float64(factors[item, f])
+            values[k] = (raw - view.score_mean) / view.score_scale
 
 
 @kernel
-def _rank(view: View, known: Known, desk: Desk, depth: int) -> None:
-    """The `depth` best items that are not hidden, into the pool."""
-    vector = desk.vector[0]
-    for f in range(vector.shape[0]):
-        vector[f] = known.vectors[desk.unit[0], f] if view.is_folded else view.prior[f]
-    rank_into(
-        view.offset,
-        view.factors,
-        desk.vector,
-        desk.hidden,
-        view.score_mean,
-        view.score_scale,
-        desk.pool[:depth].reshape((1, depth)),
-        desk.pool_scores[:depth].reshape((1, depth)),
-    )
-
-
-@kernel
-def _take_candidates(desk: Desk, depth: int) -> int:
-    """The best items of the pool that the visit has not shown, as candidates; how many."""
-    filled, wanted = 0, desk.places.shape[0]
-    for place in range(depth):
-        if filled == wanted:
-            break
-        if not desk.taken[place] and desk.pool[place] >= 0:
-            desk.candidates[0, filled] = desk.pool[place]
-            desk.places[filled] = place
-            filled += 1
-    for empty in range(filled, wanted):
-        desk.candidates[0, empty] = -1
-    return filled
-
-
-@kernel
-def _observe(view: View, known: Known, desk: Desk, waiting: int, day: int) -> int:
-    """Let the platform learn of one page; ratings on their way afterwards."""
-    unit, clicks = desk.unit[0], 0
-    rest = known.resting.shape[1]
-    for slot in range(desk.slate.shape[1]):
-        item = desk.slate[0, slot]
-        if item < 0:
-            continue
-        if rest > 0:
-            known.resting[unit, known.shown[unit] % rest] = item
-        known.shown[unit] += 1
-        if desk.response.clicks[0, slot]:
-            known.seen[unit, item >> 6] |= _ONE << np.uint64(item & 63)
-            desk.clicked_unit[clicks] = unit
-            desk.clicked[clicks] = item
-            desk.stars[clicks] = stars_of(view, desk.response.watch[0, slot])
-            clicks += 1
-            if not math.isnan(desk.response.ratings[0, slot]):
-                delay = min(desk.response.rating_delay[0, slot], _LONGEST)
-                desk.due[waiting] = day + math.floor(delay)
-                desk.due_item[waiting] = item
-                desk.due_stars[waiting] = desk.response.ratings[0, slot]
-                waiting += 1
-    if clicks > 0:
-        _fold_in(view, known, desk, clicks)
-    return waiting
-
-
-@kernel
-def _take_in_ratings(view: View, known: Known, desk: Desk, waiting: int, day: int) -> int:
-    """Fold in the ratings that came before `day`, by day and in order; those still on their way."""
-    while True:
-        soonest = day
-        for place in range(waiting):
-            soonest = min(soonest, desk.due[place])
-        if soonest == day:
-            return waiting
-        left = 0
-        for place in range(waiting):
-            item, stars = desk.due_item[place], desk.due_stars[place]
-            if desk.due[place] == soonest:
-                desk.clicked_unit[0], desk.clicked[0], desk.stars[0] = desk.unit[0], item, stars
-                _fold_in(view, known, desk, 1)
-            else:
-                desk.due[left] = desk.due[place]
-                desk.due_item[left] = item
-                desk.due_stars[left] = stars
-                left += 1
-        waiting = left
-
-
-@kernel
-def _fold_in(view: View, known: Known, desk: Desk, count: int) -> None:
-    add_observations(
-        desk.clicked_unit[:count],
-        desk.clicked[:count],
-        desk.stars[:count],
-        view.taste_factors,
-        view.taste_offset,
-        view.weights[0],
-        view.weights[1],
-        view.weights[2],
-        view.weights[3],
-        known.gram,
-        known.pull,
-        known.counts,
-    )
-
-
-@kernel
-def _solve(view: View, known: Known, unit: IndexArray) -> None:
-    """Bring the user's vector up to date."""
-    solve_vectors(
-        unit,
-        known.gram,
-        known.pull,
-        known.counts,
-        view.base,
-        view.ridge,
-        view.ridge_per_observation,
-        view.taste_prior,
-        known.vectors[unit[0] : unit[0] + 1],
-    )
-
-
-@kernel
-def _count(truth: ItemTruth, depth: int, desk: Desk, tally: Tally, rows: Rows, row: int) -> int:
-    """Count one page; its clicks."""
-    shown, clicks = 0, 0
-    for slot in range(desk.slate.shape[1]):
-        item = desk.slate[0, slot]
-        if item < 0:
-            continue
-        shown += 1
-        tally.slot_impressions[slot] += 1
-        if slot < depth:
-            rows.examined[row] += 1
-            tally.slot_examined[slot] += 1
-            tally.exposure[item] += 1
-        if desk.response.clicks[0, slot]:
-            clicks += 1
-            tally.slot_clicks[slot] += 1
-            rows.watched[row] += desk.response.watch[0, slot]
-    rows.pages[row] += 1
-    rows.impressions[row] += shown
-    if shown > 1:
-        tally.difference[0] += difference_within(truth.similarity, desk.slate[0])
-        tally.difference[1] += 1.0
-    return clicks
-
-
-@kernel
-def difference_within(similarity: Float32Array, slate: IndexArray) -> float:
-    """Mean over pairs of items of a slate of 1 - e_i . e_j.
+def add_difference(similarity: Float32Array, slate: IndexArray, total: FloatArray) -> None:
+    """Add the mean over pairs of items of a slate of 1 - e_i . e_j to a sum, and 1 to its count.
 
     The sum over pairs of products is (|sum of e|^2 - sum of |e|^2) / 2.
 
     Args:
-        similarity: vectors of length 1 or 0, `float32 [M, m]`.
-        slate: item rows, two at least, -1 for empty slots, `int32 [L]`.
+        similarity: vectors e of length 1 or 0, `float32 [M, m]`.
+        slate: item rows, -1 for empty slots, `int32 [L]`; with fewer than two items nothing is
+            added.
+        total: sum and count, `float64 [2]`.
     """
-    together, alone, n = 0.0, 0.0, 0
+    n = 0
     for slot in range(slate.shape[0]):
         n += 1 if slate[slot] >= 0 else 0
+    if n < 2:
+        return
+    together, alone = 0.0, 0.0
     for f in range(similarity.shape[1]):
-        total = 0.0
+        column = 0.0
         for slot in range(slate.shape[0]):
             if slate[slot] >= 0:
-                entry = float(similarity[slate[slot], f])
-                total += entry
+                entry = np.float64(similarity[slate[slot], f])
+                column += entry
                 alone += entry * entry
-        together += total * total
-    return 1.0 - (together - alone) / (n * (n - 1))
+        together += column * column
+    total[0] += 1.0 - (together - alone) / (n * (n - 1))
+    total[1] += 1.0

@@ -1,29 +1,41 @@
-"""Make one page of the candidates of one user."""
+"""Choose and order a page among the candidates of one user, given what they are worth."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import FloatArray, IndexArray
+from matinee_policies.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IndexArray,
+)
 from matinee_policies.compiled import kernel
-from matinee_policies.philox import stream_key, uniform
+from matinee_policies.largest import first_largest, next_reaching
+from matinee_policies.philox import stream_key
+from matinee_policies.records import PAD
 from matinee_policies.redundancy_codes import CODE_MMR
-from matinee_policies.rules import GREEDY
-from matinee_policies.slate_walk import walk
-from matinee_simulator.draws import moment
-from matinee_simulator.oracle import fill_item_truth
-from matinee_simulator.page import PageWeights
-from matinee_simulator.rollout.desk import Blanks, Desk
-from matinee_simulator.rollout.rankers import POPULARITY, RANDOM, RELEVANCE, Ranker
-from matinee_simulator.rollout.view import View
-from matinee_simulator.truth import ItemTruth
-from matinee_simulator.user_state import UserState
+from matinee_policies.redundancy_vectors import LEFT, REPEATED, SEEN, show, take_in
+from matinee_simulator.rollout.rankers import POPULARITY, RELEVANCE, Ranker
+
+_CLOSED = -np.inf
 
 
 class Order(NamedTuple):
-    """A `Ranker` as kernels take it, with the stream of its random order."""
+    """A `Ranker` as kernels take it.
+
+    Attributes:
+        code: of the value of a candidate.
+        is_plain: whether a page is the best of its candidates by the score that ranked them.
+        scale: factor of the value.
+        price: of similarity to the most similar item above.
+        satisfaction_weight: of the index.
+        satiation_price: of the index.
+        key: stream of the random order.
+    """
 
     code: int
+    is_plain: bool
     scale: float
     price: float
     satisfaction_weight: float
@@ -35,6 +47,7 @@ def order_of(ranker: Ranker, *, seed: int) -> Order:
     """What kernels need of a ranker."""
     return Order(
         code=ranker.code,
+        is_plain=ranker.price == 0.0 and ranker.code in (RELEVANCE, POPULARITY),
         scale=float(ranker.scale),
         price=float(ranker.price),
         satisfaction_weight=float(ranker.satisfaction_weight),
@@ -44,110 +57,43 @@ def order_of(ranker: Ranker, *, seed: int) -> Order:
 
 
 @kernel
-def keeps_pool_order(order: Order) -> bool:
-    """Whether a page is simply the best of its candidates by the score that ranked them."""
-    return order.price == 0.0 and (order.code == RELEVANCE or order.code == POPULARITY)
-
-
-@kernel
-def order_page(
-    truth: ItemTruth,
-    users: UserState,
-    weights: PageWeights,
-    view: View,
-    order: Order,
-    blanks: Blanks,
-    desk: Desk,
-    filled: int,
-    day: int,
-    page: int,
-) -> None:
-    """Choose `desk.positions` among `desk.candidates`.
+def take_candidates(
+    pool: IndexArray,
+    taken: BoolArray,
+    depth: int,
+    candidates: IndexArray,
+    places: IndexArray,
+) -> int:
+    """The best items of a visit's pool that it has not shown yet.
 
     Args:
-        truth: of the items.
-        users: latent state, read only.
-        weights: of the model.
-        view: what the platform knows of items.
-        order: of the candidates.
-        blanks: what the walk over slates need not know.
-        desk: holds unit, candidates and the user's vector; values and positions are written.
-        filled: number of candidates; they come first.
-        day: the day.
-        page: page within the session, from 0.
+        pool: items, best first, -1 once they have run out, `int32 [P]`.
+        taken: which of them the visit has shown, `bool [P]`.
+        depth: how many of them are ranked.
+        candidates: receives the items, -1 on the right, `int32 [K]`.
+        places: receives their places in the pool, `int32 [K]`.
+
+    Returns:
+        How many there are.
     """
-    values, positions = desk.values[0], desk.positions[0]
-    if keeps_pool_order(order):
-        for slot in range(positions.shape[0]):
-            positions[slot] = slot if slot < filled else -1
-        return
-    if order.code == RANDOM:
-        number = users.numbers[desk.unit[0]]
-        for k in range(filled):
-            values[k] = uniform(order.key, number, moment(day, page, k))
-    elif order.code == RELEVANCE:
-        for k in range(filled):
-            raw = relevance_known(view, desk.vector[0], desk.candidates[0, k])
-            values[k] = (raw - view.score_mean) / view.score_scale
-    elif order.code == POPULARITY:
-        for k in range(filled):
-            values[k] = desk.pool_scores[desk.places[k]]
-    else:
-        fill_item_truth(
-            truth,
-            users,
-            weights,
-            order.code,
-            order.satisfaction_weight,
-            order.satiation_price,
-            desk.unit,
-            desk.candidates,
-            day,
-            desk.values,
-        )
-    if order.price == 0.0:
-        take_largest(values, filled, positions)
-        return
-    for k in range(values.shape[0]):
-        values[k] = order.scale * values[k] if k < filled else 0.0
-        desk.available[0, k] = k < filled
-    walk(
-        desk.values,
-        blanks.members,
-        desk.available,
-        desk.candidates,
-        view.embeddings,
-        blanks.doubles,
-        blanks.pins,
-        blanks.aspects,
-        blanks.creators,
-        blanks.interests,
-        0,
-        0,
-        CODE_MMR,
-        order.price,
-        0.0,
-        GREEDY,
-        0.0,
-        0.0,
-        0.0,
-        desk.keys,
-        desk.positions,
-        desk.slate,
-        desk.propensities,
-        blanks.laws,
-        blanks.costs,
-        positions.shape[0] - 1,
-    )
+    filled, wanted = 0, places.shape[0]
+    for place in range(depth):
+        if filled == wanted:
+            break
+        if not taken[place] and pool[place] >= 0:
+            candidates[filled] = pool[place]
+            places[filled] = place
+            filled += 1
+    for empty in range(filled, wanted):
+        candidates[empty] = -1
+    return filled
 
 
 @kernel
-def relevance_known(view: View, vector: FloatArray, item: int) -> float:
-    """The platform's raw score of an item, in stars, for a user's vector `float32 [f]`."""
-    total = float(view.taste_offset[item])
-    for f in range(vector.shape[0]):
-        total += float(vector[f]) * float(view.taste_factors[item, f])
-    return total
+def take_first(filled: int, positions: IndexArray) -> None:
+    """The candidates in their order."""
+    for slot in range(positions.shape[0]):
+        positions[slot] = slot if slot < filled else -1
 
 
 @kernel
@@ -161,10 +107,78 @@ def take_largest(values: FloatArray, filled: int, positions: IndexArray) -> None
     """
     for slot in range(positions.shape[0]):
         best = -1
-        highest = -np.inf
+        highest = _CLOSED
         for k in range(filled):
             if values[k] > highest:
                 best, highest = k, values[k]
         positions[slot] = best
         if best >= 0:
-            values[best] = -np.inf
+            values[best] = _CLOSED
+
+
+@kernel
+def take_diverse(
+    values: FloatArray,
+    filled: int,
+    price: float,
+    candidates: IndexArray,
+    embeddings: Float32Array,
+    doubles: FloatArray,
+    utility: FloatArray,
+    notes: FloatArray,
+    picked: FloatArray,
+    positions: IndexArray,
+) -> None:
+    """Greedy maximal marginal relevance, as the platform's sampler has it (`slate_walk.walk`).
+
+    Args:
+        values: of candidates; those taken become -infinity, `float64 [K]`.
+        filled: how many there are.
+        price: of the largest cosine with the items above, at least 0.
+        candidates: their items, `int32 [K]`.
+        embeddings: of all items, `float32 [M, m]`.
+        doubles: without rows.
+        utility: room for bounds, in whole groups.
+        notes: room for what each candidate knows.
+        picked: room for the vectors of the slate.
+        positions: receives positions, -1 where candidates run out, `int32 [L]`.
+    """
+    for k in range(utility.shape[0]):
+        utility[k] = values[k] if k < filled else _CLOSED
+    for k in range(filled):
+        notes[k, SEEN] = 0.0
+        notes[k, REPEATED] = 0.0
+        notes[k, LEFT] = 1.0
+    for slot in range(positions.shape[0]):
+        best = first_largest(utility)
+        if slot > 0:
+            # Redundancy never falls, so only candidates whose bound comes first are worked out.
+            k, start, largest = best, 0, _CLOSED
+            while k != PAD:
+                item = int(candidates[k])
+                repeated = take_in(k, item, slot, CODE_MMR, embeddings, doubles, notes, picked)
+                utility[k] = values[k] - price * repeated
+                if utility[k] > largest or (utility[k] == largest and k < best):
+                    best, largest = k, utility[k]
+                k = next_reaching(utility, start, largest, best)
+                start = k + 1
+        positions[slot] = best
+        if best == PAD:
+            continue
+        show(best, int(candidates[best]), slot, CODE_MMR, embeddings, doubles, notes, picked)
+        values[best] = _CLOSED
+        utility[best] = _CLOSED
+
+
+def take_diverse_reference(
+    values: FloatArray, price: float, vectors: Float32Array, slots: int
+) -> list[int]:
+    """Plain twin of `take_diverse`: positions, of candidates with `vectors [K, m]`."""
+    chosen: list[int] = []
+    cosines = vectors.astype(np.float64) @ vectors.astype(np.float64).T
+    for _ in range(min(slots, values.size)):
+        repeated = cosines[:, chosen].max(axis=1, initial=0.0)
+        utility = values - price * repeated
+        utility[chosen] = _CLOSED
+        chosen.append(int(utility.argmax()))
+    return chosen

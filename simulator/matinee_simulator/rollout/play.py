@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from matinee_policies.arrays import AnyArray, Float32Array, UInt64Array
+from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, UInt64Array
 from matinee_policies.candidates.seen import empty_seen, mark_seen
 from matinee_policies.config import check_seed, check_whole
 from matinee_policies.errors import ConfigError
@@ -21,11 +21,21 @@ from matinee_simulator.page import page_weights
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.retention import retention_weights
-from matinee_simulator.rollout.desk import BLANKS, Rows, Tally, new_desk, new_rows, new_tally
+from matinee_simulator.rollout.desk import (
+    ROW_COUNTS,
+    ROW_SUMS,
+    SLOT_COUNTS,
+    USER_COUNTS,
+    Tally,
+    new_desk,
+    new_rows,
+    new_tally,
+)
 from matinee_simulator.rollout.life import live
+from matinee_simulator.rollout.memory import new_news
 from matinee_simulator.rollout.page_order import order_of
 from matinee_simulator.rollout.played import Played, Sessions
-from matinee_simulator.rollout.rankers import POPULARITY, RELEVANCE, Ranker
+from matinee_simulator.rollout.rankers import Ranker
 from matinee_simulator.rollout.sight import Audience, Sight
 from matinee_simulator.rollout.view import known_of, view_of
 from matinee_simulator.taste_drift import taste_drift
@@ -125,7 +135,8 @@ class _Act:
 
     arrival: AnyArray
     tally: Tally
-    rows: Rows
+    counts: IndexArray
+    sums: Float32Array
     seconds: float
 
 
@@ -169,8 +180,7 @@ def _play_shard(
     order = order_of(stage.ranker, seed=stage.seed)
     view = view_of(sight, stage.ranker)
     # Of candidates in the order of the pool the page takes the first ones, whatever follows.
-    is_plain = order.price == 0.0 and order.code in (RELEVANCE, POPULARITY)
-    taken = slots if is_plain else candidates
+    taken = slots if order.is_plain else candidates
     tally = new_tally(users=len(shard), days=stage.days, items=world.n_items, slots=slots)
     rows = new_rows(len(shard) * stage.days if keep else 1)
     desk = new_desk(
@@ -179,10 +189,10 @@ def _play_shard(
         slots=slots,
         words=known.seen.shape[1],
         factors=view.prior.size,
-        items=world.n_items,
+        width=view.embeddings.shape[1],
     )
-    start = time.perf_counter()
-    written = live(
+    start = time.thread_time()
+    live(
         item_truth(world),
         stage.boosts,
         stage.closed,
@@ -193,56 +203,52 @@ def _play_shard(
         streams(stage.seed),
         view,
         known,
+        new_news(slots=slots, items=world.n_items),
         order,
-        BLANKS,
         desk,
         taken + 2 * slots,
         keep,
         tally,
         rows,
     )
-    seconds = time.perf_counter() - start
-    columns: dict[str, AnyArray] = {
-        name: column[:written].copy() for name, column in rows._asdict().items()
-    }
-    kept = Rows(**columns)
-    kept.user[:] += shard.start
-    return _Act(population.arrival_day, tally, kept, seconds)
+    seconds = time.thread_time() - start
+    written = int(rows.written[0])
+    counts, sums = rows.counts[:written].copy(), rows.sums[:written].copy()
+    counts[:, 0] += shard.start
+    return _Act(population.arrival_day, tally, counts, sums, seconds)
 
 
 def _joined(acts: list[_Act], *, ranker: Ranker, days: int) -> Played:
-    def users(name: str) -> AnyArray:
-        return np.concatenate([getattr(act.tally, name) for act in acts])
-
-    def total(name: str) -> AnyArray:
-        return np.asarray(sum(getattr(act.tally, name) for act in acts))
-
-    difference, slates = total("difference")
+    counts = np.concatenate([act.tally.counts for act in acts])
+    sums = np.concatenate([act.tally.sums for act in acts])
+    difference, slates = np.sum([act.tally.difference for act in acts], axis=0)
+    by_slot = np.sum([act.tally.slots for act in acts], axis=0)
+    users = {f"user_{name}": counts[:, place].copy() for place, name in enumerate(USER_COUNTS)}
+    slots = {f"slot_{name}": row for name, row in zip(SLOT_COUNTS, by_slot, strict=True)}
+    fields: dict[str, AnyArray] = {**users, **slots}
     return Played(
         ranker=ranker.name,
         days=days,
         arrival=np.concatenate([act.arrival for act in acts]),
-        visits=users("visits"),
-        user_sessions=users("sessions"),
-        user_pages=users("pages"),
-        user_impressions=users("impressions"),
-        user_examined=users("examined"),
-        user_clicks=users("clicks"),
-        user_satisfaction=users("satisfaction"),
-        user_watched=users("watched"),
-        exposure=total("exposure"),
-        slot_impressions=total("slot_impressions"),
-        slot_examined=total("slot_examined"),
-        slot_clicks=total("slot_clicks"),
+        visits=np.concatenate([act.tally.visits for act in acts]),
+        user_satisfaction=sums[:, 0].copy(),
+        user_watched=sums[:, 1].copy(),
+        exposure=np.sum([act.tally.exposure for act in acts], axis=0),
         ild=float(difference / slates) if slates else float("nan"),
-        sessions=Sessions(
-            **{
-                name: np.concatenate([getattr(act.rows, name) for act in acts])
-                for name in Rows._fields
-            }
-        ),
+        sessions=_sessions(acts),
         seconds=sum(act.seconds for act in acts),
+        **fields,
     )
+
+
+def _sessions(acts: list[_Act]) -> Sessions:
+    counts = np.concatenate([act.counts for act in acts])
+    sums = np.concatenate([act.sums for act in acts])
+    columns: dict[str, AnyArray] = {
+        **{name: counts[:, place].copy() for place, name in enumerate(ROW_COUNTS)},
+        **{name: sums[:, place].copy() for place, name in enumerate(ROW_SUMS)},
+    }
+    return Sessions(**columns)
 
 
 def _check_sizes(world: World, *, users: int, days: int, slots: int, candidates: int) -> None:

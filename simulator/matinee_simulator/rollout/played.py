@@ -72,7 +72,7 @@ class Played:
         slot_clicks: clicks by slot, `int64 [L]`.
         ild: mean over slates of the mean over pairs of 1 - e_i . e_j (the world's embeddings).
         sessions: one row per session; without rows if they were not kept.
-        seconds: time in the compiled rollout.
+        seconds: CPU seconds in the compiled rollout.
     """
 
     ranker: str
