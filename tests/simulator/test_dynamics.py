@@ -104,6 +104,19 @@ def test_a_checkpoint_resumes_to_the_same_bytes(
     assert rest == {key: seen for key, seen in whole.items() if key[0] >= 5}
 
 
+def test_days_can_be_taken_back(world: World, whole: dict[tuple[int, int, int], bytes]) -> None:
+    """A state that has lived on, tastes included, returns to its checkpoint."""
+    simulation = build(world)
+    live(simulation, USERS, range(5))
+    kept = {name: array.copy() for name, array in simulation.arrays().items()}
+    live(simulation, USERS, range(5, 9))
+    for name, array in simulation.arrays().items():
+        array[:] = kept[name]
+    simulation.resume(5)
+    rest = live(simulation, USERS, range(5, DAYS))
+    assert rest == {key: seen for key, seen in whole.items() if key[0] >= 5}
+
+
 def test_two_arms_meet_the_same_world(world: World) -> None:
     """Whatever is shown, tastes, shocks and catalogue are the same, and so is the luck."""
     left, right = build(world), build(world)
