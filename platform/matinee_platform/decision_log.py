@@ -9,8 +9,9 @@ nothing of the files: neither compression nor the batches in which rows came can
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,57 +27,15 @@ from matinee_platform.log_schema import (
     feature_table,
     reward_table,
 )
-from matinee_policies.arrays import AnyArray, Float32Array, UInt64Array
+from matinee_platform.part_writer import Columns, PartWriter
+from matinee_policies.arrays import Float32Array, UInt64Array
 from matinee_policies.errors import DataError
-
-ROW_GROUP = 4_096
-"""Rows held in memory before they are written."""
 
 KINDS = ("decisions", "rewards", "features")
 """Folders of a run's log."""
 
-_COMPRESSION: dict[str, Any] = {"compression": "zstd", "compression_level": 1}
-
-
-class PartWriter:
-    """Writes one part in row groups; the part gets its final name when it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._partial = path.with_suffix(".partial")
-        self._waiting: list[pa.Table] = []
-        self._rows = 0
-        self._writer: pq.ParquetWriter | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def append(self, table: pa.Table) -> None:
-        """Add rows."""
-        self._waiting.append(table)
-        self._rows += table.num_rows
-        if self._rows >= ROW_GROUP:
-            self._flush()
-
-    def close(self) -> None:
-        """Write what is left; a part without rows leaves no file."""
-        self._flush()
-        if self._writer is not None:
-            self._writer.close()
-            self._partial.replace(self._path)
-
-    def _flush(self) -> None:
-        if not self._waiting:
-            return
-        table = pa.concat_tables(self._waiting)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                self._partial,
-                table.schema,
-                use_dictionary=False,
-                write_statistics=False,
-                **_COMPRESSION,
-            )
-        self._writer.write_table(table, row_group_size=ROW_GROUP)
-        self._waiting, self._rows = [], 0
+HASHED = ("decisions", "rewards")
+"""What the content hash covers."""
 
 
 class DayHash:
@@ -85,12 +44,14 @@ class DayHash:
     def __init__(self) -> None:
         self._columns: dict[str, Any] = {}
 
-    def update(self, columns: dict[str, AnyArray]) -> None:
-        """Add rows, given by column."""
-        for name, values in columns.items():
-            digest = self._columns.setdefault(
-                name, hashlib.sha256(f"{name}:{values.dtype}".encode())
-            )
+    def update(self, kind: str, columns: Columns) -> None:
+        """Add rows of a kind, given by column."""
+        for column, values in columns.items():
+            name = f"{kind}.{column}"
+            digest = self._columns.get(name)
+            if digest is None:
+                digest = hashlib.sha256(f"{name}:{values.dtype}".encode())
+                self._columns[name] = digest
             digest.update(np.ascontiguousarray(values).data)
 
     def chained(self, previous: str) -> str:
@@ -124,27 +85,22 @@ class DecisionLog:
     def open_day(self, day: int) -> None:
         """Start the parts of `day`."""
         self._day = DayHash()
-        self._parts = {
-            kind: PartWriter(self._run / kind / self._arm / f"part-{day:05d}.parquet")
-            for kind in KINDS
-        }
+        self._parts = {kind: self._part(kind, day) for kind in KINDS}
 
     def append_decisions(self, rows: DecisionRows) -> None:
         """Log decisions."""
-        self._day.update(_columns("decisions", rows))
-        self._parts["decisions"].append(decision_table(rows))
+        self._parts["decisions"].append(_columns(rows))
         self.decisions += rows.decision_id.size
 
     def append_rewards(self, rows: RewardRows) -> None:
         """Log reward events."""
         if rows.decision_id.size:
-            self._day.update(_columns("rewards", rows))
-            self._parts["rewards"].append(reward_table(rows))
+            self._parts["rewards"].append(_columns(rows))
 
     def append_features(self, decision_ids: UInt64Array, features: Float32Array) -> None:
         """Log full features `[n, K, d]` of a sample of decisions."""
         if decision_ids.size:
-            self._parts["features"].append(feature_table(decision_ids, features))
+            self._parts["features"].append({"decision_id": decision_ids, "features": features})
 
     def close_day(self) -> None:
         """Complete the parts of the day."""
@@ -152,6 +108,13 @@ class DecisionLog:
             part.close()
         self._parts = {}
         self.content_hash = self._day.chained(self.content_hash)
+
+    def _part(self, kind: str, day: int) -> PartWriter:
+        return PartWriter(
+            self._run / kind / self._arm / f"part-{day:05d}.parquet",
+            table=_TABLES[kind],
+            watch=partial(self._day.update, kind) if kind in HASHED else None,
+        )
 
 
 def rehash(run: Path, arm: str, *, days: int) -> tuple[int, str]:
@@ -168,16 +131,23 @@ def rehash(run: Path, arm: str, *, days: int) -> tuple[int, str]:
     digest, decisions = "", 0
     for day in range(days):
         today = DayHash()
-        for kind in ("decisions", "rewards"):
+        for kind in HASHED:
             for table in read_parts(run, kind, arm, day=day):
-                today.update({f"{kind}.{name}": v for name, v in column_values(table).items()})
+                today.update(kind, column_values(table))
                 decisions += table.num_rows if kind == "decisions" else 0
         digest = today.chained(digest)
     return decisions, digest
 
 
-def _columns(kind: str, rows: DecisionRows | RewardRows) -> dict[str, AnyArray]:
-    return {f"{kind}.{field.name}": getattr(rows, field.name) for field in fields(rows)}
+def _columns(rows: DecisionRows | RewardRows) -> Columns:
+    return {field.name: getattr(rows, field.name) for field in fields(rows)}
+
+
+_TABLES: Mapping[str, Callable[[Columns], pa.Table]] = {
+    "decisions": lambda columns: decision_table(DecisionRows(**columns)),
+    "rewards": lambda columns: reward_table(RewardRows(**columns)),
+    "features": lambda columns: feature_table(columns["decision_id"], columns["features"]),
+}
 
 
 def read_parts(

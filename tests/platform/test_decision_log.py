@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from matinee_platform.decision_log import DecisionLog, read_parts
@@ -61,6 +62,17 @@ def test_rows_come_back_as_written(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back, getattr(rows, name))
     assert tables[0]["served_by"][0].as_py() == "policy"
     assert tables[0]["decided_at"][0].as_py().isoformat() == "2026-01-05T00:00:00+00:00"
+
+
+def test_files_do_not_show_the_batches_of_rows(tmp_path: Path) -> None:
+    rows = _decisions(5_000)
+    parts = []
+    for folder, cuts in [("a", []), ("b", [4_000, 4_900]), ("c", list(range(1, 4_097, 40)))]:
+        _write(tmp_path / folder, rows, cuts)
+        with pq.ParquetFile(tmp_path / folder / "decisions" / "arm" / "part-00000.parquet") as part:
+            parts.append(part.read().to_pydict())
+            assert part.metadata.row_group(0).num_rows <= 5_000
+    assert parts[0] == parts[1] == parts[2]
 
 
 def test_content_hash_ignores_batches_and_sees_every_value(tmp_path: Path) -> None:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from matinee_platform.analysis.exploration import read_exploration_cost
-from matinee_platform.decision_log import PartWriter, read_parts
+from matinee_platform.decision_log import read_parts
 from matinee_platform.engine import FEATURE_SAMPLE, Decisions
 from matinee_platform.offline.exploration_log import (
     BOUNDS,
@@ -16,6 +15,7 @@ from matinee_platform.offline.exploration_log import (
     cost_function,
     why_untold,
 )
+from matinee_platform.part_writer import PartWriter
 from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.records import ContextBatch, SlateBatch
 from matinee_policies.registry import build_policy
@@ -131,7 +131,7 @@ def test_the_mean_is_over_pages_and_its_error_over_units(tmp_path: Path) -> None
     cost = rng.exponential(size=300) + 0.1 * unit
     for day, rows in enumerate(np.array_split(np.arange(300), 3)):
         part = PartWriter(tmp_path / "exploration" / "arm" / f"part-{day:05d}.parquet")
-        part.append(pa.table({"decision_id": rows, "unit": unit[rows], "cost": cost[rows]}))
+        part.append({"decision_id": rows, "unit": unit[rows], "cost": cost[rows]})
         part.close()
     found = read_exploration_cost(tmp_path, "arm")
     assert found is not None
@@ -148,7 +148,8 @@ def test_the_mean_is_over_pages_and_its_error_over_units(tmp_path: Path) -> None
 
 def test_one_unit_has_no_error(tmp_path: Path) -> None:
     part = PartWriter(tmp_path / "exploration" / "arm" / "part-00000.parquet")
-    part.append(pa.table({"decision_id": [1], "unit": np.array([5], np.uint64), "cost": [0.5]}))
+    row = {"decision_id": np.array([1]), "unit": np.array([5], np.uint64), "cost": np.array([0.5])}
+    part.append(row)
     part.close()
     found = read_exploration_cost(tmp_path, "arm")
     assert found is not None

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from matinee_platform.decision_log import PartWriter
 from matinee_platform.engine import Decisions
+from matinee_platform.part_writer import PartWriter
 from matinee_policies.arrays import FloatArray, IndexArray, UInt64Array
 from matinee_policies.policy import Policy
 from matinee_policies.records import ContextBatch
@@ -91,13 +90,11 @@ class ExplorationLog:
         costs = cost(ContextBatch.concatenate(contexts), np.concatenate(positions))
         if self._part is not None:
             self._part.append(
-                pa.table(
-                    {
-                        "decision_id": np.concatenate(ids),
-                        "unit": np.concatenate(pseudonyms),
-                        "cost": costs,
-                    }
-                )
+                {
+                    "decision_id": np.concatenate(ids),
+                    "unit": np.concatenate(pseudonyms),
+                    "cost": costs,
+                }
             )
         return np.concatenate(units), costs
 

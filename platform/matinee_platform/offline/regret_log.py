@@ -8,10 +8,9 @@ Written beside the log and no part of it: neither the content hash nor any decis
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from matinee_platform.decision_log import PartWriter
 from matinee_platform.engine import Decisions
+from matinee_platform.part_writer import PartWriter
 from matinee_policies.arrays import IndexArray, UInt64Array
 from matinee_simulator.oracle import Oracle
 
@@ -61,15 +60,13 @@ class RegretLog:
         expected = oracle.expected_clicks(asked, slates)
         if sample.size and self._part is not None:
             self._part.append(
-                pa.table(
-                    {
-                        "decision_id": decisions.ids[sample],
-                        "unit": pseudonyms[sample],
-                        "expected_clicks": expected,
-                        "greedy_clicks": best.greedy,
-                        "bound_clicks": best.bound,
-                    }
-                )
+                {
+                    "decision_id": decisions.ids[sample],
+                    "unit": pseudonyms[sample],
+                    "expected_clicks": expected,
+                    "greedy_clicks": best.greedy,
+                    "bound_clicks": best.bound,
+                }
             )
 
     def close_day(self) -> None:
