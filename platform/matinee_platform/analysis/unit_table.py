@@ -17,8 +17,10 @@ from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array,
 from matinee_policies.errors import DataError
 from matinee_policies.records import PAD
 
-PARTITION_ROWS = 2**24
+PARTITION_ROWS = 2**22
 """Decisions held in memory at once while rewards are joined."""
+
+_MERGED_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,16 @@ def read_unit_table(
 
 def _distinct_units(run: Path, arm: str) -> tuple[UInt64Array, int]:
     """Units of the log in ascending order, and the number of decisions."""
-    units = np.zeros(0, dtype=np.uint64)
-    decisions = 0
+    units = [np.zeros(0, dtype=np.uint64)]
+    decisions, fresh = 0, 0
     for rows in read_parts(run, "decisions", arm, ["unit"]):
-        units = np.union1d(units, _numbers(rows, "unit"))
+        units.append(np.unique(_numbers(rows, "unit")))
         decisions += rows.num_rows
-    return units, decisions
+        fresh += units[-1].size
+        # Sorting all again for every few rows would cost the square of their number.
+        if fresh > max(_MERGED_AT_ONCE, units[0].size):
+            units, fresh = [np.unique(np.concatenate(units))], 0
+    return np.unique(np.concatenate(units)), decisions
 
 
 def _add_decisions(table: UnitTable, rows: pa.Table, where: Path) -> None:

@@ -26,6 +26,7 @@ from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
 from matinee_platform.offline.arm_run import ArmResult, DayReport
 from matinee_platform.offline.arm_state import STATE, arm_policy
+from matinee_platform.offline.disk_space import check_disk
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.offline.prepare import (
     draw_roster,
@@ -124,6 +125,7 @@ def run_experiment(
             for note in shared.model.notes:
                 announce(note)
             if not go_on:
+                check_disk(settings, shared, run)
                 _start_folder(facts, run)
             shared.save(run)
         held.enter_context(only_run(run))
