@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, policy, scenarios
+from matinee_platform.commands import candidates, index, policy, scenarios
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -49,6 +49,7 @@ app.add_typer(data_command.app, name="data")
 app.add_typer(policy.app, name="policy")
 app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
+app.add_typer(index.app, name="index")
 app.command()(report)
 app.command()(tradeoff)
 app.command()(calibrate)

@@ -38,7 +38,7 @@ __all__ = [
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WEIGHT_TOLERANCE = 1e-9
 
-REFERENCES = ("click_oracle", "satisfaction_oracle")
+REFERENCES = ("click_oracle", "satisfaction_oracle", "index_oracle")
 """Policy kinds of arms that rank by the simulator's truth (`offline/reference.py`)."""
 
 

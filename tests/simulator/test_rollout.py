@@ -67,7 +67,7 @@ def sight(world: World, dataset: Dataset) -> Sight:
 
 
 def check_equal(world: World, sight: Sight, ranker: Ranker, parameters: Parameters) -> None:
-    sizes = {"users": 6, "days": 10, "seed": 3, "slots": 8, "candidates": 40}
+    sizes: dict[str, Any] = {"users": 6, "days": 10, "seed": 3, "slots": 8, "candidates": 40}
     played = play(world, sight, ranker, parameters=parameters, **sizes)
     sessions, exposure = play_reference(world, sight, ranker, parameters=parameters, **sizes)
     rows = played.sessions

@@ -20,6 +20,7 @@ from matinee_platform.offline.prepare import (
     catalogue_calendar,
     world_parameters,
 )
+from matinee_platform.offline.reference import reference_config
 from matinee_platform.offline.regret_log import RegretLog
 from matinee_platform.offline.shelf import Shelf
 from matinee_platform.offline.stage_clock import StageClock
@@ -237,6 +238,8 @@ def arm_policy(arm: ArmSettings) -> Policy:
     """A new policy as the arm's settings ask; a reference arm orders by the scores it is given."""
     config = {key: value for key, value in arm.policy.items() if key != "kind"}
     kind = "score_order" if arm.reference else arm.policy["kind"]
+    if arm.reference:
+        config = {**reference_config(arm.policy["kind"]), **config}
     return build_policy(kind, config, dimension=len(FEATURE_NAMES))
 
 

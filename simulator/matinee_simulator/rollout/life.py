@@ -29,7 +29,8 @@ from matinee_simulator.retention import RetentionWeights
 from matinee_simulator.rollout.desk import Desk, Rows, Tally
 from matinee_simulator.rollout.memory import News, hide_items, observe_page, take_in_ratings
 from matinee_simulator.rollout.page_order import (
-    Order,
+    Orders,
+    is_plain,
     take_candidates,
     take_diverse,
     take_first,
@@ -55,7 +56,7 @@ def live(
     view: View,
     known: Known,
     news: News,
-    order: Order,
+    orders: Orders,
     desk: Desk,
     first_depth: int,
     keep: bool,
@@ -76,7 +77,7 @@ def live(
         view: what the platform knows of items.
         known: what it knows of these users; changed in place.
         news: none.
-        order: of candidates.
+        orders: of candidates, by visit.
         desk: room to work in.
         first_depth: items ranked for the first pages of a visit.
         keep: whether to write a row for each session.
@@ -127,6 +128,8 @@ def live(
             for column in range(2, rows.counts.shape[1]):
                 rows.counts[row, column] = 0
             rows.sums[row, 1] = 0.0
+            visit = min(int(tally.counts[unit, 0]), orders.codes.shape[0] - 1)
+            code, price = orders.codes[visit], orders.numbers[visit, 1]
             depth = 0
             for page in range(weights.max_pages):
                 filled = take_candidates(
@@ -148,17 +151,17 @@ def live(
                     filled = take_candidates(
                         desk.pool, desk.taken, depth, desk.candidates[0], desk.places
                     )
-                if order.is_plain:
+                if is_plain(code, price):
                     take_first(filled, desk.positions)
                 else:
-                    if order.code == RANDOM:
+                    if code == RANDOM:
                         for k in range(filled):
                             desk.values[0, k] = uniform(
-                                order.key, users.numbers[unit], moment(day, page, k)
+                                orders.key, users.numbers[unit], moment(day, page, k)
                             )
-                    elif order.code == RELEVANCE:
+                    elif code == RELEVANCE:
                         fill_relevance(view, desk.vector[0], desk.candidates[0], desk.values[0])
-                    elif order.code == POPULARITY:
+                    elif code == POPULARITY:
                         for k in range(filled):
                             desk.values[0, k] = desk.scores[desk.places[k]]
                     else:
@@ -166,21 +169,21 @@ def live(
                             here,
                             users,
                             weights,
-                            order.code,
-                            order.satisfaction_weight,
-                            order.satiation_price,
+                            code,
+                            orders.numbers[visit, 2],
+                            orders.numbers[visit, 3],
                             desk.unit,
                             desk.candidates,
                             day,
                             desk.values,
                         )
-                    if order.price > 0.0:
+                    if price > 0.0:
                         for k in range(filled):
-                            desk.values[0, k] *= order.scale
+                            desk.values[0, k] *= orders.numbers[visit, 0]
                         take_diverse(
                             desk.values[0],
                             filled,
-                            order.price,
+                            price,
                             desk.candidates[0],
                             view.embeddings,
                             desk.doubles,

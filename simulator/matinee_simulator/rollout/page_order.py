@@ -1,5 +1,6 @@
 """Choose and order a page among the candidates of one user, given what they are worth."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from matinee_policies.arrays import (
     Float32Array,
     FloatArray,
     IndexArray,
+    Int64Array,
 )
 from matinee_policies.compiled import kernel
 from matinee_policies.largest import first_largest, next_reaching
@@ -21,39 +23,33 @@ from matinee_simulator.rollout.rankers import POPULARITY, RELEVANCE, Ranker
 _CLOSED = -np.inf
 
 
-class Order(NamedTuple):
-    """A `Ranker` as kernels take it.
+class Orders(NamedTuple):
+    """The rankers of the first, second, ... of `V` visits, as kernels take them.
 
     Attributes:
-        code: of the value of a candidate.
-        is_plain: whether a page is the best of its candidates by the score that ranked them.
-        scale: factor of the value.
-        price: of similarity to the most similar item above.
-        satisfaction_weight: of the index.
-        satiation_price: of the index.
+        codes: of the value of a candidate, `int64 [V]`.
+        numbers: scale, price, weight of satisfaction and price of satiation, `float64 [V, 4]`.
         key: stream of the random order.
     """
 
-    code: int
-    is_plain: bool
-    scale: float
-    price: float
-    satisfaction_weight: float
-    satiation_price: float
+    codes: Int64Array
+    numbers: FloatArray
     key: np.uint64
 
 
-def order_of(ranker: Ranker, *, seed: int) -> Order:
-    """What kernels need of a ranker."""
-    return Order(
-        code=ranker.code,
-        is_plain=ranker.price == 0.0 and ranker.code in (RELEVANCE, POPULARITY),
-        scale=float(ranker.scale),
-        price=float(ranker.price),
-        satisfaction_weight=float(ranker.satisfaction_weight),
-        satiation_price=float(ranker.satiation_price),
+def orders_of(rankers: Sequence[Ranker], *, seed: int) -> Orders:
+    """What kernels need of the rankers of a user's visits; the last one stays."""
+    return Orders(
+        codes=np.array([ranker.code for ranker in rankers], dtype=np.int64),
+        numbers=np.array([ranker[2:] for ranker in rankers], dtype=np.float64),
         key=stream_key(seed, "rollout", "order"),
     )
+
+
+@kernel
+def is_plain(code: int, price: float) -> bool:
+    """Whether a page is the best of its candidates by the score that ranked them."""
+    return price == 0.0 and code in (RELEVANCE, POPULARITY)
 
 
 @kernel

@@ -33,7 +33,7 @@ from matinee_simulator.rollout.desk import (
 )
 from matinee_simulator.rollout.life import live
 from matinee_simulator.rollout.memory import new_news
-from matinee_simulator.rollout.page_order import order_of
+from matinee_simulator.rollout.page_order import is_plain, orders_of
 from matinee_simulator.rollout.played import Played, Sessions
 from matinee_simulator.rollout.rankers import Ranker
 from matinee_simulator.rollout.sight import Audience, Sight
@@ -88,7 +88,7 @@ def play(
         ConfigError: a number is out of its range, or the catalogue has fewer items than
             `candidates`; nothing has run then.
     """
-    _check_sizes(world, users=users, days=days, slots=slots, candidates=candidates)
+    check_sizes(world, users=users, days=days, slots=slots, candidates=candidates)
     check_seed("seed", seed)
     check_whole("workers", workers, low=1, high=256)
     if audience is not None and (len(audience), audience.seed) != (users, seed):
@@ -96,11 +96,11 @@ def play(
             f"audience must be of {users} users and seed {seed}, "
             f"got {len(audience)} users and seed {audience.seed}"
         )
-    stage = _set_stage(world, sight, ranker, days=days, seed=seed, parameters=parameters)
+    stage = set_stage(world, sight, (ranker,), days=days, seed=seed, parameters=parameters)
     size = min(_SHARD_USERS, max(64, _SHARD_DAYS // days))
     shards = [range(first, min(first + size, users)) for first in range(0, users, size)]
     run = partial(
-        _play_shard,
+        play_shard,
         stage,
         slots=slots,
         candidates=candidates,
@@ -116,12 +116,12 @@ def play(
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class Stage:
     """What all shards share."""
 
     world: World
     sight: Sight
-    ranker: Ranker
+    rankers: tuple[Ranker, ...]
     days: int
     seed: int
     parameters: Parameters
@@ -130,7 +130,7 @@ class _Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Act:
+class Act:
     """What one shard leaves behind."""
 
     arrival: AnyArray
@@ -140,9 +140,20 @@ class _Act:
     seconds: float
 
 
-def _set_stage(
-    world: World, sight: Sight, ranker: Ranker, *, days: int, seed: int, parameters: Parameters
-) -> _Stage:
+def set_stage(
+    world: World,
+    sight: Sight,
+    rankers: tuple[Ranker, ...],
+    *,
+    days: int,
+    seed: int,
+    parameters: Parameters,
+) -> Stage:
+    """What all shards share; arguments as `play`, with one ranker per visit, the last to stay.
+
+    Raises:
+        ConfigError: the sight is of other items.
+    """
     if sight.taste.n_items != world.n_items:
         raise ConfigError(
             f"sight must be of the {world.n_items} items of the world, got {sight.taste.n_items}"
@@ -154,18 +165,19 @@ def _set_stage(
         for day in range(days):
             items = np.flatnonzero(~calendar.available(day)).astype(np.int32)
             mark_seen(closed, np.full(items.size, day, dtype=np.int32), items)
-    return _Stage(world, sight, ranker, days, seed, parameters, boosts, closed)
+    return Stage(world, sight, rankers, days, seed, parameters, boosts, closed)
 
 
-def _play_shard(
-    stage: _Stage,
+def play_shard(
+    stage: Stage,
     shard: range,
     *,
     slots: int,
     candidates: int,
     audience: Audience | None,
     keep: bool,
-) -> _Act:
+) -> Act:
+    """Play the users of one shard; arguments as `play`."""
     world, sight, parameters = stage.world, stage.sight, stage.parameters
     numbers = np.arange(shard.start, shard.stop, dtype=np.int64)
     population = Population.draw(world, numbers, seed=stage.seed, parameters=parameters)
@@ -177,10 +189,11 @@ def _play_shard(
     state = fresh_state(
         population, topics=world.n_topics, capacity=parameters.fatigue_capacity, start_day=0
     )
-    order = order_of(stage.ranker, seed=stage.seed)
-    view = view_of(sight, stage.ranker)
+    first = stage.rankers[0]
+    view = view_of(sight, first)
     # Of candidates in the order of the pool the page takes the first ones, whatever follows.
-    taken = slots if order.is_plain else candidates
+    is_short = len(stage.rankers) == 1 and is_plain(first.code, first.price)
+    taken = slots if is_short else candidates
     tally = new_tally(users=len(shard), days=stage.days, items=world.n_items, slots=slots)
     rows = new_rows(len(shard) * stage.days if keep else 1)
     desk = new_desk(
@@ -204,7 +217,7 @@ def _play_shard(
         view,
         known,
         new_news(slots=slots, items=world.n_items),
-        order,
+        orders_of(stage.rankers, seed=stage.seed),
         desk,
         taken + 2 * slots,
         keep,
@@ -215,10 +228,10 @@ def _play_shard(
     written = int(rows.written[0])
     counts, sums = rows.counts[:written].copy(), rows.sums[:written].copy()
     counts[:, 0] += shard.start
-    return _Act(population.arrival_day, tally, counts, sums, seconds)
+    return Act(population.arrival_day, tally, counts, sums, seconds)
 
 
-def _joined(acts: list[_Act], *, ranker: Ranker, days: int) -> Played:
+def _joined(acts: list[Act], *, ranker: Ranker, days: int) -> Played:
     counts = np.concatenate([act.tally.counts for act in acts])
     sums = np.concatenate([act.tally.sums for act in acts])
     difference, slates = np.sum([act.tally.difference for act in acts], axis=0)
@@ -241,7 +254,7 @@ def _joined(acts: list[_Act], *, ranker: Ranker, days: int) -> Played:
     )
 
 
-def _sessions(acts: list[_Act]) -> Sessions:
+def _sessions(acts: list[Act]) -> Sessions:
     counts = np.concatenate([act.counts for act in acts])
     sums = np.concatenate([act.sums for act in acts])
     columns: dict[str, AnyArray] = {
@@ -251,7 +264,12 @@ def _sessions(acts: list[_Act]) -> Sessions:
     return Sessions(**columns)
 
 
-def _check_sizes(world: World, *, users: int, days: int, slots: int, candidates: int) -> None:
+def check_sizes(world: World, *, users: int, days: int, slots: int, candidates: int) -> None:
+    """Refuse what cannot be played; arguments as `play`.
+
+    Raises:
+        ConfigError: a number is out of its range, or the catalogue has fewer items than candidates.
+    """
     check_whole("users", users, low=1, high=2**31 - 1)
     check_whole("days", days, low=1, high=LAST_DAY + 1)
     check_whole("slots", slots, low=1, high=100)
