@@ -1,6 +1,7 @@
 """`matinee validate`: hold the simulated users to what is known of real ones, and to their laws."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,14 @@ def validate(
     scenario: Annotated[
         str | None,
         typer.Option("--scenario", metavar="NAME", help="Take the users of a scenario."),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            metavar="NAME|FILE",
+            help="Take calibrated users; a scenario changes them.",
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -111,7 +120,12 @@ def validate(
         metadata=metadata,
     )
     request = make_request(
-        data=columns, scenario=scenario, changes=overrides or [], seed=seed, quick=quick
+        data=columns,
+        scenario=scenario,
+        calibration=calibration,
+        changes=overrides or [],
+        seed=seed,
+        quick=quick,
     )
     _make_folder(out)
     progress = ValidationProgress(quiet=quiet)
@@ -128,7 +142,7 @@ def validate(
     write_json(out / RESULTS, found)
     (out / PAGE).write_text(render_page(found), encoding="utf-8")
     if results is not None:
-        replace_table(results, found, command=_command(data, scenario, overrides, quick, only))
+        replace_table(results, found, command=_command())
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -157,18 +171,7 @@ def _make_folder(out: Path) -> None:
         raise ConfigError(f"--out {out} cannot be made: {error.strerror}") from None
 
 
-def _command(
-    data: str | None,
-    scenario: str | None,
-    overrides: list[str] | None,
-    quick: bool,
-    only: list[str] | None,
-) -> str:
-    """What was typed, without paths: the line above the table says which data were used."""
-    words = ["matinee validate"]
-    words += ["DATA"] if data else []
-    words += ["--quick"] if quick else []
-    words += [f"--only {word}" for word in only or []]
-    words += [f"--scenario {scenario}"] if scenario else []
-    words += [f"--set {word}" for word in overrides or []]
-    return " ".join(words)
+def _command() -> str:
+    """What was typed, its paths by their last part: a page tells no folders of a machine."""
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    return " ".join(["matinee", *words])
