@@ -1,7 +1,7 @@
 """The charts of a validation: simulated against data or literature, and the accepted ranges."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -81,8 +81,8 @@ def validation_chart(plot: Mapping[str, Any], *, label: str, name: str) -> Valid
     drawing = mixed_chart(
         Chart(
             label=label,
-            x=_axis(plot["x_title"], log=plot["x_log"], places=len(categories)),
-            y=_axis(plot["y_title"], log=plot["y_log"]),
+            x=_axis(plot["x_title"], series, "x", log=plot["x_log"], places=len(categories)),
+            y=_axis(plot["y_title"], series, "y", log=plot["y_log"]),
             series=series,
             height=250.0,
         ),
@@ -159,9 +159,9 @@ def _values(values: list[float | None], *, log: bool) -> FloatArray:
     return np.log10(np.where(found > 0, found, np.nan))
 
 
-def _axis(title: str, *, log: bool = False, places: int = 0) -> Axis:
+def _axis(title: str, series: Sequence[Series], which: str, *, log: bool, places: int = 0) -> Axis:
     if log:
-        return Axis(title, _power_of_ten, ticks=_LOG_TICKS)
+        return Axis(title, _power_of_ten, ticks=_log_ticks([getattr(s, which) for s in series]))
     if places:
         step = math.ceil(places / _MOST_TICKS)
         ticks = tuple(float(place) for place in range(1, places + 1, step))
@@ -174,7 +174,12 @@ def _plain(value: float) -> str:
 
 
 def _power_of_ten(value: float) -> str:
-    return f"{10.0**value:,.3g}"
+    return f"{10.0**value:,.0f}" if value >= 0 else f"{10.0**value:.1g}"
 
 
-_LOG_TICKS = tuple(power + math.log10(digit) for power in range(-9, 10) for digit in (1.0, 3.0))
+def _log_ticks(values: Sequence[FloatArray]) -> tuple[float, ...]:
+    """Powers of ten, or 1, 2 and 5 times them where the values span little."""
+    known = np.concatenate([part[np.isfinite(part)] for part in values])
+    span = float(np.ptp(known)) if known.size else 0.0
+    digits = (1.0,) if span > 2.5 else (1.0, 3.0) if span > 1.2 else (1.0, 2.0, 5.0)
+    return tuple(power + math.log10(digit) for power in range(-9, 10) for digit in digits)

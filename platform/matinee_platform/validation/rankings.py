@@ -12,11 +12,11 @@ from matinee_platform.validation.paired import (
     gap,
     sessions,
 )
+from matinee_simulator.long_run import frozen_index
 from matinee_simulator.rollout import (
     Played,
     Ranker,
     click_order,
-    index_order,
     mmr_order,
     relevance_order,
     satisfaction_order,
@@ -26,16 +26,15 @@ from matinee_simulator.stylised_facts import Figure, Finding, Line, Plot
 WEIGHTS = (1.0, 0.95, 0.9, 0.8, 0.6, 0.4, 0.2, 0.05)
 """Weights of relevance in MMR, from no price of similarity to little else."""
 
-INDEX = (2.0, 0.3)
-"""Weight of satisfaction and price of satiation of the long-run index."""
-
 _P_VALUE = 0.001
 _CLEAR = 2.0
 
 
 def clicks_are_not_visits(evidence: Evidence) -> Finding:
     """The finding of T7."""
-    index = _runs(evidence, index_order(*INDEX))
+    tuned = frozen_index()
+    tuned.check_seeds(evidence.seeds)
+    index = _runs(evidence, tuned.ranker())
     click = _runs(evidence, click_order())
     rates, returns = ctr_gap(click, index), gap(click, index, day_28)
     visits = gap(click, index, sessions)
