@@ -7,6 +7,7 @@ one group look at the same rollouts, so a group is run by one process.
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
+from matinee_platform.validation.arrivals import exploration_pays_off
 from matinee_platform.validation.claims import ACCEPTANCE
 from matinee_platform.validation.equal_arms import control_is_flat, halves_agree
 from matinee_platform.validation.equations import equations_point_right
@@ -188,13 +189,6 @@ def _t10(context: Context) -> Finding:
     )
 
 
-def _t12(context: Context) -> Finding:
-    del context
-    return ACCEPTANCE["T12"].without(
-        Verdict.NOT_RUN, "The experiment with item arrivals is not part of this validation yet."
-    )
-
-
 GROUPS: dict[str, dict[str, Check]] = {
     "rankings": {
         "fact-9": lambda c: session_ends(c.evidence.visits),
@@ -212,7 +206,7 @@ GROUPS: dict[str, dict[str, Check]] = {
         "fact-23": lambda c: learned_effects(c.learned),
         "T11": lambda c: speed_and_memory(c.evidence, c.learned),
     },
-    "arrivals": {"T12": _t12},
+    "arrivals": {"T12": lambda c: exploration_pays_off(c.evidence)},
     "halves": {"T3": lambda c: halves_agree(c.evidence)},
     "ratings": {
         "fact-1": _fact_1,
