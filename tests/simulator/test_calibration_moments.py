@@ -28,6 +28,7 @@ NAMES = (
     "slot_ctr_2",
     "leave_1",
     "leave_3",
+    "leave_unclicked",
     "return_day_3",
     "once_within_16",
     "return_slope",
@@ -74,6 +75,9 @@ def test_moments_of_a_rollout_by_plain_counting(played: Played) -> None:
         "slot_ctr_2": played.slot_clicks[1] / played.slot_impressions[1],
         "leave_1": pages.count(1) / len(pages),
         "leave_3": pages.count(3) / sum(page >= 3 for page in pages),
+        "leave_unclicked": np.mean(
+            played.sessions.pages[played.sessions.first_page_clicks == 0] == 1
+        ),
         "return_day_3": np.mean([3 in days for days in days_of.values()]),
         "once_within_16": np.mean(
             [sum(day < 16 for day in days) == 1 for days in days_of.values()]

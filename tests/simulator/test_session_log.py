@@ -123,6 +123,7 @@ def test_targets_of_a_drawn_log_are_those_it_was_drawn_from(tmp_path: Path) -> N
     found = by_name(session_targets(log_of(tmp_path, "\n".join(lines) + "\n"), source="drawn"))
     expected = {
         **{f"leave_{page}": 1 - stay for page in range(1, 7)},
+        "leave_unclicked": 1 - stay,
         **{f"slot_ctr_{slot}": ctr[slot - 1] for slot in (1, 2)},
         **{f"return_day_{day}": back for day in (1, 3, 7, 14, 28)},
         "once_within_16": (1 - back) ** 15,

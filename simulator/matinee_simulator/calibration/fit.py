@@ -31,7 +31,7 @@ Simulator = Callable[[Parameters, Sequence[str], int], Mapping[str, Estimate]]
 """From parameters, names of moments and a number of days to those moments."""
 
 _WORST = 20.0
-_DIFFERENCE = 0.04
+_DIFFERENCE = 0.08
 _DAMPING = (0.01, 0.1, 1.0)
 
 

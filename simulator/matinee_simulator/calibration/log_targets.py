@@ -46,6 +46,7 @@ def session_targets(log: SessionLog, *, source: str) -> tuple[Target, ...]:
         depths = depths - 1
     found = [_leave(users, depths, page, source) for page in range(1, _LEAVE_PAGES + 1)]
     found += _clicks(log, source)
+    found.append(_unclicked(log, users, depths, source))
     visits, watched = active_days(log.user, log.time)
     first_depths = depths[np.unique(users, return_index=True)[1]]
     found += _returns(visits, watched, kind="log", source=source)
@@ -149,6 +150,17 @@ def _clicks(log: SessionLog, source: str) -> list[Target | None]:
         )
         for slot in range(1, min(shown.size, 11))
     ]
+
+
+def _unclicked(log: SessionLog, users: IndexArray, depths: AnyArray, source: str) -> Target | None:
+    if log.clicked is None:
+        return None
+    on_first = log.clicked & (log.page == 1)
+    none = np.bincount(log.session, weights=on_first, minlength=log.n_sessions) == 0
+    if not none.any():
+        return None
+    estimate = moments.leave_hazard(users[none], depths[none], 1)
+    return _target("leave_unclicked", estimate, int(none.sum()), kind="log", source=source)
 
 
 def _target(name: str, estimate: Estimate, n: int, *, kind: str, source: str) -> Target | None:

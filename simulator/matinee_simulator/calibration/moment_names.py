@@ -5,6 +5,7 @@
     examined_K         share of the items shown in slot K, from 1, that are examined
     slot_ctr_K         clicks per item shown in slot K, from 1
     leave_N            P(a session ends with page N | it has N pages), over all sessions
+    leave_unclicked    P(a session ends with its first page | nothing on it was clicked)
     return_day_K       share of users active on the K-th day after their first: classic D_K
     once_within_D      share of users active on one only of their first D days
     return_slope       slope, over depths 2, 3, ... 8 and more of the first session (pages + 1), of
@@ -35,13 +36,14 @@ _GROUPS = {
     "examined": "click",
     "slot_ctr": "click",
     "leave": "session",
+    "leave_unclicked": "session",
     "return_day": "return",
     "once_within": "return",
     "return_slope": "return",
     "return_after": "return",
 }
 
-_PLAIN = ("ctr", "ctr_examined", "return_slope")
+_PLAIN = ("ctr", "ctr_examined", "leave_unclicked", "return_slope")
 
 GROUPS = ("click", "session", "return")
 """Parts of the model in the order in which they are fitted."""

@@ -51,6 +51,9 @@ def _moment(played: Played, name: str) -> Estimate:
             return ratio_of(_wide(played.user_clicks), _wide(played.user_examined))
         case "leave":
             return leave_hazard(played.sessions.user, played.sessions.pages, number)
+        case "leave_unclicked":
+            none = played.sessions.first_page_clicks == 0
+            return leave_hazard(played.sessions.user[none], played.sessions.pages[none], 1)
         case "return_slope":
             first = np.unique(played.sessions.user, return_index=True)[1]
             back = back_soon(played.visits[played.sessions.user[first]])
