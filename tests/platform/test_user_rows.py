@@ -97,7 +97,6 @@ def test_a_day_is_whole_or_taken_back(tmp_path: Path, moment: str) -> None:
     again = _resumed(tmp_path / "run", checkpoint, day)
     np.testing.assert_array_equal(again.wide, expected.wide)
     np.testing.assert_array_equal(again.narrow, expected.narrow)
-    assert not list((tmp_path / "run").glob("day-*.partial"))
     for one in (again, expected):
         one.play(2)
     np.testing.assert_array_equal(again.wide, expected.wide)
@@ -108,9 +107,12 @@ def test_a_way_back_that_was_not_finished_is_dropped(tmp_path: Path) -> None:
     arm.play(0)
     checkpoint = arm.checkpoint()
     arm.rows.settle(0)
-    (tmp_path / "day-00001.partial").write_bytes(b"half of it")
-    _resumed(tmp_path, checkpoint, 1)
+    (tmp_path / "unused.partial").write_bytes(b"half of it")
+    again = _resumed(tmp_path, checkpoint, 1)
     assert not list(tmp_path.glob("day-*"))
+    expected = again.wide.copy()
+    again.play(1)
+    np.testing.assert_array_equal(_resumed(tmp_path, checkpoint, 1).wide, expected)
 
 
 def test_rows_changed_by_anyone_else_are_refused(tmp_path: Path) -> None:

@@ -138,8 +138,9 @@ class ArmState:
 
     def open_day(self, active: IndexArray, day: int) -> None:
         """Make ready for a day on which `active` visit; nothing of their rows has changed yet."""
-        due = self.late_ratings.units_due(day)
-        self.rows.open_day(np.union1d(active, due).astype(np.int32), day)
+        with self.clock.stage("checkpoint"):
+            due = self.late_ratings.units_due(day)
+            self.rows.open_day(np.union1d(active, due).astype(np.int32), day)
 
     def settle(self, day: int) -> None:
         """Let go of what only a way back to before `day` needs; its checkpoint is there."""

@@ -38,6 +38,7 @@ class Rollback:
         self._folder = folder
         self._columns = dict(sorted(columns.items()))
         self._release = release
+        self._buffers: dict[str, AnyArray] = {}
 
     def keep(self, rows: IndexArray, day: int) -> None:
         """Write down rows before `day` changes them.
@@ -46,20 +47,23 @@ class Rollback:
             rows: all rows that the day may change, rising, `int32 [k]`.
             day: which is about to begin.
         """
-        path = self._path(day)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        # Written over the rows of a day that is done: new room on the disk is the dearer part.
+        self._spare.touch()
+        with self._spare.open("r+b") as file:
             for start in range(0, rows.size, _AT_ONCE):
                 block = rows[start : start + _AT_ONCE]
                 np.save(file, block, allow_pickle=False)
-                for column in self._columns.values():
-                    np.save(file, column[block], allow_pickle=False)
+                for name, column in self._columns.items():
+                    kept = self._buffer(name)[: block.size]
+                    np.take(column, block, axis=0, out=kept, mode="clip")
+                    np.save(file, kept, allow_pickle=False)
                 self._release()
-        partial.replace(path)
+            file.truncate()
+        self._spare.replace(self._path(day))
 
     def forget(self, day: int) -> None:
         """Drop the rows of `day`, whose checkpoint is there."""
-        self._path(day).unlink(missing_ok=True)
+        self._path(day).replace(self._spare)
 
     def take_back(self, day: int) -> None:
         """Put all rows back as they were before `day`, if it began; other days' rows are dropped.
@@ -76,7 +80,7 @@ class Rollback:
                 raise DataError(
                     path, rule=f"must hold whole rows ({error}); start anew with --overwrite"
                 ) from None
-        for left in [*self._folder.glob("day-*.before"), *self._folder.glob("day-*.partial")]:
+        for left in self._folder.glob("day-*.before"):
             if left != path:
                 left.unlink()
 
@@ -87,5 +91,15 @@ class Rollback:
                 column[rows] = np.load(file, allow_pickle=False)
             self._release()
 
+    @property
+    def _spare(self) -> Path:
+        return self._folder / "unused.partial"
+
     def _path(self, day: int) -> Path:
         return self._folder / f"day-{day:05d}.before"
+
+    def _buffer(self, name: str) -> AnyArray:
+        if name not in self._buffers:
+            column = self._columns[name]
+            self._buffers[name] = np.empty((_AT_ONCE, *column.shape[1:]), dtype=column.dtype)
+        return self._buffers[name]

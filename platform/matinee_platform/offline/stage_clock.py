@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class StageClock:
-    """Adds up wall time per named stage.
+    """Adds up wall time per named stage; a stage within another counts as itself only.
 
     Example:
         >>> clock = StageClock()
@@ -19,12 +19,17 @@ class StageClock:
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._within: list[float] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time the body under `name`."""
         start = time.perf_counter()
+        self._within.append(0.0)
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.seconds[name] += spent - self._within.pop()
+            if self._within:
+                self._within[-1] += spent
