@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_policies.arrays import BoolArray, Float32Array, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import PAD
 
 
@@ -60,7 +60,7 @@ class CandidatePool:
         self._shown[visits[rows], page.places[rows, positions[rows, slots]]] = True
 
 
-@kernel
+@lean_kernel
 def _take(
     visits: IndexArray,
     items: IndexArray,

@@ -9,7 +9,7 @@ import numpy as np
 
 from matinee_policies.arrays import Float32Array
 from matinee_policies.catalogue import Catalogue
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import ItemTraits
 
 UNKNOWN = -1
@@ -42,7 +42,7 @@ def interests(genre_history: Float32Array) -> Float32Array:
     return shares
 
 
-@kernel
+@lean_kernel
 def _normalise(weights: Float32Array, shares: Float32Array) -> None:
     for row in range(weights.shape[0]):
         total = 0.0

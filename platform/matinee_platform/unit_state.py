@@ -19,7 +19,7 @@ from matinee_policies.arrays import (
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.fold_in import FoldInStatistics
 from matinee_policies.candidates.seen import mark_seen, seen_words
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.errors import ContextError
 from matinee_policies.features import ItemFeatures, UnitStateBatch
 from matinee_policies.row_storage import InMemory, RowStorage
@@ -208,7 +208,7 @@ def age_in_days(times: Int64Array, start: int) -> FloatArray:
     return np.maximum(0.0, (start - times) / 86_400.0)
 
 
-@kernel
+@lean_kernel
 def _add_watched(
     units: IndexArray,
     items: IndexArray,
@@ -224,7 +224,7 @@ def _add_watched(
         last_watched[unit] = item
 
 
-@kernel
+@lean_kernel
 def _add_shown(
     units: IndexArray,
     slates: IndexArray,
@@ -245,7 +245,7 @@ def _add_shown(
                 shown[units[row]] += 1
 
 
-@kernel
+@lean_kernel
 def _mark_resting(hidden: UInt64Array, resting: IndexArray) -> None:
     for row in range(resting.shape[0]):
         for place in range(resting.shape[1]):

@@ -35,10 +35,23 @@ def kernel(function: F) -> F:
     Args:
         function: a function of numpy arrays and scalars, within numba's subset of Python.
     """
+    return _compiled(function)
+
+
+def lean_kernel(function: F) -> F:
+    """As `kernel`, for a function that makes no array: it leaves counts of references alone.
+
+    A record of many arrays then costs nothing to hand on. Views of its arrays are fine as long as
+    they stay within; a function that makes an array does not compile.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: F, **options: bool) -> F:
     previous = numba_config.CACHE_DIR
     numba_config.CACHE_DIR = str(cache_folder(function.__module__))
     try:
-        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     finally:
         numba_config.CACHE_DIR = previous
     return cast("F", compiled)

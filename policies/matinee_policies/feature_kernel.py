@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import PAD
 
 EXPOSURE_HALF = np.float32(20.0)
@@ -25,7 +25,7 @@ _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 
 
-@kernel
+@lean_kernel
 def fill_features(
     popularity: Float32Array,
     popularity_residual: Float32Array,

@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import PAD
 
 GROUP = 8
@@ -44,7 +44,7 @@ def group_reaches(_typing: Any, array: Any, offset: Any, threshold: Any) -> Any:
     return types.boolean(array, types.intp, types.float64), generate
 
 
-@kernel
+@lean_kernel
 def first_largest(numbers: FloatArray) -> int:
     """Place of the first of the largest numbers, `PAD` if all are -infinity; whole groups."""
     place, largest = PAD, -np.inf
@@ -56,7 +56,7 @@ def first_largest(numbers: FloatArray) -> int:
     return place
 
 
-@kernel
+@lean_kernel
 def next_reaching(numbers: FloatArray, start: int, threshold: float, place: int) -> int:
     """Place of the next number that comes before a threshold.
 

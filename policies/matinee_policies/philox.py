@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 
 _MASK32 = np.uint64(0xFFFFFFFF)
 _SHIFT32 = np.uint64(32)
@@ -45,7 +45,7 @@ def stream_key(seed: int, *purpose: str | int) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "little"))
 
 
-@kernel
+@lean_kernel
 def random_bits(key: np.uint64, a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """128 random bits for counter `(a, b)` under `key`, as two words of 64 bits.
 
@@ -71,14 +71,14 @@ def random_bits(key: np.uint64, a: np.uint64, b: np.uint64) -> tuple[np.uint64, 
     return c0 | (c1 << _SHIFT32), c2 | (c3 << _SHIFT32)
 
 
-@kernel
+@lean_kernel
 def uniform(key: np.uint64, a: np.uint64, b: np.uint64) -> float:
     """One uniform number in [0, 1), a multiple of 2^-53; arguments as `random_bits`."""
     word, _ = random_bits(key, a, b)
     return float(word >> _SHIFT11) * _TO_UNIT
 
 
-@kernel
+@lean_kernel
 def normal(key: np.uint64, a: np.uint64, b: np.uint64) -> float:
     """One standard normal number by Box and Muller (1958); arguments as `random_bits`."""
     first, second = random_bits(key, a, b)

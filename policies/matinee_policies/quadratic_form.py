@@ -12,7 +12,7 @@ Every row and matrix is padded with zeros to a multiple of the vector.
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.lanes import (
     add_lanes,
     convert_lanes,
@@ -33,14 +33,14 @@ ROWS = 8
 """Rows that `row_forms` takes at a time."""
 
 
-@kernel
+@lean_kernel
 def blocks_size(dimension: int, lanes: int) -> int:
     """Length of the blocks of a matrix, for a padded dimension."""
     count = dimension // lanes
     return lanes * lanes * count * (count + 1) // 2
 
 
-@kernel
+@lean_kernel
 def fill_blocks(A: FloatArray, blocks: AnyArray) -> None:
     """Write a symmetric matrix as blocks of columns, each down to the end of its diagonal.
 
@@ -65,7 +65,7 @@ def fill_blocks(A: FloatArray, blocks: AnyArray) -> None:
             place += lanes
 
 
-@kernel
+@lean_kernel
 def row_forms(X: AnyArray, blocks: AnyArray, forms: FloatArray, first: int) -> None:
     """Forms of eight rows, into `forms` from `first` on.
 
@@ -125,13 +125,13 @@ def row_forms(X: AnyArray, blocks: AnyArray, forms: FloatArray, first: int) -> N
     forms[first + 7] = sum_lanes(v7)
 
 
-@kernel
+@lean_kernel
 def triangle_size(dimension: int, lanes: int) -> int:
     """Length of a lower triangle that ends on a whole vector."""
     return (dimension * (dimension + 1) // 2 + lanes - 1) // lanes * lanes
 
 
-@kernel
+@lean_kernel
 def fill_triangle(A: FloatArray, dimension: int, triangles: AnyArray, first: int) -> None:
     """Write the lower triangle of a matrix row by row.
 
@@ -154,7 +154,7 @@ def fill_triangle(A: FloatArray, dimension: int, triangles: AnyArray, first: int
         triangles[end] = 0.0
 
 
-@kernel
+@lean_kernel
 def fill_products(x: AnyArray, dimension: int, products: AnyArray, first: int) -> None:
     """Write the lower triangle of x x', off-diagonals twice.
 
@@ -177,7 +177,7 @@ def fill_products(x: AnyArray, dimension: int, products: AnyArray, first: int) -
         place += i + 1
 
 
-@kernel
+@lean_kernel
 def dot_lanes(a: AnyArray, start_a: int, b: AnyArray, start_b: int, size: int) -> float:
     """Dot product of `size` elements from two arrays, a multiple of the lanes of both."""
     lanes: int = lanes_of(a)
@@ -198,7 +198,7 @@ def dot_lanes(a: AnyArray, start_a: int, b: AnyArray, start_b: int, size: int) -
     return total
 
 
-@kernel
+@lean_kernel
 def row_dots(rows: AnyArray, x: AnyArray, dots: FloatArray) -> None:
     """Dot products of many rows with one; four rows share every load of it.
 
@@ -247,7 +247,7 @@ def row_dots(rows: AnyArray, x: AnyArray, dots: FloatArray) -> None:
         dots[k + 3] = sum_lanes(double_lanes(add_lanes(e3, o3)))
 
 
-@kernel
+@lean_kernel
 def feature_dot(x: Float32Array, weights: FloatArray) -> float:
     """Dot product in float64 of features, `float32 [d]`, with `weights`, `float64 [>= d]`."""
     lanes: int = lanes_of(weights)
@@ -261,7 +261,7 @@ def feature_dot(x: Float32Array, weights: FloatArray) -> float:
     return total
 
 
-@kernel
+@lean_kernel
 def copy_features(x: Float32Array, X: AnyArray, row: int) -> None:
     """Copy features, `float32 [d]`, into a row of `X`, `[rows, >= d]`, in its type."""
     lanes: int = lanes_of(X)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.records import PAD
 from matinee_policies.redundancy_codes import CODE_CALIBRATED
 
@@ -59,7 +59,7 @@ def new_lists(candidates: int, aspects: int) -> AspectLists:
     )
 
 
-@kernel
+@lean_kernel
 def start_lists(
     lists: AspectLists,
     candidates: IndexArray,
@@ -93,7 +93,7 @@ def start_lists(
         slate[g] = 0.0 if code == CODE_CALIBRATED else 1.0
 
 
-@kernel
+@lean_kernel
 def show_aspects(lists: AspectLists, k: int, code: int) -> None:
     """Add candidate `k` to the slate."""
     start, aspect, share, slate = lists.start, lists.aspect, lists.share, lists.slate
@@ -104,7 +104,7 @@ def show_aspects(lists: AspectLists, k: int, code: int) -> None:
             slate[aspect[entry]] *= 1.0 - share[entry]
 
 
-@kernel
+@lean_kernel
 def set_uncovered(lists: AspectLists, redundancy: FloatArray) -> None:
     """XQuAD: work out the redundancy of every candidate, `float64 [at least K]`."""
     start, aspect, share = lists.start, lists.aspect, lists.share
@@ -117,7 +117,7 @@ def set_uncovered(lists: AspectLists, redundancy: FloatArray) -> None:
         redundancy[k] = 1.0 - covered
 
 
-@kernel
+@lean_kernel
 def set_divergences(
     lists: AspectLists, shown: int, smoothing: float, redundancy: FloatArray
 ) -> None:

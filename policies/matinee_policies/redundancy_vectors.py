@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.lanes import (
     add_lanes,
     aligned_zeros,
@@ -69,7 +69,7 @@ class Ledger(NamedTuple):
     shown: FloatArray
 
 
-@kernel
+@lean_kernel
 def width(m: int) -> int:
     """Numbers of a vector of `m` dimensions in whole lanes."""
     return (m + _LANES - 1) // _LANES * _LANES
@@ -90,7 +90,7 @@ def new_ledger(candidates: int, slots: int, m: int, code: int) -> Ledger:
     )
 
 
-@kernel
+@lean_kernel
 def take_in(
     k: int,
     item: int,
@@ -168,7 +168,7 @@ def take_in(
     return float(repeated)
 
 
-@kernel
+@lean_kernel
 def show(
     k: int,
     item: int,

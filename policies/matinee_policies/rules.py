@@ -34,7 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.config import check_range
 from matinee_policies.errors import ConfigError
 
@@ -141,7 +141,7 @@ def votes_rule(*, floor: float = 0.0, budget: float = 1.0) -> Rule:
     return Rule(VOTES, 0.0, 0.0, _checked_floor(floor), float(budget))
 
 
-@kernel
+@lean_kernel
 def fill_law(
     utility: FloatArray,
     remaining: int,
@@ -230,7 +230,7 @@ def rule_law_reference(
     return law
 
 
-@kernel
+@lean_kernel
 def _best(utility: FloatArray) -> int:
     best = 0
     for k in range(1, utility.shape[0]):

@@ -5,12 +5,12 @@ nothing. Pins count towards caps before the first slot, so a cap never stands in
 """
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import PAD
 from matinee_policies.redundancy_vectors import CLOSED
 
 
-@kernel
+@lean_kernel
 def is_pinned(pinned: IndexArray, k: int, slots: int) -> bool:
     """Whether candidate `k` is pinned to one of the first `slots` slots; `pinned` `int32 [P]`."""
     found = False
@@ -19,7 +19,7 @@ def is_pinned(pinned: IndexArray, k: int, slots: int) -> bool:
     return found
 
 
-@kernel
+@lean_kernel
 def count_item(
     value: FloatArray,
     utility: FloatArray,

@@ -7,13 +7,13 @@ following it (Thompson sampling by ensemble; Lu and Van Roy 2017, "Ensemble samp
 import numpy as np
 
 from matinee_policies.arrays import FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import PAD
 
 _CLOSED = -np.inf
 
 
-@kernel
+@lean_kernel
 def share_votes(
     members: FloatArray,
     utility: FloatArray,

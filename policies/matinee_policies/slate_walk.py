@@ -9,7 +9,7 @@ from matinee_policies.arrays import (
     IndexArray,
     UInt64Array,
 )
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.largest import first_largest, next_reaching
 from matinee_policies.philox import uniform
 from matinee_policies.records import PAD
@@ -278,7 +278,7 @@ def walk(
     return FINE
 
 
-@kernel
+@lean_kernel
 def draw_position(law: FloatArray, draw: float) -> int:
     """First candidate at which the running sum of a law exceeds a uniform number.
 
@@ -301,7 +301,7 @@ def draw_position(law: FloatArray, draw: float) -> int:
     return last
 
 
-@kernel
+@lean_kernel
 def _draw_greedy(
     value: FloatArray, candidates: int, best: int, other: float, most: float, draw: float
 ) -> int:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_simulator.cascade_page import best_cascade
 from matinee_simulator.click_models import CASCADE, fill_click_chances, stop_probability
 from matinee_simulator.fatigue import count_impressions
@@ -195,7 +195,7 @@ def _best_cascade_page(
     return found, bound
 
 
-@kernel
+@lean_kernel
 def _positive_similarity(truth: ItemTruth, item: int, other: int) -> float:
     # In float32 like `redundancy`, so that the greedy page counts to the same clicks.
     product = np.float32(0.0)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import CLICK_MODELS, Parameters
 
@@ -72,7 +72,7 @@ def click_law(parameters: Parameters) -> ClickLaw:
     )
 
 
-@kernel
+@lean_kernel
 def examined_ranks(draw: float, persistence: float, slots: int) -> int:
     """Number of ranks within patience, D of at most `slots`: P(D >= k) = persistence^(k-1).
 
@@ -89,7 +89,7 @@ def examined_ranks(draw: float, persistence: float, slots: int) -> int:
     return depth
 
 
-@kernel
+@lean_kernel
 def has_enough(law: ClickLaw, satisfaction: float, draw: float) -> bool:
     """Whether a user of a cascade looks no further after a click.
 
@@ -101,7 +101,7 @@ def has_enough(law: ClickLaw, satisfaction: float, draw: float) -> bool:
     return satisfaction > law.enough + law.enough_sd * draw
 
 
-@kernel
+@lean_kernel
 def stop_probability(law: ClickLaw, satisfaction: float) -> float:
     """Probability that a click ends the page of a cascade, y not yet drawn, in [0, 1].
 
@@ -112,7 +112,7 @@ def stop_probability(law: ClickLaw, satisfaction: float) -> float:
     return 0.5 * math.erfc((law.enough - satisfaction) / (law.enough_spread * math.sqrt(2.0)))
 
 
-@kernel
+@lean_kernel
 def choice_score(logit: float, draw: float) -> float:
     """Score of one alternative of a multinomial choice; the largest is chosen.
 
@@ -126,7 +126,7 @@ def choice_score(logit: float, draw: float) -> float:
     return logit - math.log(max(-math.log1p(-draw), _SMALLEST_TIME))
 
 
-@kernel
+@lean_kernel
 def fill_click_chances(
     law: ClickLaw, logits: FloatArray, stops: FloatArray, out: FloatArray
 ) -> float:
@@ -155,7 +155,7 @@ def fill_click_chances(
     return total
 
 
-@kernel
+@lean_kernel
 def _fill_choice_chances(persistence: float, logits: FloatArray, out: FloatArray) -> None:
     slots = logits.shape[0]
     for rank in range(slots):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from matinee_policies.arrays import BoolArray, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.philox import uniform
 from matinee_simulator.draws import moment
 from matinee_simulator.retention import (
@@ -20,7 +20,7 @@ from matinee_simulator.season import season_reference, season_term
 from matinee_simulator.user_state import UserState
 
 
-@kernel
+@lean_kernel
 def open_day(
     users: UserState, weights: RetentionWeights, key: np.uint64, day: int, visits: BoolArray
 ) -> None:
@@ -37,7 +37,7 @@ def open_day(
         visits[unit] = open_visit(users, weights, key, unit, day)
 
 
-@kernel
+@lean_kernel
 def close_day(users: UserState, weights: RetentionWeights, key: np.uint64, day: int) -> None:
     """End the sessions of `day`: goodwill moves, and some users churn for good.
 
@@ -52,7 +52,7 @@ def close_day(users: UserState, weights: RetentionWeights, key: np.uint64, day: 
             close_visit(users, weights, key, unit, day)
 
 
-@kernel
+@lean_kernel
 def open_visit(
     users: UserState, weights: RetentionWeights, key: np.uint64, unit: int, day: int
 ) -> bool:
@@ -74,7 +74,7 @@ def open_visit(
     return True
 
 
-@kernel
+@lean_kernel
 def close_visit(
     users: UserState, weights: RetentionWeights, key: np.uint64, unit: int, day: int
 ) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import FloatArray, UInt64Array
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.philox import normal, random_bits, stream_key, uniform
 
 _DAY_SHIFT = np.uint64(32)
@@ -41,7 +41,7 @@ def streams(seed: int) -> Streams:
     return Streams(*(stream_key(seed, "users", purpose) for purpose in Streams._fields))
 
 
-@kernel
+@lean_kernel
 def moment(day: int, page: int, slot: int) -> np.uint64:
     """Counter of one slot of one page of one day, the second counter of every draw.
 
@@ -53,7 +53,7 @@ def moment(day: int, page: int, slot: int) -> np.uint64:
     return (np.uint64(day) << _DAY_SHIFT) | (np.uint64(page) << _PAGE_SHIFT) | np.uint64(slot)
 
 
-@kernel
+@lean_kernel
 def normal_pair(key: np.uint64, a: np.uint64, b: np.uint64) -> tuple[float, float]:
     """Two independent standard normal numbers of one counter, the first that of `philox.normal`.
 
@@ -75,7 +75,7 @@ def normal_pair_reference(key: np.uint64, a: int, b: int) -> tuple[float, float]
     )
 
 
-@kernel
+@lean_kernel
 def fill_uniforms(key: np.uint64, numbers: UInt64Array, out: FloatArray) -> None:
     """Uniform draws in [0, 1): `out[r, c]` belongs to counter `(numbers[r], c)`.
 
@@ -89,7 +89,7 @@ def fill_uniforms(key: np.uint64, numbers: UInt64Array, out: FloatArray) -> None
             out[row, column] = uniform(key, numbers[row], np.uint64(column))
 
 
-@kernel
+@lean_kernel
 def fill_normals(key: np.uint64, numbers: UInt64Array, out: FloatArray) -> None:
     """Standard normal draws; arguments as `fill_uniforms`."""
     for row in range(out.shape[0]):

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matinee_policies.arrays import IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 
 
-@kernel
+@lean_kernel
 def count_impressions(
     items: IndexArray, days: NDArray[np.int16], item: int, today: int, window: int
 ) -> int:

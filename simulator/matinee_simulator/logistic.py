@@ -2,10 +2,10 @@
 
 import math
 
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 
 
-@kernel
+@lean_kernel
 def logistic(logit: float) -> float:
     """1 / (1 + exp(-logit)), in [0, 1]; monotone, and finite for any finite logit."""
     return 1.0 / (1.0 + math.exp(-logit))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.errors import ContextError
 from matinee_simulator.best_page import BestPages, empty_best_pages, fill_best_pages
 from matinee_simulator.click_models import fill_click_chances, stop_probability
@@ -223,7 +223,7 @@ class Oracle:
             drift_tastes(self._users, self._drift, units, self._today())
 
 
-@kernel
+@lean_kernel
 def fill_item_truth(
     truth: ItemTruth,
     users: UserState,
@@ -282,7 +282,7 @@ def fill_item_truth(
                 out[row, place] = chance
 
 
-@kernel
+@lean_kernel
 def squared_length(vector: Float32Array) -> float:
     """|g|^2 of a vector, in float64."""
     total = 0.0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import BoolArray, Float32Array, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.philox import normal, uniform
 from matinee_simulator.click_models import (
     CASCADE,
@@ -97,7 +97,7 @@ def empty_page(n: int, slots: int) -> PageArrays:
     )
 
 
-@kernel
+@lean_kernel
 def serve_pages(
     truth: ItemTruth,
     users: UserState,
@@ -152,7 +152,7 @@ def serve_pages(
         users.satisfaction[unit] += satisfaction
 
 
-@kernel
+@lean_kernel
 def _come_to_today(users: UserState, weights: SatiationWeights, unit: int, day: int) -> None:
     """Let satiation decay up to `day`."""
     if users.satiation_day[unit] != day:
@@ -161,7 +161,7 @@ def _come_to_today(users: UserState, weights: SatiationWeights, unit: int, day: 
         users.satiation_day[unit] = day
 
 
-@kernel
+@lean_kernel
 def _click_in_turn(
     truth: ItemTruth,
     users: UserState,
@@ -221,7 +221,7 @@ def _click_in_turn(
     return within.shape[0], clicks, total
 
 
-@kernel
+@lean_kernel
 def _choose_one(
     truth: ItemTruth,
     users: UserState,
@@ -278,7 +278,7 @@ def _choose_one(
     return 1, liked
 
 
-@kernel
+@lean_kernel
 def _click(
     truth: ItemTruth,
     users: UserState,
@@ -311,7 +311,7 @@ def _click(
     return liked
 
 
-@kernel
+@lean_kernel
 def _remember_page(
     topics: Float32Array,
     users: UserState,

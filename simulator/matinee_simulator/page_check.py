@@ -3,7 +3,7 @@
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, Int64Array
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.errors import ContextError
 from matinee_simulator.catalogue_calendar import NEVER, CatalogueCalendar
 
@@ -105,7 +105,7 @@ class PageCheck:
         return f"items of a slate must be distinct, got {item} twice for unit {unit}"
 
 
-@kernel
+@lean_kernel
 def find_fault(
     units: IndexArray,
     slates: IndexArray,
@@ -142,7 +142,7 @@ def find_fault(
     return _FINE, 0, 0
 
 
-@kernel
+@lean_kernel
 def first_outside(slates: IndexArray, arrival: IndexArray, retirement: IndexArray, day: int) -> int:
     """The first item that is not available on `day`, -1 if all are.
 

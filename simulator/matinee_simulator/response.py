@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import Parameters
 
@@ -41,7 +41,7 @@ def response_weights(parameters: Parameters) -> ResponseWeights:
     )
 
 
-@kernel
+@lean_kernel
 def attraction(
     weights: ResponseWeights,
     relevance: float,
@@ -71,7 +71,7 @@ def attraction(
     )
 
 
-@kernel
+@lean_kernel
 def click_probability(
     weights: ResponseWeights,
     relevance: float,
@@ -87,7 +87,7 @@ def click_probability(
     return logistic(attraction(weights, relevance, appeal, satiation, redundancy, impressions))
 
 
-@kernel
+@lean_kernel
 def redundancy(similarity: Float32Array, slate: IndexArray, rank: int) -> float:
     """Mean over the items above `rank` of the positive part of their similarity to its item.
 

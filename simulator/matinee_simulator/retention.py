@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import Parameters
 
@@ -57,7 +57,7 @@ def retention_weights(parameters: Parameters) -> RetentionWeights:
     )
 
 
-@kernel
+@lean_kernel
 def session_utility(weights: RetentionWeights, clicks: int, satisfaction: float) -> float:
     """Z of a session.
 
@@ -74,13 +74,13 @@ def session_utility(weights: RetentionWeights, clicks: int, satisfaction: float)
     return utility
 
 
-@kernel
+@lean_kernel
 def next_goodwill(weights: RetentionWeights, goodwill: float, utility: float) -> float:
     """S after a session of the given utility."""
     return goodwill + weights.step * (utility - goodwill)
 
 
-@kernel
+@lean_kernel
 def return_probability(
     weights: RetentionWeights, frailty: float, goodwill: float, days_away: int
 ) -> float:
@@ -100,7 +100,7 @@ def return_probability(
     )
 
 
-@kernel
+@lean_kernel
 def churn_probability(weights: RetentionWeights, goodwill: float, sessions: int) -> float:
     """Probability of never coming back after this session, in [0, 1].
 

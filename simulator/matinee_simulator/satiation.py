@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import Float32Array
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.parameters import Parameters
 
 
@@ -33,20 +33,20 @@ def satiation_weights(parameters: Parameters) -> SatiationWeights:
     )
 
 
-@kernel
+@lean_kernel
 def remaining_share(weights: SatiationWeights, days: int) -> float:
     """Share of satiation left after `days` days, in (0, 1]."""
     return math.exp2(-days / weights.half_life)
 
 
-@kernel
+@lean_kernel
 def decay_satiation(levels: Float32Array, share: float) -> None:
     """Multiply a user's satiation `float32 [G]` by `share`, in place."""
     for g in range(levels.shape[0]):
         levels[g] *= np.float32(share)
 
 
-@kernel
+@lean_kernel
 def add_satiation(
     weights: SatiationWeights, levels: Float32Array, topics: Float32Array, clicked: bool
 ) -> None:
@@ -63,7 +63,7 @@ def add_satiation(
         levels[g] = min(np.float32(weights.cap), levels[g] + amount * topics[g])
 
 
-@kernel
+@lean_kernel
 def satiation_with(levels: Float32Array, topics: Float32Array) -> float:
     """<h, g>: satiation with an item of these topics, in clicks, >= 0."""
     total = np.float32(0.0)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import Parameters
 
@@ -47,7 +47,7 @@ def satisfaction_weights(parameters: Parameters) -> SatisfactionWeights:
     )
 
 
-@kernel
+@lean_kernel
 def expected_satisfaction(
     weights: SatisfactionWeights, relevance: float, appeal: float, satiation: float
 ) -> float:
@@ -60,7 +60,7 @@ def expected_satisfaction(
     )
 
 
-@kernel
+@lean_kernel
 def watched_fraction(
     weights: SatisfactionWeights, satisfaction: float, bias: float, draw: float
 ) -> float:
@@ -75,7 +75,7 @@ def watched_fraction(
     return logistic(satisfaction + bias + weights.watch_noise * draw)
 
 
-@kernel
+@lean_kernel
 def cut_rating(cuts: FloatArray, levels: Float32Array, score: float) -> np.float32:
     """The rating whose interval holds `score`.
 
@@ -90,7 +90,7 @@ def cut_rating(cuts: FloatArray, levels: Float32Array, score: float) -> np.float
     return np.float32(levels[level])
 
 
-@kernel
+@lean_kernel
 def exponential_delay(mean: float, draw: float) -> float:
     """Exponential delay of mean `mean` from a uniform draw in [0, 1)."""
     return -mean * math.log1p(-draw)

@@ -7,13 +7,13 @@ It sums to zero over a week. Day 0 is a Wednesday, 1 January 2020 (`history.RUN_
 
 import math
 
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 
 _WEEK = 7
 _FIRST_WEEKDAY = 2
 
 
-@kernel
+@lean_kernel
 def season_term(amplitude: float, peak: float, day: int) -> float:
     """Logit that the season adds on a day.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.logistic import logistic
 from matinee_simulator.parameters import Parameters
 
@@ -40,7 +40,7 @@ def leave_weights(parameters: Parameters) -> LeaveWeights:
     )
 
 
-@kernel
+@lean_kernel
 def leave_probability(
     weights: LeaveWeights, frailty: float, satisfaction: float, clicks: int, pages: int
 ) -> float:

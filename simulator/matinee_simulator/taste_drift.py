@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.philox import stream_key
 from matinee_simulator.draws import moment, normal_pair, normal_pair_reference
 from matinee_simulator.parameters import Parameters
@@ -44,7 +44,7 @@ def taste_drift(world: World, parameters: Parameters, *, seed: int) -> TasteDrif
     )
 
 
-@kernel
+@lean_kernel
 def drift_tastes(users: UserState, drift: TasteDrift, units: IndexArray, day: int) -> None:
     """Bring the tastes of some users to `day`.
 
@@ -58,7 +58,7 @@ def drift_tastes(users: UserState, drift: TasteDrift, units: IndexArray, day: in
         drift_taste(users, drift, units[row], day)
 
 
-@kernel
+@lean_kernel
 def drift_taste(users: UserState, drift: TasteDrift, unit: int, day: int) -> None:
     """Bring the taste of one user to `day`; arguments as `drift_tastes`."""
     if not drift.is_on or day <= users.taste_day[unit]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_simulator.world import World
 
 
@@ -46,7 +46,7 @@ def item_truth(world: World) -> ItemTruth:
     )
 
 
-@kernel
+@lean_kernel
 def relevance_of(truth: ItemTruth, taste: Float32Array, item: int) -> float:
     """Relevance x of one item for a user's taste `float32 [d]`, in sd."""
     total = 0.0

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from matinee_policies.arrays import FloatArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 
 
 @kernel
@@ -40,7 +40,7 @@ def cholesky_solve(A: FloatArray, b: FloatArray, size: int) -> None:
         add_scaled(b, A[i], -b[i], 0, i)
 
 
-@kernel
+@lean_kernel
 def add_outer(A: FloatArray, x: FloatArray, weight: float, size: int) -> None:
     """Add weight x x' to the lower triangle of `A`.
 
@@ -54,7 +54,7 @@ def add_outer(A: FloatArray, x: FloatArray, weight: float, size: int) -> None:
         add_scaled(A[i], x, weight * x[i], 0, i + 1)
 
 
-@kernel
+@lean_kernel
 def add_scaled(target: FloatArray, x: FloatArray, weight: float, start: int, stop: int) -> None:
     """Add weight x to `target` within `start` and `stop`; both are `float64 [>= stop]`."""
     for k in range(start, stop):

@@ -8,7 +8,7 @@ import numpy as np
 
 from matinee_policies.arrays import Float32Array
 from matinee_policies.candidates.factor_model import ITEM_GROUP
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.lanes import (
     add_lanes,
     lanes_of,
@@ -19,7 +19,7 @@ from matinee_policies.lanes import (
 )
 
 
-@kernel
+@lean_kernel
 def score_pair(
     offset: Float32Array,
     factors: Float32Array,

@@ -14,7 +14,7 @@ from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 from matinee_policies.arrays import IndexArray
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 
 CLOSED = np.int32(np.float32(-np.inf).view(np.int32) ^ 0x7FFFFFFF)
 """The key of minus infinity, of items that must not be chosen."""
@@ -29,7 +29,7 @@ _BYTE = np.uint32(0xFF)
 _FEW = 512
 
 
-@kernel
+@lean_kernel
 def flip(keys: IndexArray, size: int) -> None:
     """Turn the first `size` bit patterns of float32 numbers into keys, or back, in place."""
     for j in range(size):
@@ -189,7 +189,7 @@ def sort_keys(
         _sort_by_bytes(keys, rows, size, spare_keys, spare_rows)
 
 
-@kernel
+@lean_kernel
 def _sort_few(
     keys: IndexArray, rows: IndexArray, size: int, spare_keys: IndexArray, spare_rows: IndexArray
 ) -> None:
@@ -229,7 +229,7 @@ def _sort_by_bytes(
             _scatter(spare_keys, spare_rows, size, byte, places[byte], keys, rows)
 
 
-@kernel
+@lean_kernel
 def _scatter(
     keys: IndexArray,
     rows: IndexArray,
@@ -247,7 +247,7 @@ def _scatter(
         places[value] += 1
 
 
-@kernel
+@lean_kernel
 def _count_above(keys: IndexArray, size: int, key: np.int32) -> int:
     whole = size - size % GROUP
     count = 0

@@ -4,7 +4,7 @@ import numpy as np
 
 from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, UInt64Array
 from matinee_policies.candidates.factor_model import ITEM_GROUP
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
 
@@ -84,7 +84,7 @@ def _check_pairs(seen: UInt64Array, units: AnyArray, items: AnyArray) -> None:
             )
 
 
-@kernel
+@lean_kernel
 def _mark(seen: UInt64Array, units: IndexArray, items: IndexArray) -> None:
     for t in range(units.size):
         seen[units[t], items[t] >> 6] |= _ONE << np.uint64(items[t] & 63)

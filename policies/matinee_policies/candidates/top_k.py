@@ -21,7 +21,7 @@ from matinee_policies.candidates.ordered_keys import (
     sort_keys,
 )
 from matinee_policies.candidates.seen import empty_seen, is_seen
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
@@ -181,7 +181,7 @@ def rank_into(
             items[b, t], scores[b, t] = PAD, 0.0
 
 
-@kernel
+@lean_kernel
 def _columns(k: int) -> int:
     """Columns whose largest keys bound the `k` best of a block closely."""
     columns = 64
@@ -190,7 +190,7 @@ def _columns(k: int) -> int:
     return min(columns, _BLOCK)
 
 
-@kernel
+@lean_kernel
 def _close_seen(seen: UInt64Array, start: int, size: int, block: IndexArray) -> None:
     """Give the lowest key to items whose bit is set."""
     for group in range(0, size, ITEM_GROUP):
