@@ -1,8 +1,9 @@
-"""Pages per second of an offline run on one core, and where the time goes.
+"""Pages per CPU second of an offline run, and where the time goes.
 
-Runs two arms over the same simulated users, log written: the order of the matrix factorization, and
-LinUCB with MMR learning at day barriers. The limit is the simulator alone, stepped with slates that
-cost nothing to choose; every ratio is of one run on one machine.
+Runs two arms over the same simulated users, log and checkpoints written: the order of the matrix
+factorization, and LinUCB with MMR learning at day barriers. Rates are per CPU second of the days,
+system calls included; what is prepared once, before the first day, is not. Told beside them: the
+simulator alone, stepped with slates that cost nothing to choose. Shares of stages are of wall time.
 
     python benchmarks/simulate.py [--quick] [--json]
 """
@@ -17,12 +18,23 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from harness import Bars, LimitFigure, Row, print_rows
-from matinee_platform.offline.arm_process import run_arm
-from matinee_platform.offline.arm_run import ArmResult
-from matinee_platform.offline.prepare import prepare, world_parameters
+from matinee_platform.offline.arm_process import users_of
+from matinee_platform.offline.arm_run import ArmResult, ArmRun
+from matinee_platform.offline.prepare import (
+    draw_roster,
+    load_prepared,
+    prepare,
+    world_parameters,
+)
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_simulator.simulation import Simulation
 from matinee_simulator.world import World
+
+ASKED = 40_000
+"""Pages per CPU second asked of the order of the matrix factorization."""
+
+GOAL = 100_000
+"""What would be better still."""
 
 
 def settings(users: int, days: int) -> ExperimentSettings:
@@ -46,7 +58,7 @@ def settings(users: int, days: int) -> ExperimentSettings:
 
 
 def simulator_alone(experiment: ExperimentSettings, run: Path) -> float:
-    """Pages per second of the simulated users alone, shown slates drawn in advance."""
+    """Pages per CPU second of the simulated users alone, shown slates drawn in advance."""
     world = World.load(run / "world" / "world.npz")
     users = np.arange(experiment.users, dtype=np.int64)
     simulation = Simulation(
@@ -57,7 +69,7 @@ def simulator_alone(experiment: ExperimentSettings, run: Path) -> float:
     steps = np.arange(experiment.slots, dtype=np.int32)
     pages, seconds = 0, 0.0
     for day in range(experiment.days):
-        start = time.perf_counter()
+        start = time.process_time()
         units = simulation.begin_day(day)
         page = 0
         while units.size:
@@ -66,8 +78,24 @@ def simulator_alone(experiment: ExperimentSettings, run: Path) -> float:
             pages += units.size
             units, page = units[~feedback.left], page + 1
         simulation.end_day()
-        seconds += time.perf_counter() - start
+        seconds += time.process_time() - start
     return pages / seconds
+
+
+def timed_arm(experiment: ExperimentSettings, path: Path, arm: int) -> tuple[ArmResult, float]:
+    """Run one arm of a prepared run; its result, and the CPU seconds of its days."""
+    roster = draw_roster(experiment)
+    run = ArmRun(
+        experiment,
+        experiment.arms[arm],
+        users=users_of(experiment, roster, arm),
+        roster=roster,
+        shared=load_prepared(path),
+        run=path,
+    )
+    start = time.process_time()
+    result = run.run(lambda day: None)
+    return result, time.process_time() - start
 
 
 def measure(users: int, days: int) -> dict[str, Any]:
@@ -77,15 +105,14 @@ def measure(users: int, days: int) -> dict[str, Any]:
         for path, experiment in [(warm, settings(50, 2)), (run, settings(users, days))]:
             shared = prepare(experiment)
             shared.save(path)
-            results = [run_arm(experiment, path, arm, lambda day: None) for arm in range(2)]
-            limit = simulator_alone(experiment, path)
+            results = [timed_arm(experiment, path, arm) for arm in range(2)]
+            alone = simulator_alone(experiment, path)
         return {
             "data": shared.data,
             "users": users,
             "days": days,
-            "simulator_alone_pages_per_s": limit,
-            "arms": {result.arm: _figures(result, limit) for result in results},
-            "lin_ucb_over_mf_order": _rate(results[1]) / _rate(results[0]),
+            "simulator_alone_pages_per_s": alone,
+            "arms": {result.arm: _figures(result, cpu, alone) for result, cpu in results},
         }
 
 
@@ -100,7 +127,9 @@ def rows(figures: dict[str, Any]) -> list[Row]:
             size=size,
             unit="pages/s",
             ours=order,
-            limit=LimitFigure("the simulator alone", alone),
+            limit=LimitFigure("the rate asked", ASKED),
+            bars=Bars(limit=1.0, limit_goal=GOAL / ASKED),
+            note=f"The simulator alone: {alone:,.0f} pages/s.",
         ),
         Row(
             name="simulated pages with log, LinUCB with MMR that learns",
@@ -113,19 +142,16 @@ def rows(figures: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _figures(result: ArmResult, limit: float) -> dict[str, Any]:
+def _figures(result: ArmResult, cpu: float, alone: float) -> dict[str, Any]:
     timing = result.timing
     shares = {stage: spent / timing.seconds for stage, spent in timing.stage_seconds.items()}
     return {
         "pages": result.pages,
-        "pages_per_s": _rate(result),
-        "share_of_simulator_alone": _rate(result) / limit,
+        "pages_per_s": result.pages / cpu,
+        "us_per_page": 1e6 * cpu / result.pages,
+        "share_of_simulator_alone": result.pages / cpu / alone,
         "stage_share": dict(sorted(shares.items(), key=lambda item: -item[1])),
     }
-
-
-def _rate(result: ArmResult) -> float:
-    return result.pages / result.timing.seconds
 
 
 def main() -> None:
@@ -135,21 +161,17 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="smallest run; figures mean nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    users, days = (60, 2) if arguments.tiny else (1_500, 8) if arguments.quick else (6_000, 21)
+    users, days = (60, 2) if arguments.tiny else (5_000, 14) if arguments.quick else (20_000, 28)
     with threadpool_limits(1):
         figures = measure(users, days)
     if arguments.json:
         print_rows(rows(figures), as_json=True, **figures)
         return
-    print(f"{figures['data']}; {figures['users']:,} users, {figures['days']} days, one core")
-    print(f"simulator alone      {figures['simulator_alone_pages_per_s']:>10,.0f} pages/s")
+    print(f"{figures['data']}; {figures['users']:,} users, {figures['days']} days")
+    print_rows(rows(figures), as_json=False)
     for arm, row in figures["arms"].items():
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in row["stage_share"].items())
-        print(
-            f"{arm:<20} {row['pages_per_s']:>10,.0f} pages/s   "
-            f"{row['share_of_simulator_alone']:.2f} of the simulator alone   ({shares})"
-        )
-    print(f"lin_ucb / mf_order   {figures['lin_ucb_over_mf_order']:>10.2f}")
+        print(f"{arm}: {row['us_per_page']:.1f} us a page ({shares})")
 
 
 if __name__ == "__main__":
