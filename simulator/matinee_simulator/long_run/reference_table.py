@@ -53,7 +53,7 @@ FIGURES: dict[str, Callable[[Played], float]] = {
     "CTR per examined": lambda played: played.ctr_examined().value,
     "clicks/user": lambda played: played.clicks_per_user().value,
     "satisfaction per click": lambda played: played.satisfaction_per_click().value,
-    "D1": lambda played: played.smoothed(1).value,
+    "D1": lambda played: played.day_share(1).value,
     "D7": lambda played: played.smoothed(7).value,
     "D28": lambda played: played.smoothed(28).value,
     "D28 classic": lambda played: played.day_share(28).value,
@@ -61,7 +61,8 @@ FIGURES: dict[str, Callable[[Played], float]] = {
     "ILD": lambda played: played.ild,
     "Gini": lambda played: played.gini(),
 }
-"""Columns. D1 to D28 are smoothed: means of the day and its two neighbours."""
+"""Columns. D7 and D28 are smoothed: means of the day and its two neighbours. D1 is not, as day 0 is
+everyone's first."""
 
 LEAST_DAYS = 37
 """Days after which D28 smoothed is known of users who arrive within a week."""
