@@ -270,6 +270,9 @@ def churn(populations: Sequence[Visits]) -> Finding:
                 _survival_line("high end cohort", SBG_SURVIVAL_HIGH_END),
             ),
         ),
+        explain="Where the fitted curve falls short, the hazard has levelled off instead of "
+        "falling on: those who churn are soon gone, and each week some rare visitors pay what is "
+        "their last visit within the run.",
     )
 
 
