@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matinee_policies.arrays import FloatArray, IndexArray
+from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
 from matinee_policies.compiled import kernel, lean_kernel
 from matinee_simulator.cascade_page import best_cascade
 from matinee_simulator.click_models import CASCADE, fill_click_chances, stop_probability
@@ -78,29 +78,7 @@ def fill_best_pages(
     logits = np.empty(K)
     stops = np.empty(K)
     for row in range(units.shape[0]):
-        unit = units[row]
-        share = remaining_share(weights.satiation, day - users.satiation_day[unit])
-        n = 0
-        for k in range(K):
-            item = candidates[row, k]
-            if item < 0:
-                continue
-            relevance = relevance_of(truth, users.taste[unit], item)
-            satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
-            shown = count_impressions(
-                users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
-            )
-            items[n] = item
-            logits[n] = truth.boost[item] + attraction(
-                weights.response, relevance, truth.appeal[item], satiation, 0.0, shown
-            )
-            stops[n] = stop_probability(
-                weights.law,
-                expected_satisfaction(
-                    weights.satisfaction, relevance, truth.appeal[item], satiation
-                ),
-            )
-            n += 1
+        n = _judge(truth, users, weights, units[row], candidates[row], day, items, logits, stops)
         slate = out.slates[row]
         found = _greedy_page(truth, weights, items[:n], logits[:n], stops[:n], slate)
         if weights.law.model == CASCADE:
@@ -109,6 +87,42 @@ def fill_best_pages(
             )
         else:
             out.greedy[row], out.bound[row] = found, _ranked_worth(weights, logits[:n], L)
+
+
+@lean_kernel
+def _judge(
+    truth: ItemTruth,
+    users: UserState,
+    weights: PageWeights,
+    unit: int,
+    candidates: IndexArray,
+    day: int,
+    items: IndexArray,
+    logits: FloatArray,
+    stops: FloatArray,
+) -> int:
+    """Note real candidates, their logits apart from redundancy, and chances to end the page."""
+    share = remaining_share(weights.satiation, day - users.satiation_day[unit])
+    n = 0
+    for k in range(candidates.shape[0]):
+        item = candidates[k]
+        if item < 0:
+            continue
+        relevance = relevance_of(truth, users.taste[unit], item)
+        satiation = share * satiation_with(users.satiation[unit], truth.topics[item])
+        shown = count_impressions(
+            users.shown_item[unit], users.shown_day[unit], item, day, weights.fatigue_days
+        )
+        items[n] = item
+        logits[n] = truth.boost[item] + attraction(
+            weights.response, relevance, truth.appeal[item], satiation, 0.0, shown
+        )
+        stops[n] = stop_probability(
+            weights.law,
+            expected_satisfaction(weights.satisfaction, relevance, truth.appeal[item], satiation),
+        )
+        n += 1
+    return n
 
 
 @kernel
@@ -123,6 +137,12 @@ def _greedy_page(
     """Fill `slate` with the likeliest click slot by slot; the expected clicks of that page."""
     n, slots = items.shape[0], slate.shape[0]
     similar = np.zeros(n)
+    # One row per dimension: products run side by side over the candidates.
+    vectors = np.empty((truth.similarity.shape[1], n), dtype=np.float32)
+    for k in range(n):
+        for f in range(vectors.shape[0]):
+            vectors[f, k] = truth.similarity[items[k], f]
+    products = np.empty(n, dtype=np.float32)
     is_open = np.ones(n, dtype=np.bool_)
     page_logits, page_stops = np.full(slots, -np.inf), np.zeros(slots)
     for rank in range(min(slots, n)):
@@ -136,9 +156,10 @@ def _greedy_page(
         is_open[best] = False
         slate[rank] = items[best]
         page_logits[rank], page_stops[rank] = highest, stops[best]
+        _dot_columns(vectors, best, products)
         for k in range(n):
             if is_open[k]:
-                similar[k] += _positive_similarity(truth, items[best], items[k])
+                similar[k] += max(0.0, float(products[k]))
     return fill_click_chances(weights.law, page_logits, page_stops, np.empty(slots))
 
 
@@ -196,9 +217,14 @@ def _best_cascade_page(
 
 
 @lean_kernel
-def _positive_similarity(truth: ItemTruth, item: int, other: int) -> float:
-    # In float32 like `redundancy`, so that the greedy page counts to the same clicks.
-    product = np.float32(0.0)
-    for f in range(truth.similarity.shape[1]):
-        product += truth.similarity[item, f] * truth.similarity[other, f]
-    return max(0.0, float(product))
+def _dot_columns(vectors: Float32Array, chosen: int, products: Float32Array) -> None:
+    """Dot product of each column with one of them.
+
+    In float32 and in the order of `redundancy`, so that the greedy page counts to the same clicks.
+    """
+    for k in range(products.shape[0]):
+        products[k] = np.float32(0.0)
+    for f in range(vectors.shape[0]):
+        factor = vectors[f, chosen]
+        for k in range(products.shape[0]):
+            products[k] += factor * vectors[f, k]
