@@ -22,7 +22,11 @@ def cholesky_solve(A: FloatArray, b: FloatArray, size: int) -> None:
         b: right-hand side, `float64 [>= size]`.
         size: number of unknowns.
     """
-    column = np.empty(size)
+    _solve(A, b, size, np.empty(size))
+
+
+@lean_kernel
+def _solve(A: FloatArray, b: FloatArray, size: int, column: FloatArray) -> None:
     for j in range(size):
         scale = 1.0 / math.sqrt(A[j, j])
         for i in range(j, size):

@@ -10,7 +10,7 @@ import numpy as np
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray, Int64Array
 from matinee_policies.candidates.cholesky import add_scaled, cholesky_solve
 from matinee_policies.candidates.factor_model import FactorModel
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
 from matinee_policies.row_storage import InMemory, RowStorage
@@ -185,11 +185,17 @@ def add_observations(
             pull[unit, i] += h * q[i]
         if gram.shape[1] == 0:
             continue
-        start = 0
-        for i in range(f):
-            row = gram[unit, start : start + i + 1]
-            add_scaled(row, q, g * q[i], 0, i + 1)
-            start += i + 1
+        _add_triangle(gram[unit], q, g)
+
+
+@lean_kernel
+def _add_triangle(triangle: FloatArray, q: FloatArray, weight: float) -> None:
+    """Add weight q q' to a lower triangle that is kept row by row."""
+    start = 0
+    for i in range(q.shape[0]):
+        row = triangle[start : start + i + 1]
+        add_scaled(row, q, weight * q[i], 0, i + 1)
+        start += i + 1
 
 
 @kernel

@@ -23,7 +23,7 @@ GROUP = 16
 """Keys that `append_above` compares at a time."""
 
 _HIGHEST = np.int32(0x7FFFFFFF)
-_STEPS = 20
+_STEPS = 32
 _BYTE = np.uint32(0xFF)
 # Up to so many keys, counting the larger ones sorts faster than by bytes.
 _FEW = 512
@@ -36,7 +36,7 @@ def flip(keys: IndexArray, size: int) -> None:
         keys[j] ^= (keys[j] >> np.int32(31)) & _HIGHEST
 
 
-@kernel
+@lean_kernel
 def lower_bound(keys: IndexArray, size: int, k: int, maxima: IndexArray) -> np.int32:
     """A key that at least `k` of the first `size` keys exceed, and few more; else `CLOSED`.
 
@@ -62,32 +62,22 @@ def lower_bound(keys: IndexArray, size: int, k: int, maxima: IndexArray) -> np.i
     return _bisected(keys, size, k)
 
 
-@kernel
+@lean_kernel
 def _bisected(keys: IndexArray, size: int, k: int) -> np.int32:
-    """Bisection between the least and the largest number, until at most k / 4 too many pass."""
-    low, high = _HIGHEST, CLOSED
-    for j in range(size):
-        low = min(low, keys[j] if keys[j] > CLOSED else _HIGHEST)
-        high = max(high, keys[j])
-    if _count_above(keys, size, low) < k:
+    """Bisection between the least and the largest key, until at most k / 4 too many pass."""
+    low, high = int(CLOSED), int(_HIGHEST)
+    if _count_above(keys, size, CLOSED) < k:
         return CLOSED
-    ends = np.empty(3, dtype=np.int32)
-    numbers = ends.view(np.float32)
-    ends[0], ends[1] = low, high
-    flip(ends, 2)
     for _ in range(_STEPS):
-        numbers[2] = np.float32(0.5) * numbers[0] + np.float32(0.5) * numbers[1]
-        middle = ends[2:]
-        flip(middle, 1)
-        passed = _count_above(keys, size, ends[2])
-        side = 1 if passed < k else 0
-        if side == 0:
-            low = ends[2]
-        flip(middle, 1)
-        numbers[side] = numbers[2]
-        if side == 0 and passed <= k + k // 4:
-            break
-    return low
+        middle = (low + high) >> 1
+        passed = _count_above(keys, size, np.int32(middle))
+        if passed >= k:
+            low = middle
+            if passed <= k + k // 4:
+                break
+        else:
+            high = middle
+    return np.int32(low)
 
 
 def _inside_kernels(describe: Callable[..., Any]) -> Callable[..., Any]:
