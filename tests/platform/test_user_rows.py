@@ -115,6 +115,18 @@ def test_a_way_back_that_was_not_finished_is_dropped(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_resumed(tmp_path, checkpoint, 1).wide, expected)
 
 
+def test_a_short_way_back_holds_nothing_of_a_longer_one_before_it(tmp_path: Path) -> None:
+    arm = Arm(tmp_path)
+    arm.rows.open_day(np.arange(USERS, dtype=np.int32), 0)
+    arm.wide += 5.0
+    checkpoint = arm.checkpoint()
+    arm.rows.settle(0)
+    expected = arm.wide.copy()
+    arm.rows.open_day(np.array([3], dtype=np.int32), 1)
+    arm.wide[3] = -1.0
+    np.testing.assert_array_equal(_resumed(tmp_path, checkpoint, 1).wide, expected)
+
+
 def test_rows_changed_by_anyone_else_are_refused(tmp_path: Path) -> None:
     arm = Arm(tmp_path)
     arm.play(0)
