@@ -128,7 +128,8 @@ def speed_and_memory(evidence: Evidence, run: LearnedRun) -> Finding:
         evidence=claim.evidence,
         tolerance=claim.tolerance,
         verdict=Verdict.MEASURED,
-        reason="Rates of one short run; benchmarks/simulate.py measures them with care.",
+        reason="Rates of one short run by the wall clock, whatever else the machine did; "
+        "benchmarks/simulate.py measures them with care.",
         figures=tuple(figures),
         plot=Plot(
             x_title="what was run",

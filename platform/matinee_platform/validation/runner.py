@@ -118,7 +118,10 @@ def facts_hold(findings: Sequence[Finding]) -> Finding:
     """The finding of T9, from those of the facts."""
     claim = ACCEPTANCE[FACTS_HOLD]
     gated = {fact.key for fact in FACTS if not fact.why_not}
-    facts = [finding for finding in findings if finding.key in gated]
+    facts = sorted(
+        (finding for finding in findings if finding.key in gated),
+        key=lambda finding: KEYS.index(finding.key),
+    )
     judged = [f for f in facts if f.verdict in (Verdict.PASS, Verdict.FAIL)]
     if not judged:
         return claim.without(Verdict.NOT_APPLICABLE, "No gated fact could be judged.")
