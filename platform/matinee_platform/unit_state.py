@@ -33,7 +33,7 @@ EXPOSURE_HALF_LIFE = 3.0
 NEVER = -1
 """Stands for "no visit yet" and "nothing watched yet"."""
 
-_REFRESHED_AT_ONCE = 16_384
+_REFRESHED_AT_ONCE = 4_096
 
 
 class UnitStates:

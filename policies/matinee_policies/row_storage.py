@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from matinee_policies.arrays import AnyArray
 
-FILL_BLOCK = 65_536
+FILL_BLOCK = 16_384
 """Rows that are filled at once while state is built."""
 
 

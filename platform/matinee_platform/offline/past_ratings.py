@@ -1,6 +1,6 @@
 """What the simulated users rated before the run, a part of the users at a time.
 
-    RUN/world/past_ratings/part-00000.npz    ratings of users 0 to 65,535, and so on
+    RUN/world/past_ratings/part-00000.npz    ratings of users 0 to 16,383, and so on
 
 All histories together may be larger than memory: a run draws and writes them part by part, and
 reads a part when it comes to its users.
@@ -20,7 +20,7 @@ from matinee_simulator.parameters import Parameters
 from matinee_simulator.population import Population
 from matinee_simulator.world import World
 
-USERS_PER_PART = 65_536
+USERS_PER_PART = 16_384
 """Users whose ratings are in memory at once."""
 
 _KIND = "past ratings"

@@ -21,7 +21,7 @@ from matinee_policies.errors import DataError
 _NARROW = 16
 """Bytes of a row up to which an array goes whole into every checkpoint."""
 
-_DIGESTED_AT_ONCE = 16_384
+_DIGESTED_AT_ONCE = 4_096
 
 
 class UserRows:
@@ -87,6 +87,7 @@ class UserRows:
     def settle(self, day: int) -> None:
         """Drop the way back to before `day`, whose checkpoint is there."""
         self._guard().forget(day)
+        self.release()
 
     def take_back(self, day: int) -> None:
         """Bring wide rows back to what they were before `day`; see `Rollback.take_back`."""
