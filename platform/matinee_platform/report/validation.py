@@ -200,8 +200,21 @@ def _summary(finding: Mapping[str, Any]) -> str:
     outside = [figure for figure in gated if not figure["accepted"]]
     shown = (outside or gated)[:_MOST_SHOWN]
     more = len(outside or gated) - len(shown)
-    text = "; ".join(_phrase(figure) for figure in shown)
+    text = "; ".join(_phrase(figure) for figure in _with_effects(finding["figures"], shown))
     return f"{text}; and {more} more" if more else text
+
+
+def _with_effects(
+    figures: list[Mapping[str, Any]], shown: list[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Figures to show, each after the effect that it judges where one stands right before it."""
+    found = []
+    for figure in shown:
+        place = next(place for place, other in enumerate(figures) if other is figure)
+        if place and not figures[place - 1]["gated"]:
+            found.append(figures[place - 1])
+        found.append(figure)
+    return found
 
 
 def _phrase(figure: Mapping[str, Any]) -> str:

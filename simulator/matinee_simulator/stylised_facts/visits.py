@@ -117,6 +117,7 @@ def session_ends(populations: Sequence[Visits]) -> Finding:
                 ),
             ),
         ),
+        explain="How soon users leave is a matter of parameters, which matinee calibrate fits.",
     )
 
 
