@@ -27,6 +27,7 @@ BEGIN = "<!-- validation: begin, written by matinee validate --results -->"
 END = "<!-- validation: end -->"
 
 _MOST_SHOWN = 3
+_TINY = 6
 _TONES = {
     "pass": "good",
     "fail": "blind",
@@ -163,8 +164,11 @@ def _short_key(key: str) -> str:
 
 
 def _value(figure: Mapping[str, Any]) -> str:
-    digits = figure["digits"]
-    text = number(figure["value"], digits)
+    digits, value = figure["digits"], figure["value"]
+    least = 10.0**-digits
+    if digits >= _TINY and value is not None and 0.0 <= value < least / 2:
+        return f"below {number(least, digits)}"
+    text = number(value, digits)
     error = figure["standard_error"]
     return text if error is None else f"{text} ± {number(error, digits)}"
 
