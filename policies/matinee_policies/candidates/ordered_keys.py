@@ -55,7 +55,8 @@ def lower_bound(keys: IndexArray, size: int, k: int, maxima: IndexArray) -> np.i
             maxima[j] = keys[j]
         for first in range(columns, size, columns):
             for j in range(min(columns, size - first)):
-                maxima[j] = max(maxima[j], keys[first + j])
+                key = keys[first + j]
+                maxima[j] = key if key > maxima[j] else maxima[j]
         bound = _bisected(maxima, columns, k)
         if bound > CLOSED:
             return bound
