@@ -41,7 +41,12 @@ def test_pairs_differ_in_exploration_alone() -> None:
 def test_the_same_policy_twice_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MATINEE_DATA", raising=False)
     policy = PAIRS[0].explorer
-    found = run(quick=True, users=40, days=4, pairs=[Pair("same", policy, policy)])
+    found = run(
+        quick=True,
+        users=40,
+        days=4,
+        pairs=[Pair("same", policy, policy, {**PAIRS[0].world, "arrival_days": 2})],
+    )
     (gain,) = found.gains
     assert gain.greedy > 0
     assert (gain.difference, gain.user_error) == (0.0, 0.0)

@@ -8,8 +8,9 @@ what it does not hold.
 It pays where items differ in what nobody can know before they were shown, and where much is at
 stake in finding out: in the world of the gate, appeal weighs twice as much as by default, so that
 some items are hits. Users arrive all the time, since what is learned must be of use to somebody.
-With the default weight it does not pay: pages of ten, items that rest once they were shown and that
-nobody watches twice make a greedy learner try enough. Both are told, the first is the gate.
+With the default weight there is no clear gain: pages of ten, items that rest once they were shown
+and that nobody watches twice make a greedy learner try enough. Both are told; the first is the
+gate.
 """
 
 import math
@@ -158,7 +159,7 @@ def run(
     Raises:
         MatineeError: on data or sizes that do not fit.
     """
-    users = users or (600 if quick else 2_000)
+    users = users or (600 if quick else 1_500)
     count = seeds or (1 if quick else 4)
     if users < 2 or not pairs:
         raise ConfigError(f"users must be at least 2 and pairs at least 1, got {users}, {pairs}")
