@@ -7,7 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from matinee_platform.cli import app
+from matinee_platform.data_settings import parse_data
+from matinee_platform.validation.evidence import Request
+from matinee_platform.validation.runner import run_validation
+from matinee_platform.validation.size import QUICK
 from matinee_policies.errors import ConfigError
+from matinee_simulator.parameters import Parameters
 
 runner = CliRunner()
 
@@ -72,3 +77,25 @@ def test_mistakes_are_told_before_anything_runs(
     assert isinstance(done.exception, ConfigError)
     assert complaint in str(done.exception)
     assert not (tmp_path / "out" / "validation.json").exists()
+
+
+def test_a_run_does_not_depend_on_workers(small_data: Path) -> None:
+    request = Request(
+        data=parse_data({"path": str(small_data)}), parameters=Parameters(), seed=1, size=QUICK
+    )
+    runs = [run_validation(request, only=["24,T1,18"], workers=workers) for workers in (1, 2)]
+    for run in runs:
+        for finding in run["findings"]:
+            finding.pop("seconds")
+        json.dumps(run, allow_nan=False)
+    assert runs[0]["findings"] == runs[1]["findings"]
+    assert [finding["key"] for finding in runs[0]["findings"]] == ["fact-18", "fact-24", "T1"]
+    assert runs[0]["findings"][0]["verdict"] == "not applicable"
+    assert runs[0]["passed"] is True
+    assert runs[0]["counts"] == {
+        "pass": 2,
+        "fail": 0,
+        "not applicable": 1,
+        "not run": 0,
+        "measured": 0,
+    }

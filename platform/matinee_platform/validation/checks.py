@@ -6,14 +6,13 @@ one group look at the same rollouts, so a group is run by one process.
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from matinee_platform.validation.arrivals import exploration_pays_off
 from matinee_platform.validation.claims import ACCEPTANCE
 from matinee_platform.validation.equal_arms import control_is_flat, halves_agree
 from matinee_platform.validation.equations import equations_point_right
 from matinee_platform.validation.evidence import Evidence, Request
 from matinee_platform.validation.exact_world import optimum_is_right
-from matinee_platform.validation.learned import LearnedRun, learned_effects, speed_and_memory
 from matinee_platform.validation.page_oracle import oracle_beats_swaps
 from matinee_platform.validation.rankings import clicks_are_not_visits, variety_has_an_optimum
 from matinee_platform.validation.recovery import parameters_are_recovered
@@ -54,6 +53,10 @@ FACTS_HOLD = "T9"
 _TASTE_USERS = 2_000
 
 
+if TYPE_CHECKING:
+    from matinee_platform.validation.learned import LearnedRun
+
+
 class Context:
     """What the checks of one process share.
 
@@ -65,8 +68,10 @@ class Context:
         self.evidence = Evidence(request)
 
     @cached_property
-    def learned(self) -> LearnedRun:
+    def learned(self) -> "LearnedRun":
         """The platform's own run."""
+        from matinee_platform.validation.learned import LearnedRun
+
         return LearnedRun(self.evidence)
 
 
@@ -162,6 +167,25 @@ def _fact_22(context: Context) -> Finding:
     )
 
 
+# What runs the platform loads all of it, which takes seconds: only where it is asked for.
+def _fact_23(context: Context) -> Finding:
+    from matinee_platform.validation.learned import learned_effects
+
+    return learned_effects(context.learned)
+
+
+def _t11(context: Context) -> Finding:
+    from matinee_platform.validation.learned import speed_and_memory
+
+    return speed_and_memory(context.evidence, context.learned)
+
+
+def _t12(context: Context) -> Finding:
+    from matinee_platform.validation.arrivals import exploration_pays_off
+
+    return exploration_pays_off(context.evidence)
+
+
 def _fact_24(context: Context) -> Finding:
     e = context.evidence
     return taste_spectrum(
@@ -212,10 +236,10 @@ GROUPS: dict[str, dict[str, Check]] = {
         "T8": _t8,
     },
     "learning": {
-        "fact-23": lambda c: learned_effects(c.learned),
-        "T11": lambda c: speed_and_memory(c.evidence, c.learned),
+        "fact-23": _fact_23,
+        "T11": _t11,
     },
-    "arrivals": {"T12": lambda c: exploration_pays_off(c.evidence)},
+    "arrivals": {"T12": _t12},
     "halves": {"T3": lambda c: halves_agree(c.evidence)},
     "ratings": {
         "fact-1": _fact_1,

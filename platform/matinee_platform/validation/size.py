@@ -46,14 +46,14 @@ QUICK = Size(
     users=600,
     days=60,
     histories=2,
-    equal_users=300,
+    equal_users=200,
     equal_days=14,
     lifetimes=4_000,
     pages=10,
     swaps=1_000,
     recovery_users=2_000,
     recovery_days=8,
-    learned_users=800,
+    learned_users=600,
     consumption_users=2_000,
 )
 """Under a minute on one core."""
