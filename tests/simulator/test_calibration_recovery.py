@@ -120,6 +120,9 @@ def test_a_calibration_is_reproduced_and_resumed(dataset: Dataset, tmp_path: Pat
         return found.to_json()
 
     first = run("a", resume=False)
+    fitted = first["fitted"]
+    assert isinstance(fitted, list)
+    assert all(entry["value"] == round(entry["value"], 4) for entry in fitted)
     assert run("a", resume=True) == first
     data = first["data"]
     assert isinstance(data, dict)

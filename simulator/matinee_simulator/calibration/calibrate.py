@@ -12,12 +12,12 @@ from matinee_policies.arrays import AnyArray
 from matinee_policies.config import Config, check_seed, check_whole
 from matinee_policies.datasets.dataset import Dataset
 from matinee_policies.errors import ConfigError
-from matinee_simulator.calibration.fit import FitSettings, Report, check_start, fit
+from matinee_simulator.calibration.fit import Fit, FitSettings, Report, check_start, fit
 from matinee_simulator.calibration.journal import Journal
 from matinee_simulator.calibration.moment_names import DEPTHS, RETURN_DAYS, days_needed
 from matinee_simulator.calibration.moments import (
     back_soon,
-    combined,
+    over_worlds,
     played_moments,
     returned_by_depth,
 )
@@ -32,6 +32,8 @@ from matinee_simulator.calibration.service import Service
 from matinee_simulator.calibration.target import Target, check_targets
 from matinee_simulator.parameters import Parameters
 from matinee_simulator.rollout.estimate import Estimate
+
+_DECIMALS = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def calibrate(
             announce(f"Resuming with {len(simulate)} simulations")
         announce("Fitting the users")
         found = fit(simulate, targets, start=start, settings=settings.search, report=report)
+        found = found._replace(parameters=rounded(found))
         training = simulate(found.parameters, names, days)
     announce("Judging on fresh seeds")
     before, after = _fresh(dataset, settings, names, days, start, found.parameters, workers)
@@ -177,6 +180,12 @@ def calibrate(
         data=data,
         versions=versions or {},
     )
+
+
+def rounded(found: Fit) -> Parameters:
+    """The fitted parameters with as many decimals as people read; what is judged are these."""
+    values = {f.name: round(getattr(found.parameters, f.name), _DECIMALS) for f in found.free}
+    return dataclasses.replace(found.parameters, **values)
 
 
 def data_digest(dataset: Dataset) -> str:
@@ -235,8 +244,8 @@ def _judge(service: Service, parameters: Parameters, names: Sequence[str], days:
 
 def _mean(judged: list[_Judged]) -> _Judged:
     names = judged[0][0]
-    moments = {name: combined([one[0][name] for one in judged]) for name in names}
-    curve = [combined([one[1][place] for one in judged]) for place in range(len(DEPTHS))]
+    moments = {name: over_worlds([one[0][name] for one in judged]) for name in names}
+    curve = [over_worlds([one[1][place] for one in judged]) for place in range(len(DEPTHS))]
     return moments, curve
 
 

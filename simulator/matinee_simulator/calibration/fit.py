@@ -291,5 +291,6 @@ def check_start(start: Parameters) -> None:
         ConfigError: naming the parameter.
     """
     Box.of(GROUPS, start).corner()
-    if start.catalogue_moves or start.taste_drift > 0 or start.shock_rate > 0:
+    moving = (start.taste_drift, start.shock_rate, start.season_amplitude)
+    if start.catalogue_moves or any(value > 0 for value in moving):
         raise ConfigError("calibration needs a world that stands still, got one that moves")

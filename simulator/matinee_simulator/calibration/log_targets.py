@@ -109,10 +109,12 @@ def _returns(
     ]
     once = f"once_within_{_ONCE_DAYS}"
     found.append(told(once, _ONCE_DAYS, lambda known: known[:, :_ONCE_DAYS].sum(axis=1) == 1))
+    horizon = 2 * FOLLOW_DAYS + 1
     for number in range(1, _FOLLOWED + 1):
-        estimate = moments.return_after(visits[:, : 2 * FOLLOW_DAYS + 1], watched, number)
-        reached = np.cumsum(visits[:, : 2 * FOLLOW_DAYS + 1], axis=1) >= number
-        known = reached[:, -1] & (np.argmax(reached, axis=1) + FOLLOW_DAYS < watched)
+        estimate = moments.return_after(visits, watched, number)
+        reached = np.cumsum(visits[:, :horizon], axis=1) >= number
+        last = np.argmax(reached, axis=1) + FOLLOW_DAYS
+        known = reached[:, -1] & (last < np.minimum(watched, horizon))
         name = f"return_after_{number}"
         found.append(_target(name, estimate, int(known.sum()), kind=kind, source=source))
     return found

@@ -137,11 +137,16 @@ def returned_by_depth(depths: AnyArray, back: BoolArray) -> list[Estimate]:
 def return_after(visits: BoolArray, watched: AnyArray, number: int) -> Estimate:
     """Share of the `number`-th active days that another follows within `FOLLOW_DAYS`.
 
+    Of those within `FOLLOW_DAYS` of the first visit: logs and simulations of any length then speak
+    of the same days.
+
     Args:
         visits: who is active on which day since the first one, `bool [n, days]`.
         watched: days for which each user is watched, `[n]`.
         number: from 1.
     """
+    horizon = 2 * FOLLOW_DAYS + 1
+    visits, watched = visits[:, :horizon], np.minimum(watched, min(horizon, visits.shape[1]))
     counts = np.cumsum(visits, axis=1)
     has = counts[:, -1] >= number
     at = np.argmax(counts >= number, axis=1)
@@ -161,6 +166,21 @@ def combined(estimates: Sequence[Estimate]) -> Estimate:
     values = np.array([estimate.value for estimate in estimates])
     errors = np.array([estimate.error for estimate in estimates])
     return Estimate(float(values.mean()), float(np.sqrt((errors**2).sum()) / values.size))
+
+
+def over_worlds(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean of one figure over independent worlds, with the error that their spread shows.
+
+    Worlds differ beyond the luck of their users: each has its own fit, appeal and ratings. With
+    few worlds the spread is uncertain itself, so the error is at least that of the users.
+
+    Example:
+        >>> over_worlds([Estimate(1.0, 0.5), Estimate(5.0, 0.5)])
+        Estimate(value=3.0, error=2.0)
+    """
+    within = combined(estimates)
+    between = mean_of(np.array([estimate.value for estimate in estimates])).error
+    return within if np.isnan(between) else Estimate(within.value, max(between, within.error))
 
 
 def _wide(values: AnyArray) -> FloatArray:
