@@ -15,7 +15,7 @@ NAMED = re.compile(r"# (\S+\.(?:py|yaml))\n")
 def test_the_guide_to_your_own_recommender_runs_as_written(tmp_path: Path) -> None:
     output = run_guide("your_own_recommender.md", tmp_path)
     assert len(output) == 5
-    assert "shop:Boltzmann keeps all 17 rules." in output["matinee policy check shop:Boltzmann"]
+    assert "shop:Boltzmann keeps all 18 rules." in output["matinee policy check shop:Boltzmann"]
     assert "recall@10" in output["matinee candidates evaluate"]
     assert "Source lists: 40 of 60 units have a list" in output["matinee simulate"]
     assert "20 fall back to popularity" in output["matinee simulate"]
@@ -25,7 +25,7 @@ def test_the_guide_to_your_own_recommender_runs_as_written(tmp_path: Path) -> No
 def test_the_guide_to_your_own_policy_runs_as_written(tmp_path: Path) -> None:
     output = run_guide("your_own_policy.md", tmp_path)
     assert (
-        "optimist:Optimist keeps all 17 rules." in output["matinee policy check optimist:Optimist"]
+        "optimist:Optimist keeps all 18 rules." in output["matinee policy check optimist:Optimist"]
     )
     assert "optimist: ok" in output["matinee verify runs/optimist"]
     done = subprocess.run(

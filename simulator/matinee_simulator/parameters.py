@@ -3,7 +3,7 @@
 The equations live with their kernels: `response`, `click_models`, `satisfaction`, `satiation`,
 `session_end` and `retention`. Of the causal parameters `r1`, `k1` and `eta` none can be read from
 observational data: they are assumptions, so results should be reported for several values of
-`retention_sensitivity`.
+`retention_sensitivity`. Defaults are those of the calibration `films` (docs/calibration.md).
 """
 
 import dataclasses
@@ -94,7 +94,7 @@ class Parameters(Config):
 
     Example:
         >>> Parameters(retention_sensitivity=0.0).examination_persistence
-        0.85
+        0.8493
         >>> Parameters(examination_persistence=1.5)
         Traceback (most recent call last):
         matinee_policies.errors.ConfigError: examination_persistence must be <= 1, got 1.5
@@ -103,14 +103,14 @@ class Parameters(Config):
     click_model: str = "position"
     """How the clicks of a page depend on each other: `position` (independent), `cascade` (the user
     stops once satisfied) or `multinomial` (at most one click); see `click_models`."""
-    examination_persistence: float = 0.85
+    examination_persistence: float = 0.8493
     """gamma: P(rank k + 1 is within the user's patience | rank k is), in (0, 1]."""
     cascade_enough: float = 1.0
     """e: satisfaction y after which half of the users of a cascade look no further, in z units."""
     cascade_enough_sd: float = 0.5
     """se: sd of that threshold; P(stop | y) = Phi((y - e) / se)."""
 
-    click_base: float = -3.6
+    click_base: float = -2.9646
     """a0: logit of attractiveness of an average, fresh item."""
     click_relevance: float = 0.9
     """a1: per sd of relevance x."""
@@ -155,9 +155,9 @@ class Parameters(Config):
     satiation_cap: float = 12.0
     """h_max: most satiation with one topic, in clicks."""
 
-    leave_base: float = 0.96
+    leave_base: float = 0.8018
     """l0: logit of leaving after the first page."""
-    leave_frailty_sd: float = 1.05
+    leave_frailty_sd: float = 0.8477
     """lf: sd over users of that logit, f_u."""
     leave_satisfaction: float = 0.5
     """l1: subtracted per unit of satisfaction, summed over the page's clicks."""
@@ -165,9 +165,9 @@ class Parameters(Config):
     """Least sum of satisfaction that counts."""
     leave_clip_high: float = 6.0
     """Largest sum of satisfaction that counts."""
-    leave_no_click: float = 0.25
+    leave_no_click: float = 0.2713
     """l2: added when nothing was clicked."""
-    leave_depth: float = 0.10
+    leave_depth: float = 0.1755
     """l3: subtracted per log of the number of pages."""
     max_pages: int = 10
     """Pages after which every session ends."""
@@ -181,19 +181,19 @@ class Parameters(Config):
     goodwill_step: float = 0.3
     """eta: share of goodwill S that one session replaces; causal."""
 
-    return_base: float = -0.48
+    return_base: float = -0.7381
     """r0: logit of a visit on the day after a visit, at goodwill 0."""
-    return_frailty_sd: float = 1.03
+    return_frailty_sd: float = 2.2477
     """rf: sd over users of that logit, phi_u."""
     return_goodwill: float = 1.1
     """r1: per unit of goodwill; causal."""
-    return_absence: float = 1.09
+    return_absence: float = 1.2135
     """r2: subtracted per log(1 + whole days away)."""
-    churn_base: float = -2.01
+    churn_base: float = -2.0754
     """k0: logit of churning for good after a session, at goodwill 0."""
     churn_goodwill: float = 1.6
     """k1: subtracted per unit of goodwill; causal."""
-    churn_tenure: float = 0.62
+    churn_tenure: float = 0.6761
     """k2: subtracted per log(1 + sessions)."""
     retention_sensitivity: float = 1.0
     """Scales r1 and k1: 0 is the control in which nothing that is shown changes who returns."""
@@ -240,7 +240,7 @@ class Parameters(Config):
     """Logit of a visit that the peak day of the week adds; see `season`."""
     season_peak: int = 5
     """Day of the week of that peak, 0 for Monday to 6 for Sunday."""
-    frailty_correlation: float = 0.0
+    frailty_correlation: float = -0.4077
     """corr(f_u, phi_u), in [-1, 1]: below 0, users who leave sessions late come back more often."""
 
     def __post_init__(self) -> None:

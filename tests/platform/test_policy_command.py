@@ -33,7 +33,7 @@ def test_the_example_keeps_every_rule() -> None:
     report = json.loads(done.stdout)
     assert report["passed"] is True
     assert report["settings"] == {"novelty": 0.2, "diversity": 0.1}
-    assert len(report["rules"]) == len(rule_tests()) == 17
+    assert len(report["rules"]) == len(rule_tests()) == 18
     assert report["notes"] == []
 
 
@@ -49,7 +49,7 @@ def test_a_broken_class_in_the_current_folder_is_named_with_its_rule(tmp_path: P
     done = policy("check", "shop:Greedy", cwd=tmp_path)
     assert done.returncode == 1
     assert "FAILED  draws follow the law" in done.stdout
-    assert "shop:Greedy breaks 1 of 17 rules." in done.stdout
+    assert "shop:Greedy breaks 1 of 18 rules." in done.stdout
 
 
 @pytest.mark.parametrize(

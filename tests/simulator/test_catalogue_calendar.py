@@ -179,9 +179,8 @@ def test_users_without_history_live_all_the_same(world: World) -> None:
 
 
 def test_items_that_are_not_there_are_refused(world: World) -> None:
-    simulation = Simulation(
-        world, np.arange(3), seed=1, parameters=dataclasses.replace(MOVING, arrival_days=1)
-    )
+    loyal = dataclasses.replace(MOVING, arrival_days=1, return_base=5.0)
+    simulation = Simulation(world, np.arange(3), seed=1, parameters=loyal)
     calendar = calendar_of(world)
     there = np.flatnonzero(calendar.available(1) & calendar.available(0)).astype(np.int32)
     assert np.array_equal(simulation.available(1), calendar.available(1))

@@ -89,7 +89,7 @@ def test_closed_form_equals_enumeration_and_twin(
 
 @models
 def test_empty_slots_use_up_a_rank_and_sure_clicks_do_not_overflow(model: str) -> None:
-    law, stops = law_of(model), np.full(3, 0.5)
+    law, stops = law_of(model, examination_persistence=0.85), np.full(3, 0.5)
     alone = chances_of(law, np.array([-np.inf, 0.0, -np.inf]), stops)
     np.testing.assert_allclose(alone, [0.0, 0.85 * 0.5, 0.0], rtol=1e-12)
     sure = chances_of(law, np.array([5_000.0, -5_000.0, 5_000.0]), stops)

@@ -161,7 +161,9 @@ def test_frailties_are_correlated_as_asked(world: World) -> None:
         seen = np.corrcoef(drawn.leave_frailty, drawn.return_frailty)[0, 1]
         assert abs(seen - rho) < 4 * (1 - rho**2) / np.sqrt(n) + 1e-6
         # The law of phi_u alone is what it was.
-        assert abs(drawn.return_frailty.std() / 1.03 - 1) < 4 / np.sqrt(2 * n)
+        assert abs(drawn.return_frailty.std() / Parameters().return_frailty_sd - 1) < 4 / np.sqrt(
+            2 * n
+        )
 
 
 def test_arrivals_over_the_whole_run_are_a_poisson_process_given_their_number(

@@ -42,9 +42,9 @@ from matinee_simulator.session_end import (
     leave_weights,
 )
 
-RESPONSE = response_weights(Parameters())
+RESPONSE = response_weights(Parameters(click_base=-3.6))
 LIKING = satisfaction_weights(Parameters())
-LEAVE = leave_weights(Parameters())
+LEAVE = leave_weights(Parameters(leave_base=0.96, leave_no_click=0.25))
 RETENTION = retention_weights(Parameters())
 
 steady = settings(deadline=None, max_examples=60, derandomize=True)

@@ -63,11 +63,11 @@ def play(env: SlateEnv, *, seed: int, steps: int) -> list[Any]:
 @pytest.mark.parametrize("skip", [True, False])
 def test_the_checker_of_gymnasium_passes(build: Callable[..., SlateEnv], *, skip: bool) -> None:
     # It warns that an environment without a registered name cannot try render modes.
-    check_env(build(skip_days_away=skip), skip_render_check=True)
+    check_env(build(parameters=LOYAL, skip_days_away=skip), skip_render_check=True)
 
 
 def test_the_registered_names_make_environments(scene: Scene) -> None:
-    with gymnasium.make("matinee/Slate-v0", scene=scene, task=TASK) as env:
+    with gymnasium.make("matinee/Slate-v0", scene=scene, task=TASK, parameters=LOYAL) as env:
         check_env(env.unwrapped)
     users = gymnasium.make_vec(
         "matinee/Slate-v0",

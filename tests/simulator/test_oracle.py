@@ -6,6 +6,7 @@ import pytest
 from matinee_policies.arrays import IndexArray
 from matinee_policies.errors import ContextError
 from matinee_simulator.page_reference import attraction_now_reference, satiation_now_reference
+from matinee_simulator.parameters import Parameters
 from matinee_simulator.simulation import Simulation
 
 Build = Callable[..., Simulation]
@@ -36,7 +37,7 @@ def test_oracle_equals_its_plain_twin(simulate: Build, random_slates: Draw) -> N
         np.testing.assert_allclose(oracle.relevance(units, slates)[unit], relevance, atol=1e-5)
         now = satiation_now_reference(state, simulation._weights, int(unit), 3)
         np.testing.assert_allclose(oracle.satiation(units)[unit], now, rtol=1e-5)
-        whole = np.sum(0.85 ** np.arange(10) * chances)
+        whole = np.sum(Parameters().examination_persistence ** np.arange(10) * chances)
         assert oracle.expected_clicks(units, slates)[unit] == pytest.approx(whole, rel=1e-5)
         top = slates[unit, :1]
         assert single[unit, 0] == pytest.approx(chances[0], rel=1e-5)

@@ -8,8 +8,8 @@ from matinee_simulator.parameters import Parameters
 from matinee_simulator.simulation import Simulation
 from matinee_simulator.world import World
 
-PAGES = 10_868
-DIGEST = "40ccaca73afc0b029cdf"
+PAGES = 12_669
+DIGEST = "40315c499be34ab8fcb0"
 
 
 def test_default_users_do_what_they_always_did(world: World) -> None:

@@ -144,7 +144,7 @@ def _outcome(relation: str, figure: Figure, **bounds: float) -> str:
     [
         (0.04, 0.01, ("fails", "holds", "fails")),
         (-0.04, 0.01, ("fails", "fails", "holds")),
-        (0.02, 0.01, ("holds", "undecided", "undecided")),
+        (0.02, 0.01, ("undecided", "undecided", "undecided")),
         (0.0, 0.0, ("holds", "undecided", "undecided")),
         (math.nan, math.nan, ("undecided", "undecided", "undecided")),
     ],
@@ -160,7 +160,9 @@ def test_differences_are_judged_by_their_errors(
 def test_values_are_judged_by_their_bounds() -> None:
     assert _outcome("within", Figure(0.2), low=0.1, high=0.3) == "holds"
     assert _outcome("within", Figure(0.2), low=0.3) == "fails"
-    assert _outcome("within", Figure(0.2, 0.05), low=0.3) == "holds"
+    assert _outcome("within", Figure(0.2, 0.05), low=0.3) == "undecided"
+    assert _outcome("within", Figure(0.2, 0.05), low=0.1) == "undecided"
+    assert _outcome("within", Figure(0.2, 0.03), low=0.1) == "holds"
     assert _outcome("within", Figure(0.2, 0.03), low=0.3) == "fails"
     assert _outcome("within", Figure(0.2, 0.03), high=0.1) == "fails"
     assert _outcome("within", Figure(math.nan, math.nan), high=0.1) == "undecided"

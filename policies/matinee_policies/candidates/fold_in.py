@@ -173,6 +173,7 @@ def add_observations(
     pull: FloatArray,
     counts: Int64Array,
 ) -> None:
+    """Add observations to the sums of their units; arguments as `FoldInStatistics` keeps them."""
     f = factors.shape[1]
     q = np.empty(f)
     for t in range(units.size):
@@ -210,6 +211,7 @@ def solve_vectors(
     prior: Float32Array,
     vectors: Float32Array,
 ) -> None:
+    """Solve for the vectors of some units; arguments as `FoldInStatistics` keeps them."""
     f = pull.shape[1]
     A = np.empty((f, f))
     b = np.empty(f)

@@ -93,7 +93,13 @@ def hindsight(
         nonlocal lives
         lives += 1
         stage = set_stage(
-            world, sight, tuple(schedule), days=days, seed=seed, parameters=parameters
+            world,
+            sight,
+            tuple(schedule),
+            days=days,
+            seed=seed,
+            parameters=parameters,
+            candidates=candidates,
         )
         act: Act = play_shard(
             stage,

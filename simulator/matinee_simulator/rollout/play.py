@@ -86,7 +86,7 @@ def play(
 
     Raises:
         ConfigError: a number is out of its range, or the catalogue has fewer items than
-            `candidates`; nothing has run then.
+            `candidates`, on some day if it moves; nothing has run then.
     """
     check_sizes(world, users=users, days=days, slots=slots, candidates=candidates)
     check_seed("seed", seed)
@@ -96,7 +96,15 @@ def play(
             f"audience must be of {users} users and seed {seed}, "
             f"got {len(audience)} users and seed {audience.seed}"
         )
-    stage = set_stage(world, sight, (ranker,), days=days, seed=seed, parameters=parameters)
+    stage = set_stage(
+        world,
+        sight,
+        (ranker,),
+        days=days,
+        seed=seed,
+        parameters=parameters,
+        candidates=candidates,
+    )
     size = min(_SHARD_USERS, max(64, _SHARD_DAYS // days))
     shards = [range(first, min(first + size, users)) for first in range(0, users, size)]
     run = partial(
@@ -148,11 +156,13 @@ def set_stage(
     days: int,
     seed: int,
     parameters: Parameters,
+    candidates: int,
 ) -> Stage:
     """What all shards share; arguments as `play`, with one ranker per visit, the last to stay.
 
     Raises:
-        ConfigError: the sight is of other items.
+        ConfigError: the sight is of other items, or fewer items than `candidates` are available on
+            some day.
     """
     if sight.taste.n_items != world.n_items:
         raise ConfigError(
@@ -162,6 +172,7 @@ def set_stage(
     boosts = ItemBoost(world, parameters, calendar, seed=seed).table(days)
     closed = empty_seen(days if parameters.catalogue_moves else 1, world.n_items)
     if parameters.catalogue_moves:
+        calendar.require(candidates)
         for day in range(days):
             items = np.flatnonzero(~calendar.available(day)).astype(np.int32)
             mark_seen(closed, np.full(items.size, day, dtype=np.int32), items)

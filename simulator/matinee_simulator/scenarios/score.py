@@ -87,16 +87,18 @@ def _outcome(expectation: Expectation, figure: Figure) -> str:
         return "undecided"
     sign = 0.0 if abs(difference) <= BEYOND * error else math.copysign(1.0, difference)
     if expectation.relation == "equal":
-        return "holds" if sign == 0.0 else "fails"
+        return "holds" if difference == 0.0 else "fails" if sign else "undecided"
     wanted = 1.0 if expectation.relation == "above" else -1.0
     return "holds" if sign == wanted else "undecided" if sign == 0.0 else "fails"
 
 
 def _within(expectation: Expectation, figure: Figure) -> str:
-    """Whether the interval of the value, `BEYOND` errors to each side, meets the bounds."""
-    if not math.isfinite(figure.value):
+    """Whether the interval of the value, `BEYOND` errors to each side, is inside or outside."""
+    if not (math.isfinite(figure.value) and math.isfinite(figure.standard_error)):
         return "undecided"
     low = -math.inf if expectation.low is None else expectation.low
     high = math.inf if expectation.high is None else expectation.high
     margin = BEYOND * figure.standard_error
-    return "holds" if low - margin <= figure.value <= high + margin else "fails"
+    if low <= figure.value - margin and figure.value + margin <= high:
+        return "holds"
+    return "fails" if figure.value + margin < low or figure.value - margin > high else "undecided"
