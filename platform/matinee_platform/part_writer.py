@@ -1,7 +1,7 @@
 """Write one Parquet part of a log, row group by row group, from columns of numpy.
 
 Rows are handed over in batches of any size; each row group is put together, hashed and written
-once, so that small batches cost little and leave no trace in the file.
+once, so that small batches cost little. Row groups depend on the batches, rows do not.
 """
 
 from collections.abc import Callable, Mapping

@@ -34,6 +34,7 @@ NEVER = -1
 """Stands for "no visit yet" and "nothing watched yet"."""
 
 _REFRESHED_AT_ONCE = 4_096
+_RATINGS_AT_ONCE = 512
 
 
 class UnitStates:
@@ -159,8 +160,13 @@ class UnitStates:
 
         A rating of a played item is a second observation of it, and counts as such.
         """
-        self._fold_in.add(units, items, stars)
-        self._changed[units] = True
+        for start in range(0, units.size, _RATINGS_AT_ONCE):
+            some = slice(start, start + _RATINGS_AT_ONCE)
+            self._fold_in.add(units[some], items[some], stars[some])
+            self._changed[units[some]] = True
+            # Few ratings are those of a page, whose units are needed again at once.
+            if units.size > _RATINGS_AT_ONCE:
+                self._storage.release()
 
     def close_sessions(self, units: IndexArray, day: int) -> None:
         """Count the sessions of units that visited on `day`."""

@@ -160,6 +160,6 @@ def _seeds(option: str, text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() for word in words):
+    if not all(word.isdecimal() for word in words):
         raise ConfigError(f"{option} must be whole numbers, comma-separated, got {text!r}")
     return tuple(int(word) for word in words)

@@ -111,7 +111,7 @@ def _seeds(text: str) -> list[int]:
     from matinee_policies.errors import ConfigError
 
     words = text.split(",")
-    if not all(word.strip().isdigit() for word in words) or len({*words}) != len(words):
+    if not all(word.strip().isdecimal() for word in words) or len({*words}) != len(words):
         raise ConfigError(f"--seeds must be distinct whole numbers, comma-separated, got {text!r}")
     return [int(word) for word in words]
 

@@ -45,6 +45,7 @@ from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
 from matinee_policies.policy import Policy
 from matinee_simulator.calibration import load_calibration
+from matinee_simulator.long_run.frozen_index import frozen_index
 
 SETTINGS = "settings.json"
 """File of a run's settings, written first."""
@@ -127,8 +128,9 @@ def run_experiment(
             if not go_on:
                 check_disk(settings, shared, run)
                 _start_folder(facts, run)
-            shared.save(run)
         held.enter_context(only_run(run))
+        if not is_prepared(run):
+            shared.save(run)
         roster = draw_roster(settings)
         run_metrics.assigned(
             [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
@@ -178,6 +180,8 @@ def default_workers() -> int:
 def check_settings(settings: ExperimentSettings) -> None:
     """Build every policy and parameter set once, so that a bad setting is found before the run."""
     world_parameters(settings)
+    if any(arm.policy["kind"] == "index_oracle" for arm in settings.arms):
+        frozen_index().check_seeds([settings.seed])
     for arm in settings.arms:
         try:
             policy = arm_policy(arm)
@@ -233,6 +237,10 @@ def _facts(settings: ExperimentSettings) -> dict[str, Any]:
 def _start_folder(facts: Mapping[str, Any], run: Path) -> None:
     """Make the run's folder anew; it appears with all its facts at once, or not at all."""
     run = run.resolve()
+    if (run / SETTINGS).is_file():
+        # Refuses to take it from a process that works on it.
+        with only_run(run):
+            pass
     new, old = run.with_name(f".{run.name}.new"), run.with_name(f".{run.name}.old")
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
