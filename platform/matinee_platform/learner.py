@@ -96,7 +96,7 @@ class ArmLearner:
         returned = [(day, np.concatenate(ids)) for day, ids in sorted(self._returned.items())]
         return {
             "page_day": np.array(days, dtype=np.int64),
-            "page_bytes": self._pages.sizes(days),
+            "page_marks": self._pages.marks(days),
             "returned_day": np.repeat(
                 np.array([day for day, _ in returned], dtype=np.int64),
                 [ids.size for _, ids in returned],
@@ -113,7 +113,7 @@ class ArmLearner:
             DataError: the pages of a day are not there.
         """
         days = arrays["page_day"].tolist()
-        self._pages.restore(dict(zip(days, arrays["page_bytes"].tolist(), strict=True)))
+        self._pages.restore(days, arrays["page_marks"])
         self._waiting = deque(days)
         self._spent = []
         self._returned = {

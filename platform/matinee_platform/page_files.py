@@ -4,10 +4,12 @@
 
 What one day's pages need in memory does not grow with their number: they are written as they come
 and read back some at a time. A day's file gets its name when the day is over and does not change
-from then on, so a checkpoint need only name it.
+from then on, so a checkpoint need only name it, with its size and CRC-32.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import io
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +33,7 @@ PAGES_AT_ONCE = 16_384
 """Pages that are read back together."""
 
 _WRITTEN_AT_ONCE = 4_096
+_READ_AT_ONCE = 1 << 20
 _UNREADABLE = (OSError, ValueError, EOFError)
 
 
@@ -61,6 +64,8 @@ class PageFiles:
         self._held: list[WaitingPages] = []
         self._rows = 0
         self._begun = False
+        self._sum = 0
+        self._marks: dict[int, tuple[int, int]] = {}
 
     def append(self, pages: WaitingPages) -> None:
         """Take in pages of the current day, in the order of the log."""
@@ -74,7 +79,8 @@ class PageFiles:
         self._write()
         if not self._begun:
             return False
-        self._begun = False
+        self._marks[day] = (self._partial.stat().st_size, self._sum)
+        self._begun, self._sum = False, 0
         self._partial.replace(self._path(day))
         return True
 
@@ -104,42 +110,50 @@ class PageFiles:
         for day in days:
             self._path(day).unlink(missing_ok=True)
 
-    def sizes(self, days: Sequence[int]) -> Int64Array:
-        """Bytes of the files of closed days, for a checkpoint, `int64 [n]`."""
-        sizes = [self._path(day).stat().st_size for day in days]
-        return np.array(sizes, dtype=np.int64)
+    def marks(self, days: Sequence[int]) -> Int64Array:
+        """Bytes and CRC-32 of the files of closed days, for a checkpoint, `int64 [n, 2]`."""
+        return np.array([self._marks[day] for day in days], dtype=np.int64).reshape(-1, 2)
 
-    def restore(self, sizes: Mapping[int, int]) -> None:
+    def restore(self, days: Sequence[int], marks: Int64Array) -> None:
         """Go on with the files of some closed days; all others are deleted.
 
         Args:
-            sizes: bytes of the file of each day.
+            days: the days.
+            marks: what `marks` gave for them.
 
         Raises:
-            DataError: a file is missing or of another size.
+            DataError: a file is missing, or is not what was written.
         """
-        self._held, self._rows, self._begun = [], 0, False
+        self._held, self._rows, self._begun, self._sum = [], 0, False, 0
+        self._marks = {
+            day: (int(size), int(crc)) for day, (size, crc) in zip(days, marks, strict=True)
+        }
         for path in self._folder.glob("pages-*"):
-            if path.suffix != ".bin" or int(path.stem.removeprefix("pages-")) not in sizes:
+            if path.suffix != ".bin" or int(path.stem.removeprefix("pages-")) not in self._marks:
                 path.unlink()
-        for day, size in sizes.items():
+        for day, wanted in self._marks.items():
             path = self._path(day)
-            found = path.stat().st_size if path.is_file() else None
-            if found != size:
+            found = _mark_of(path) if path.is_file() else None
+            if found != wanted:
                 raise DataError(
-                    path, rule=f"must have {size} bytes; start anew with --overwrite", value=found
+                    path,
+                    rule=f"must have {wanted[0]} bytes of CRC-32 {wanted[1]}; "
+                    "start anew with --overwrite",
+                    value=found and f"{found[0]} bytes of CRC-32 {found[1]}",
                 )
 
     def _write(self) -> None:
         if not self._held:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        pages = _joined(self._held)
+        pages, piece = _joined(self._held), io.BytesIO()
+        for field in fields(WaitingPages):
+            values: AnyArray | None = getattr(pages, field.name)
+            # A field that a policy does not give has no entries.
+            np.save(piece, np.empty(0) if values is None else values, allow_pickle=False)
+        self._sum = zlib.crc32(piece.getbuffer(), self._sum)
         with self._partial.open("ab" if self._begun else "wb") as file:
-            for field in fields(WaitingPages):
-                values: AnyArray | None = getattr(pages, field.name)
-                # A field that a policy does not give has no entries.
-                np.save(file, np.empty(0) if values is None else values, allow_pickle=False)
+            file.write(piece.getbuffer())
         self._held, self._rows, self._begun = [], 0, True
 
     @property
@@ -148,6 +162,15 @@ class PageFiles:
 
     def _path(self, day: int) -> Path:
         return self._folder / f"pages-{day:05d}.bin"
+
+
+def _mark_of(path: Path) -> tuple[int, int]:
+    """Bytes and CRC-32 of a file."""
+    size, crc = 0, 0
+    with path.open("rb") as file:
+        while piece := file.read(_READ_AT_ONCE):
+            size, crc = size + len(piece), zlib.crc32(piece, crc)
+    return size, crc
 
 
 def _read_pages(file: BinaryIO) -> WaitingPages:
