@@ -57,13 +57,14 @@ bench: $(STAMP)
 bench-peers: $(STAMP)
 	@$(BIN)/python benchmarks/peers/install.py
 
-# Compiles every kernel of a run once, so that parallel test workers find them on disk.
+# Compiles every kernel of a run and of rollouts once, so that parallel test workers find them on disk.
 kernels: $(STAMP)
-	@folder=$$(mktemp -d) && \
+	@env -u MATINEE_DATA $(BIN)/matinee index table --quick --users 20 --days 28 --seeds 1 --quiet >/dev/null 2>&1 & \
+	folder=$$(mktemp -d) && \
 	{ env -u MATINEE_DATA $(BIN)/matinee simulate --config examples/demo.yaml --set users=60 --set days=3 \
 		--out "$$folder/run" --workers 1 --quiet >"$$folder/log" 2>&1 || \
 	echo 'The kernels could not be compiled beforehand; the tests will say why.'; }; \
-	rm -rf "$$folder"
+	wait; rm -rf "$$folder"
 
 lock:
 	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
