@@ -19,7 +19,7 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench bench-peers tradeoff kernels lock
+.PHONY: help demo test lint bench bench-peers tradeoff validate scale kernels lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
@@ -28,6 +28,8 @@ help:
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 10 minutes)'
+	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
+	@echo 'make scale   time and memory of runs from 1,000 to 100,000 users (some minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
 	@echo
 	@echo 'Real data: make demo fetches MovieLens latest-small if it can; MATINEE_DATA=FOLDER names your own.'
@@ -49,6 +51,13 @@ lint: $(STAMP)
 # Thirteen arms, 90 days, four seeds of the same 3,000 users each; resumes where it was stopped.
 tradeoff: $(STAMP)
 	@$(BIN)/matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff --results docs/results.md
+
+# Writes docs/validation.md and runs/validation/validation.html.
+validate: $(STAMP)
+	@$(BIN)/matinee validate --out runs/validation --results docs/validation.md
+
+scale: $(STAMP)
+	@$(BIN)/python benchmarks/scale.py
 
 # Writes docs/benchmarks.md; peers that are not installed are named there.
 bench: $(STAMP)
