@@ -1,6 +1,7 @@
 """Take back a day that was not finished: the rows of its users as they were before it.
 
-    RUN/state/ARM/day-DDDDD.before    rows of the users that day DDDDD may change
+    RUN/state/ARM/day-DDDDD.before    rows of the users that day DDDDD may change: in blocks of a
+                                      count, row numbers, then those rows of each column by name
 
 Rows are changed in place while a day runs. Before the first of them changes, those of all users
 whom the day may touch are written beside them, and the file gets its name once it is whole; it goes
@@ -10,9 +11,10 @@ This is the rollback journal of databases. It holds against the end of a process
 against the end of the machine only as far as the digests of rows tell that something is amiss.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,7 +22,10 @@ from matinee_policies.arrays import AnyArray, IndexArray
 from matinee_policies.errors import DataError
 
 _AT_ONCE = 4_096
-_UNREADABLE = (OSError, ValueError, EOFError)
+_COUNT = 8
+"""Bytes of the number of rows that each block of the file begins with."""
+
+_UNREADABLE = (OSError, ValueError, IndexError, OverflowError)
 
 
 class Rollback:
@@ -52,11 +57,12 @@ class Rollback:
         with self._spare.open("r+b") as file:
             for start in range(0, rows.size, _AT_ONCE):
                 block = rows[start : start + _AT_ONCE]
-                np.save(file, block, allow_pickle=False)
+                file.write(block.size.to_bytes(_COUNT, "little"))
+                file.write(block.data)
                 for name, column in self._columns.items():
                     kept = self._buffer(name)[: block.size]
                     np.take(column, block, axis=0, out=kept, mode="clip")
-                    np.save(file, kept, allow_pickle=False)
+                    file.write(kept.data)
                 self._release()
             file.truncate()
         self._spare.replace(self._path(day))
@@ -75,7 +81,7 @@ class Rollback:
         if path.is_file():
             try:
                 with path.open("rb") as file:
-                    self._put_back(file, path.stat().st_size)
+                    self._put_back(file)
             except _UNREADABLE as error:
                 raise DataError(
                     path, rule=f"must hold whole rows ({error}); start anew with --overwrite"
@@ -84,11 +90,11 @@ class Rollback:
             if left != path:
                 left.unlink()
 
-    def _put_back(self, file: BinaryIO, size: int) -> None:
-        while file.tell() < size:
-            rows = np.load(file, allow_pickle=False)
+    def _put_back(self, file: BinaryIO) -> None:
+        while count := file.read(_COUNT):
+            rows = _read(file, (int.from_bytes(count, "little"),), np.dtype(np.int32))
             for column in self._columns.values():
-                column[rows] = np.load(file, allow_pickle=False)
+                column[rows] = _read(file, (rows.size, *column.shape[1:]), column.dtype)
             self._release()
 
     @property
@@ -103,3 +109,11 @@ class Rollback:
             column = self._columns[name]
             self._buffers[name] = np.empty((_AT_ONCE, *column.shape[1:]), dtype=column.dtype)
         return self._buffers[name]
+
+
+def _read(file: BinaryIO, shape: tuple[int, ...], kind: np.dtype[Any]) -> AnyArray:
+    wanted = math.prod(shape) * kind.itemsize
+    data = file.read(wanted)
+    if len(data) != wanted:
+        raise ValueError(f"{wanted} bytes wanted, {len(data)} are there")
+    return np.frombuffer(data, dtype=kind).reshape(shape)

@@ -45,16 +45,16 @@ def words_of(column: AnyArray) -> NDArray[np.uint32]:
 def _add_words(words: NDArray[np.uint32], rows: IndexArray, digests: UInt64Array) -> None:
     prime = np.uint64(_PRIME)
     for place in range(rows.shape[0]):
-        row = rows[place]
+        line = words[rows[place]]
         first = second = third = fourth = digests[place]
-        whole = words.shape[1] - words.shape[1] % 4
-        for word in range(0, whole, 4):
-            first = (first ^ np.uint64(words[row, word])) * prime
-            second = (second ^ np.uint64(words[row, word + 1])) * prime
-            third = (third ^ np.uint64(words[row, word + 2])) * prime
-            fourth = (fourth ^ np.uint64(words[row, word + 3])) * prime
-        for word in range(whole, words.shape[1]):
-            first = (first ^ np.uint64(words[row, word])) * prime
+        fours = line.shape[0] // 4
+        for four in range(fours):
+            first = (first ^ np.uint64(line[4 * four])) * prime
+            second = (second ^ np.uint64(line[4 * four + 1])) * prime
+            third = (third ^ np.uint64(line[4 * four + 2])) * prime
+            fourth = (fourth ^ np.uint64(line[4 * four + 3])) * prime
+        for word in range(4 * fours, line.shape[0]):
+            first = (first ^ np.uint64(line[word])) * prime
         first = (first ^ second) * prime
         first = (first ^ third) * prime
         digests[place] = (first ^ fourth) * prime
