@@ -135,7 +135,9 @@ def variety_has_an_optimum(evidence: Evidence) -> Finding:
                 ),
             ),
         ),
-        explain="The best of the weights tried is one of the ends, or not clearly better.",
+        explain="The gain over relevance alone is clear if the first difference is; at the other "
+        "end the curve is flat: all weights rank the same 100 best candidates, so that a page with "
+        "hardly any weight on relevance is relevant still.",
     )
 
 
