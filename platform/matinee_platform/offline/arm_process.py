@@ -4,13 +4,9 @@ Kept apart from `run.py`, whose analysis and plots the other processes need not 
 """
 
 import multiprocessing
-import os
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from matinee_platform.offline.arm_run import ArmResult, ArmRun, DayReport
 from matinee_platform.offline.arm_state import arm_policy
+from matinee_platform.offline.child_processes import deaf_to_interrupts, end_with_parent
 from matinee_platform.offline.prepare import Prepared, Roster, draw_roster, load_prepared
 from matinee_platform.offline.report_queue import ReportQueue, pass_on
 from matinee_platform.offline.run_lock import only_arm
@@ -99,7 +96,7 @@ def _run_in_processes(
     with ProcessPoolExecutor(
         min(workers, len(order)), mp_context=context, initializer=_connect, initargs=(days,)
     ) as pool:
-        with _deaf_to_interrupts():
+        with deaf_to_interrupts():
             waiting: set[Future[ArmResult]] = {
                 pool.submit(_run_arm_in_process, settings, run, arm) for arm in order
             }
@@ -120,34 +117,13 @@ def _run_in_processes(
     return results
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started within do not hear Ctrl-C; the one that started them ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 _days_of_this_process: "ReportQueue | None" = None
 
 
 def _connect(days: ReportQueue) -> None:
     global _days_of_this_process
     _days_of_this_process = days
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Leave at once when the process that started this one is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _run_arm_in_process(settings: ExperimentSettings, run: Path, arm: int) -> ArmResult:

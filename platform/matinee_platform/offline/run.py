@@ -13,19 +13,18 @@ unfinished run.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from threadpoolctl import threadpool_limits
 
 from matinee_platform.data_source import data_identity
 from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
 from matinee_platform.offline.arm_run import ArmResult, DayReport
 from matinee_platform.offline.arm_state import STATE, arm_policy
+from matinee_platform.offline.child_processes import one_blas_thread
 from matinee_platform.offline.disk_space import check_disk
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.offline.prepare import (
@@ -58,8 +57,6 @@ VERSIONS = "versions.json"
 
 CALIBRATION = "calibration.json"
 """File that holds the calibration of a run's users, where one was set."""
-
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def run_experiment(
@@ -113,7 +110,7 @@ def run_experiment(
         report(day)
 
     with ExitStack() as held:
-        held.enter_context(_one_blas_thread())
+        held.enter_context(one_blas_thread())
         url = held.enter_context(served(run_metrics, metrics_port))
         if url is not None:
             announce(f"Metrics: {url}")
@@ -251,19 +248,3 @@ def _start_folder(facts: Mapping[str, Any], run: Path) -> None:
         run.rename(old)
     new.rename(run)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """One BLAS thread in this process and in those it starts."""
-    before = {name: os.environ.get(name) for name in _BLAS_THREADS}
-    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

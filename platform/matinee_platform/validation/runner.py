@@ -1,18 +1,21 @@
 """Run the checks, side by side if there are cores, and gather what they find."""
 
 import multiprocessing
-import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from typing import Any, TypeAlias
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from matinee_platform.offline.child_processes import (
+    deaf_to_interrupts,
+    end_with_parent,
+    one_blas_thread,
+)
 from matinee_platform.validation.checks import (
     FACTS_HOLD,
     GROUPS,
@@ -31,7 +34,6 @@ Done: TypeAlias = tuple[Finding, float]
 Reporter: TypeAlias = Callable[[Finding, float], None]
 
 _POLL_SECONDS = 0.2
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def run_validation(
@@ -79,7 +81,7 @@ def run_validation(
         for claim in FACTS
         if claim.why_not and claim.key in needed
     }
-    with _one_blas_thread():
+    with one_blas_thread():
         if workers == 1 or len(groups) < 2:
             context = Context(request)
             context.evidence = evidence
@@ -164,6 +166,7 @@ _shared: "tuple[Context, Queue[Done]] | None" = None
 def _connect(request: Request, findings: "Queue[Done]") -> None:
     global _shared
     _shared = (Context(request), findings)
+    end_with_parent()
 
 
 def _work(group: str, keys: Sequence[str]) -> list[Done]:
@@ -192,9 +195,10 @@ def _run_side_by_side(
         initializer=_connect,
         initargs=(request, findings),
     ) as pool:
-        waiting: set[Future[list[Done]]] = {
-            pool.submit(_work, group, keys) for group, keys in groups
-        }
+        with deaf_to_interrupts():
+            waiting: set[Future[list[Done]]] = {
+                pool.submit(_work, group, keys) for group, keys in groups
+            }
         try:
             while waiting:
                 ended, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -217,19 +221,3 @@ def _pass_on(findings: "Queue[Done]", report: Reporter) -> None:
         except queue.Empty:
             return
         report(finding, seconds)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """One thread for BLAS here and in the processes started from here."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        with threadpool_limits(limits=1):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
