@@ -127,7 +127,8 @@ def test_the_tabular_scenario_is_solved_and_played() -> None:
     assert 0.5 < values["q-learning"].share < 1.0
     assert values["q-learning"].share_error > 0
     outcomes = [verdict.outcome for verdict in found.verdicts]
-    assert outcomes[:3] == ["holds"] * 3
+    # So few users leave open whether simulated lifetimes are within 2 % of the optimum.
+    assert outcomes[:3] == ["undecided", "holds", "holds"]
     assert all(value is not None for value in found.to_json()["policies"][0].values())
     assert found.to_json()["policies"][-1]["simulated"] is None
 

@@ -213,7 +213,7 @@ def test_the_broken_rule_is_named(name: str, broken: str | None) -> None:
         lambda: build_policy(f"my_policies:{name}", {}, dimension=4), dimension=4, draws=20_000
     )
     failed = {result.rule: result.reason for result in results if not result.passed}
-    assert len(results) == 17
+    assert len(results) == 18
     if broken is None:
         assert failed == {}
     else:

@@ -196,7 +196,7 @@ def test_no_figure_is_of_a_training_seed(world: World, sight: Sight) -> None:
 
 def test_hindsight_is_never_below_the_best_single_ranker(world: World, sight: Sight) -> None:
     rankers = (random_order(), relevance_order(), click_order(), satisfaction_order())
-    sizes: dict[str, Any] = {"users": 6, "days": 15, "seed": 8, "parameters": LIVELY}
+    sizes: dict[str, Any] = {"users": 8, "days": 15, "seed": 9, "parameters": LIVELY}
     found = hindsight(world, sight, rankers, **sizes, candidates=40)
     for place, ranker in enumerate(rankers):
         alone = play(world, sight, ranker, **sizes, candidates=40)
