@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from matinee_platform.commands.data_options import (
+    DataArgument,
     Feedback,
     ItemsColumn,
     Metadata,
@@ -18,14 +19,7 @@ from matinee_platform.commands.data_options import (
 
 
 def calibrate(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATA",
-            help="MovieLens folder, name of a fetched set, CSV or Parquet table; default "
-            "MATINEE_DATA, else a synthetic catalogue.",
-        ),
-    ] = None,
+    data: DataArgument = None,
     users: UsersColumn = None,
     items: ItemsColumn = None,
     ratings: RatingsColumn = None,

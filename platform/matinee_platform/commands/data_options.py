@@ -6,15 +6,15 @@ import typer
 
 _PANEL = "Your own table"
 
-DataOption = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        metavar="DATA",
-        help="MovieLens folder, name of a fetched set, CSV or Parquet table; default "
-        "MATINEE_DATA, else a synthetic catalogue.",
-    ),
+_DATA = (
+    "MovieLens folder, name of a fetched set, CSV or Parquet table; default MATINEE_DATA, else a "
+    "synthetic catalogue."
+)
+
+DataArgument = Annotated[
+    str | None, typer.Argument(metavar="[DATA]", show_default=False, help=_DATA)
 ]
+DataOption = Annotated[str | None, typer.Option("--data", metavar="DATA", help=_DATA)]
 UsersColumn = Annotated[
     str | None,
     typer.Option("--users", metavar="COL", help="Column of user ids.", rich_help_panel=_PANEL),

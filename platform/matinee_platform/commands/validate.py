@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from matinee_platform.commands.data_options import (
+    DataArgument,
     Feedback,
     ItemsColumn,
     Metadata,
@@ -22,15 +23,7 @@ RESULTS = "validation.json"
 
 
 def validate(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            show_default=False,
-            help="MovieLens folder, name of a fetched set, CSV or Parquet table; default "
-            "MATINEE_DATA, else a synthetic catalogue.",
-        ),
-    ] = None,
+    data: DataArgument = None,
     users: UsersColumn = None,
     items: ItemsColumn = None,
     ratings: RatingsColumn = None,
