@@ -30,7 +30,7 @@ def stored_state(
     if storage.fresh:
         for first in range(0, n_users, FILL_BLOCK):
             last = min(first + FILL_BLOCK, n_users)
-            for target, part in zip(state, state_of(first, last), strict=True):
-                target[first:last] = part
+            for name, part in state_of(first, last)._asdict().items():
+                getattr(state, name)[first:last] = part
             storage.release()
     return state
