@@ -26,6 +26,7 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.export import export
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
     SENSITIVITY_HELP,
@@ -51,6 +52,7 @@ app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
 app.command()(report)
+app.command()(export)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)

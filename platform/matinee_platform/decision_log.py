@@ -1,8 +1,8 @@
-"""Write and read the Parquet log of one arm: a part per day, complete once it has its final name.
+"""Write and read the log of one arm: an Arrow file per day, complete once it has its final name.
 
-    RUN/decisions/ARM/part-00000.parquet    one row per decision
-    RUN/rewards/ARM/part-00000.parquet      one row per reward event
-    RUN/features/ARM/part-00000.parquet     full features of about 1 % of the decisions
+    RUN/decisions/ARM/part-00000.arrow    one row per decision
+    RUN/rewards/ARM/part-00000.arrow      one row per reward event
+    RUN/features/ARM/part-00000.arrow     full features of about 1 % of the decisions
 
 The content hash covers every value of every row in the log's order (day, block, page, unit), and
 nothing of the files: neither compression nor the batches in which rows came can change it.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.ipc
 
 from matinee_platform.log_schema import (
     DecisionRows,
@@ -27,7 +27,7 @@ from matinee_platform.log_schema import (
     feature_table,
     reward_table,
 )
-from matinee_platform.part_writer import Columns, PartWriter
+from matinee_platform.part_writer import PART_SUFFIX, Columns, PartWriter, part_path
 from matinee_policies.arrays import Float32Array, UInt64Array
 from matinee_policies.errors import DataError
 
@@ -111,7 +111,7 @@ class DecisionLog:
 
     def _part(self, kind: str, day: int) -> PartWriter:
         return PartWriter(
-            self._run / kind / self._arm / f"part-{day:05d}.parquet",
+            part_path(self._run, kind, self._arm, day),
             table=_TABLES[kind],
             watch=partial(self._day.update, kind) if kind in HASHED else None,
         )
@@ -165,11 +165,33 @@ def read_parts(
     Raises:
         DataError: if a part cannot be read.
     """
-    name = "part-*.parquet" if day is None else f"part-{day:05d}.parquet"
-    for path in sorted((run / kind / arm).glob(name)):
-        try:
-            with pq.ParquetFile(path) as part:
-                for group in range(part.num_row_groups):
-                    yield part.read_row_group(group, columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(path, rule=f"must be a complete Parquet part ({error})") from None
+    folder = run / kind / arm
+    if day is None:
+        paths = sorted(folder.glob(f"part-*{PART_SUFFIX}"))
+    else:
+        path = part_path(run, kind, arm, day)
+        paths = [path] if path.exists() else []
+    for path in paths:
+        yield from read_part(path, columns)
+
+
+def read_part(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Row groups of one part, mapped rather than read.
+
+    Args:
+        path: of the part.
+        columns: columns to read, all if not given.
+
+    Raises:
+        DataError: if the part is damaged.
+    """
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as part:
+            for group in range(part.num_record_batches):
+                table = pa.Table.from_batches([part.get_batch(group)])
+                table = table if columns is None else table.select(columns)
+                # What a damaged file says of itself is checked before anything trusts it.
+                table.validate(full=True)
+                yield table
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DataError(path, rule=f"must be a complete Arrow file ({error})") from None

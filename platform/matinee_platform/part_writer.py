@@ -1,7 +1,11 @@
-"""Write one Parquet part of a log, row group by row group, from columns of numpy.
+"""Write one part of a log, an Arrow file, row group by row group, from columns of numpy.
+
+    RUN/KIND/ARM/part-00000.arrow    one day of one arm
 
 Rows are handed over in batches of any size; each row group is put together, hashed and written
-once, so that small batches cost little. Row groups depend on the batches, rows do not.
+once, so that small batches cost little. Row groups depend on the batches, rows do not. Values are
+written as they lie in memory: Parquet takes ten times as long for rows that are mostly lists
+(docs/offline_speed.md), and `matinee export` makes it of a finished run.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.ipc
 
 from matinee_policies.arrays import AnyArray
 
@@ -19,11 +23,13 @@ Columns: TypeAlias = Mapping[str, AnyArray]
 ROW_GROUP = 4_096
 """Rows that are held in memory before they are written."""
 
-_COMPRESSION = "lz4"
-"""At half the time of zstd's fastest level, files grow by a sixth."""
+PART_SUFFIX = ".arrow"
+"""Of the files of a log; a part that is not complete has another."""
 
-_SPLIT = ("scores", "features")
-"""Columns of floats of a kind: the streams of their bytes compress, the numbers do not."""
+
+def part_path(run: Path, kind: str, arm: str, day: int) -> Path:
+    """Where the rows of a kind are that one arm wrote on one day."""
+    return run / kind / arm / f"part-{day:05d}{PART_SUFFIX}"
 
 
 class PartWriter:
@@ -48,7 +54,7 @@ class PartWriter:
         self._watch = watch
         self._waiting: list[Columns] = []
         self._rows = 0
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: pa.RecordBatchFileWriter | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, columns: Columns) -> None:
@@ -78,22 +84,11 @@ class PartWriter:
             self._watch(columns)
         table = self._table(columns)
         if self._writer is None:
-            self._writer = _writer(self._partial, table.schema)
-        self._writer.write_table(table, row_group_size=ROW_GROUP)
+            self._writer = pa.ipc.new_file(self._partial, table.schema)
+        self._writer.write_table(table)
 
 
 def _joined(parts: list[Columns]) -> Columns:
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression=_COMPRESSION,
-        use_dictionary=False,
-        use_byte_stream_split=[f"{name}.list.element" for name in _SPLIT if name in schema.names],
-        write_statistics=False,
-    )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import matrix
@@ -44,15 +44,15 @@ def test_every_logged_slot_rescores_to_ratio_one_in_a_fresh_process(tiny_run: Pa
 def test_verify_finds_one_changed_propensity(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
-    part = sorted((run / "decisions" / "lin_ucb").glob("*.parquet"))[-1]
-    table = pq.read_table(part)
+    part = sorted((run / "decisions" / "lin_ucb").glob("*.arrow"))[-1]
+    table = feather.read_table(part, memory_map=False)
     propensities = matrix(table["propensities"]).copy()
     propensities[0, 0] = np.nextafter(propensities[0, 0], 0.0)
     column = pa.FixedSizeListArray.from_arrays(
         pa.array(propensities.reshape(-1)), propensities.shape[1]
     )
     place = table.column_names.index("propensities")
-    pq.write_table(table.set_column(place, "propensities", column), part)
+    feather.write_feather(table.set_column(place, "propensities", column), part)
     done = _verify(run)
     assert done.returncode == 1
     checks = {check["arm"]: check for check in json.loads(done.stdout)}
@@ -63,7 +63,7 @@ def test_verify_finds_one_changed_propensity(tiny_run: Path, tmp_path: Path) -> 
 def test_verify_misses_no_part_of_the_log(tiny_run: Path, tmp_path: Path, kind: str) -> None:
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
-    sorted((run / kind / "mf_order").glob("*.parquet"))[-1].unlink()
+    sorted((run / kind / "mf_order").glob("*.arrow"))[-1].unlink()
     done = _verify(run)
     assert done.returncode == 1
     checks = {check["arm"]: check["complete"] for check in json.loads(done.stdout)}

@@ -88,7 +88,7 @@ def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
     costs = {arm: card["exploration_cost"] for arm, card in cards.items()}
     # So few pages are sampled here that some arms have none.
     told = {arm: cost["mean"] for arm, cost in costs.items() if cost is not None}
-    assert set(told) == {part.parent.name for part in (whole / "exploration").rglob("*.parquet")}
+    assert set(told) == {part.parent.name for part in (whole / "exploration").rglob("*.arrow")}
     assert len(told) > 2
     reasons = {arm: card["exploration_cost_reason"] for arm, card in cards.items()}
     bounds = {arm for arm in reasons if "lin_ucb" in arm}

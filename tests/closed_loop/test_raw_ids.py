@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 RAW_ID = re.compile(r"user-\d")
 TEXT = {".svg", ".json", ".txt", ".html", ".prom", ".csv", ".yaml"}
@@ -30,8 +30,8 @@ def raw_ids(run: Path) -> dict[str, str]:
 def texts(path: Path) -> Iterator[str]:
     """The name of a file, and everything in it that can be read as words."""
     yield path.name
-    if path.suffix == ".parquet":
-        yield from parquet_texts(path)
+    if path.suffix == ".arrow":
+        yield from arrow_texts(path)
     elif path.suffix == ".npz":
         yield from npz_texts(path)
     elif path.suffix in TEXT:
@@ -41,11 +41,10 @@ def texts(path: Path) -> Iterator[str]:
         yield path.read_bytes().decode("latin-1")
 
 
-def parquet_texts(path: Path) -> Iterator[str]:
-    file = pq.ParquetFile(path)
-    yield str(file.schema_arrow.to_string(show_schema_metadata=True))
-    yield str(file.metadata.metadata)
-    for name, column in zip(file.schema_arrow.names, file.read().columns, strict=True):
+def arrow_texts(path: Path) -> Iterator[str]:
+    table = feather.read_table(path, memory_map=False)
+    yield str(table.schema.to_string(show_schema_metadata=True))
+    for name, column in zip(table.column_names, table.columns, strict=True):
         yield from (f"{name}: {value}" for value in words(column))
 
 
@@ -88,21 +87,21 @@ def npz_texts(path: Path) -> Iterator[str]:
 
 def test_raw_user_ids_are_nowhere_in_a_run(tiny_run: Path) -> None:
     suffixes = {path.suffix for path in tiny_run.rglob("*") if path.is_file()}
-    assert {".parquet", ".npz", ".json", ".html", ".txt"} <= suffixes
+    assert {".arrow", ".npz", ".json", ".html", ".txt"} <= suffixes
     assert raw_ids(tiny_run) == {}
 
 
-def put_in_parquet(path: Path, column: pa.Array) -> None:
-    table = pq.read_table(path)
-    pq.write_table(table.append_column("owner", column), path, compression="zstd")
+def put_in_part(path: Path, column: pa.Array) -> None:
+    table = feather.read_table(path, memory_map=False)
+    feather.write_feather(table.append_column("owner", column), path, compression="zstd")
 
 
 def test_a_raw_id_put_into_a_run_is_found(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
-    decisions = sorted((run / "decisions" / "lin_ucb").glob("*.parquet"))[:4]
+    decisions = sorted((run / "decisions" / "lin_ucb").glob("*.arrow"))[:4]
     for part, kind in zip(decisions, ("string", "dictionary", "list", "binary"), strict=True):
-        rows = pq.read_metadata(part).num_rows
+        rows = feather.read_table(part).num_rows
         column = pa.array([f"user-{row}" for row in range(rows)])
         columns = {
             "string": column,
@@ -110,7 +109,7 @@ def test_a_raw_id_put_into_a_run_is_found(tiny_run: Path, tmp_path: Path) -> Non
             "list": pa.array([[value] for value in column.to_pylist()]),
             "binary": column.cast(pa.binary()),
         }
-        put_in_parquet(part, columns[kind])
+        put_in_part(part, columns[kind])
     model = sorted((run / "model").rglob("*.npz"))[0]
     with np.load(model) as file:
         arrays = {name: file[name] for name in file.files}

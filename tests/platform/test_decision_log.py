@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from matinee_platform.decision_log import DecisionLog, read_parts
 from matinee_platform.log_schema import DecisionRows, RewardRows, matrix, pack_state, unpack_state
@@ -69,9 +69,8 @@ def test_files_do_not_show_the_batches_of_rows(tmp_path: Path) -> None:
     parts = []
     for folder, cuts in [("a", []), ("b", [4_000, 4_900]), ("c", list(range(1, 4_097, 40)))]:
         _write(tmp_path / folder, rows, cuts)
-        with pq.ParquetFile(tmp_path / folder / "decisions" / "arm" / "part-00000.parquet") as part:
-            parts.append(part.read().to_pydict())
-            assert part.metadata.row_group(0).num_rows <= 5_000
+        part = tmp_path / folder / "decisions" / "arm" / "part-00000.arrow"
+        parts.append(feather.read_table(part).to_pydict())
     assert parts[0] == parts[1] == parts[2]
 
 
@@ -113,19 +112,19 @@ def test_a_part_has_its_name_only_once_complete(tmp_path: Path) -> None:
     folder = tmp_path / "decisions" / "arm"
     assert [path.suffix for path in folder.iterdir()] == [".partial"]
     log.close_day()
-    assert [path.name for path in folder.iterdir()] == ["part-00000.parquet"]
+    assert [path.name for path in folder.iterdir()] == ["part-00000.arrow"]
 
 
 def test_days_without_rows_leave_no_file(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path, "arm")
     log.open_day(0)
     log.close_day()
-    assert not list(tmp_path.rglob("*.parquet"))
+    assert not list(tmp_path.rglob("*.arrow"))
 
 
 def test_a_damaged_part_is_refused_by_name(tmp_path: Path) -> None:
     _write(tmp_path, _decisions(10), [])
-    part = tmp_path / "decisions" / "arm" / "part-00000.parquet"
+    part = tmp_path / "decisions" / "arm" / "part-00000.arrow"
     part.write_bytes(part.read_bytes()[:-20])
     with pytest.raises(DataError, match="part-00000"):
         list(read_parts(tmp_path, "decisions", "arm"))

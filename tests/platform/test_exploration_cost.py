@@ -95,7 +95,7 @@ def test_a_policy_that_cannot_tell_leaves_nothing(tmp_path: Path) -> None:
     log.append(policy, units, units.astype(np.uint64), _decisions(0, 200))
     assert log.flush(policy)[1].size == 0
     log.close_day()
-    assert not list((tmp_path / "exploration").rglob("*.parquet"))
+    assert not list((tmp_path / "exploration").rglob("*.arrow"))
     assert read_exploration_cost(tmp_path, "arm") is None
 
 
@@ -130,7 +130,7 @@ def test_the_mean_is_over_pages_and_its_error_over_units(tmp_path: Path) -> None
     unit = rng.integers(0, 40, 300).astype(np.uint64)
     cost = rng.exponential(size=300) + 0.1 * unit
     for day, rows in enumerate(np.array_split(np.arange(300), 3)):
-        part = PartWriter(tmp_path / "exploration" / "arm" / f"part-{day:05d}.parquet")
+        part = PartWriter(tmp_path / "exploration" / "arm" / f"part-{day:05d}.arrow")
         part.append({"decision_id": rows, "unit": unit[rows], "cost": cost[rows]})
         part.close()
     found = read_exploration_cost(tmp_path, "arm")
@@ -147,7 +147,7 @@ def test_the_mean_is_over_pages_and_its_error_over_units(tmp_path: Path) -> None
 
 
 def test_one_unit_has_no_error(tmp_path: Path) -> None:
-    part = PartWriter(tmp_path / "exploration" / "arm" / "part-00000.parquet")
+    part = PartWriter(tmp_path / "exploration" / "arm" / "part-00000.arrow")
     row = {"decision_id": np.array([1]), "unit": np.array([5], np.uint64), "cost": np.array([0.5])}
     part.append(row)
     part.close()

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from matinee_platform.analysis.learning_curve import ratio_by_unit, read_learning_curve
 from matinee_platform.analysis.propensity_diagnostics import read_propensities
@@ -23,7 +23,7 @@ def fixed(values: np.ndarray) -> pa.Array:
 def write_day(run: Path, kind: str, day: int, table: pa.Table) -> None:
     folder = run / kind / ARM
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / f"part-{day:05d}.parquet", row_group_size=11)
+    feather.write_feather(table, folder / f"part-{day:05d}.arrow", chunksize=11)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from matinee_platform.analysis.exposure import read_exposure
 from matinee_platform.analysis.slate_metrics import (
@@ -44,8 +44,8 @@ def write_slates(run: Path, slates: IndexArray, cuts: list[int]) -> None:
     folder.mkdir(parents=True)
     for number, part in enumerate(np.split(slates, cuts)):
         column = pa.FixedSizeListArray.from_arrays(pa.array(part.reshape(-1)), SLOTS)
-        path = folder / f"part-{number:05d}.parquet"
-        pq.write_table(pa.table({"slate": column}), path, row_group_size=7)
+        path = folder / f"part-{number:05d}.arrow"
+        feather.write_feather(pa.table({"slate": column}), path, chunksize=7)
 
 
 def test_diversity_equals_its_definition() -> None:

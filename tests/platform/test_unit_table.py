@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from matinee_platform.analysis.unit_table import UnitTable, read_unit_table
 from matinee_policies.errors import DataError
@@ -53,7 +53,7 @@ def write_log(run: Path, decisions: pd.DataFrame, rewards: pd.DataFrame, *, part
         edges = np.linspace(0, len(frame), parts + 1).astype(int)
         for number, (start, stop) in enumerate(pairwise(edges)):
             table = arrow(kind, frame.iloc[start:stop])
-            pq.write_table(table, folder / f"part-{number:05d}.parquet", row_group_size=17)
+            feather.write_feather(table, folder / f"part-{number:05d}.arrow", chunksize=17)
 
 
 def arrow(kind: str, frame: pd.DataFrame) -> pa.Table:

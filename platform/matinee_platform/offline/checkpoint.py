@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee_platform.part_writer import PART_SUFFIX
 from matinee_policies.array_file import read_arrays, write_arrays
 from matinee_policies.arrays import AnyArray
 from matinee_policies.errors import DataError
@@ -75,7 +76,7 @@ def discard_after(run: Path, arm: str, *, day: int, snapshot: int) -> None:
         snapshot: last version of the policy that belongs to it, -1 if there is none.
     """
     for part in run.glob(f"*/{arm}/part-*"):
-        if part.suffix != ".parquet" or int(part.stem.removeprefix("part-")) > day:
+        if part.suffix != PART_SUFFIX or int(part.stem.removeprefix("part-")) > day:
             part.unlink()
     for path in (run / "snapshots" / arm).glob("*.npz*"):
         if path.suffix != ".npz" or int(path.stem) > snapshot:

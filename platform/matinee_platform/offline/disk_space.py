@@ -2,7 +2,7 @@
 
 State and past ratings follow from the settings. How long the log becomes follows from how often
 users come, which only the run will show: it is reckoned from the default world, where users come on
-about 1 + 0.6 (days^(2/3) - 1) days, for 1.8 pages each, of 600 bytes on disk.
+about 1 + 0.6 (days^(2/3) - 1) days, for 1.8 pages each, of 1,200 bytes on disk.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from matinee_policies.features import FEATURE_NAMES
 from matinee_simulator.simulation import Simulation
 
 _PAGES_PER_SESSION = 1.8
-_LOG_BYTES_PER_PAGE = 600
+_LOG_BYTES_PER_PAGE = 1_200
 _RATING_BYTES = 20
 _BUSY_SHARE = 0.2
 """Share of the users who come on the busiest day: their rows are written down before it."""

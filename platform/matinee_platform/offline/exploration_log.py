@@ -1,6 +1,6 @@
 """Note, for the sampled decisions of an arm, what exploring cost in the policy's own estimates.
 
-    RUN/exploration/ARM/part-00000.parquet    one row per sampled decision
+    RUN/exploration/ARM/part-00000.arrow    one row per sampled decision
 
 The sample is the one whose full features are logged. Written beside the log and no part of it:
 neither the content hash nor any decision knows of it. A policy that has no `exploration_cost`, as
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from matinee_platform.engine import Decisions
-from matinee_platform.part_writer import PartWriter
+from matinee_platform.part_writer import PartWriter, part_path
 from matinee_policies.arrays import FloatArray, IndexArray, UInt64Array
 from matinee_policies.policy import Policy
 from matinee_policies.records import ContextBatch
@@ -39,14 +39,15 @@ class ExplorationLog:
     """
 
     def __init__(self, run: Path, arm: str) -> None:
-        self._folder = run / "exploration" / arm
+        self._run = run
+        self._arm = arm
         self._part: PartWriter | None = None
         self._held: list[tuple[IndexArray, UInt64Array, UInt64Array, ContextBatch, IndexArray]] = []
         self._called = False
 
     def open_day(self, day: int) -> None:
         """Start the part of `day`."""
-        self._part = PartWriter(self._folder / f"part-{day:05d}.parquet")
+        self._part = PartWriter(part_path(self._run, "exploration", self._arm, day))
 
     def append(
         self, policy: Policy, units: IndexArray, pseudonyms: UInt64Array, decisions: Decisions

@@ -1,6 +1,6 @@
 """Log, for a sample of decisions or for all, what the oracle's best page would have been worth.
 
-    RUN/regret/ARM/part-00000.parquet    one row per decision compared
+    RUN/regret/ARM/part-00000.arrow    one row per decision compared
 
 Written beside the log and no part of it: neither the content hash nor any decision knows of it.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from matinee_platform.engine import Decisions
-from matinee_platform.part_writer import PartWriter
+from matinee_platform.part_writer import PartWriter, part_path
 from matinee_policies.arrays import IndexArray, UInt64Array
 from matinee_simulator.oracle import Oracle
 
@@ -26,13 +26,14 @@ class RegretLog:
 
     def __init__(self, run: Path, arm: str, *, every: int) -> None:
         self._every = np.uint64(every)
-        self._folder = run / "regret" / arm
+        self._run = run
+        self._arm = arm
         self._part: PartWriter | None = None
         self._called = False
 
     def open_day(self, day: int) -> None:
         """Start the part of `day`."""
-        self._part = PartWriter(self._folder / f"part-{day:05d}.parquet")
+        self._part = PartWriter(part_path(self._run, "regret", self._arm, day))
 
     def append(
         self, oracle: Oracle, units: IndexArray, pseudonyms: UInt64Array, decisions: Decisions
