@@ -17,6 +17,7 @@ from matinee_platform.reward_settings import (
 )
 from matinee_platform.rule_settings import PageRuleSettings
 from matinee_platform.strict_settings import Share, StrictSettings
+from matinee_platform.warm_start_settings import WarmStartSettings
 from matinee_policies.base_policies import base_kinds
 from matinee_policies.errors import ConfigError
 
@@ -30,6 +31,7 @@ __all__ = [
     "ReturnVisitSettings",
     "RewardSettings",
     "SourceSettings",
+    "WarmStartSettings",
     "key_values",
     "load_settings",
     "parse_settings",
@@ -60,6 +62,8 @@ class ArmSettings(StrictSettings):
     """`kind` and the settings of that policy."""
     rules: PageRuleSettings | None = None
     """Rules of this arm in place of the experiment's; `{}` means none."""
+    warm_start: WarmStartSettings | None = None
+    """What the policy starts from; None starts it from nothing."""
 
     @field_validator("name")
     @classmethod

@@ -23,6 +23,7 @@ from matinee_policies.softmax import Softmax, SoftmaxConfig
 from matinee_policies.square_cb import SquareCB, SquareCBConfig
 from matinee_policies.thompson import Thompson, ThompsonConfig
 from matinee_policies.uniform import Uniform, UniformConfig
+from matinee_policies.warm_start import without_origin
 
 _Config = Mapping[str, Any]
 _Types = tuple[Any, type[Config]]
@@ -114,7 +115,8 @@ def restore_policy(
     """The policy that gave a snapshot.
 
     Args:
-        snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names.
+        snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names; a note of its
+            origin is for people.
         kind: the kind in the user's config; only a `module:Class` matters, since no class is
             imported because a snapshot says so.
         config: the settings in the user's config; of a mixture they name the classes of its bases.
@@ -123,6 +125,7 @@ def restore_policy(
         SnapshotError: on an unknown kind or version, or an incomplete state.
         ConfigError: if the class that `kind` names is missing or incomplete.
     """
+    snapshot = without_origin(snapshot)
     if kind is not None and is_plugin(kind):
         return restore_custom_policy(kind, snapshot)
     if snapshot.kind not in _KINDS:

@@ -107,6 +107,7 @@ class ArmRun:
             run=run,
             resume=self._found is not None,
         )
+        self._initial = shared.initial.get(arm.name)
         self._hashes: list[str] = []
         self._seconds = 0.0
 
@@ -120,7 +121,8 @@ class ArmRun:
         first_day = self._restore()
         start = time.perf_counter() - self._seconds
         if first_day == 0:
-            self._hashes.append(self._save_snapshot())
+            # A first state that was made from something says what from.
+            self._hashes.append(self._save_snapshot(self._initial))
         for day in range(first_day, self._days):
             before = state.log.decisions
             active = self._run_day(day)
@@ -186,9 +188,9 @@ class ArmRun:
     def _figures(self, day: int) -> ArmFigures:
         return self._state.kpis.figures(day, snapshot=self._state.engine.snapshot)
 
-    def _save_snapshot(self) -> str:
+    def _save_snapshot(self, known: Snapshot | None = None) -> str:
         with self._state.clock.stage("learn"):
-            snapshot = self._state.policy.snapshot()
+            snapshot = self._state.policy.snapshot() if known is None else known
             path = self._snapshot_path(self._state.engine.snapshot)
             path.parent.mkdir(parents=True, exist_ok=True)
             snapshot.save(path)

@@ -30,10 +30,12 @@ from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_platform.unit_state import UnitStates, age_in_days
+from matinee_platform.warm_start import first_snapshot
 from matinee_policies.arrays import AnyArray, IndexArray, Int64Array, UInt8Array, UInt64Array
-from matinee_policies.features import FEATURE_NAMES
+from matinee_policies.features import FEATURE_NAMES, ItemFeatures
 from matinee_policies.policy import Policy
-from matinee_policies.registry import build_policy
+from matinee_policies.registry import build_policy, restore_policy
+from matinee_policies.snapshot import Snapshot
 from matinee_simulator.history import RUN_START
 from matinee_simulator.simulation import Simulation
 
@@ -174,7 +176,7 @@ def new_arm_state(
     """
     model, parameters, secret = shared.model, world_parameters(settings), _secret(settings, arm)
     own = roster.pseudonyms[users]
-    policy = arm_policy(arm)
+    policy = first_policy(arm, shared.initial)
     folder = run / STATE / arm.name
     rows = UserRows(
         folder,
@@ -242,6 +244,35 @@ def arm_policy(arm: ArmSettings) -> Policy:
     if arm.reference:
         config = {**reference_config(arm.policy["kind"]), **config}
     return build_policy(kind, config, dimension=len(FEATURE_NAMES))
+
+
+def first_policy(arm: ArmSettings, initial: Mapping[str, Snapshot]) -> Policy:
+    """The policy of an arm's first day: new, or as it starts warm.
+
+    Args:
+        arm: settings of the arm.
+        initial: first states of the arms that start warm, by name.
+    """
+    if arm.name not in initial:
+        return arm_policy(arm)
+    return restore_policy(initial[arm.name], kind=arm.policy["kind"], config=arm.policy)
+
+
+def first_snapshots(settings: ExperimentSettings, items: ItemFeatures) -> dict[str, Snapshot]:
+    """The first states of the arms that start warm, by name.
+
+    Args:
+        settings: of the experiment.
+        items: item features of the run.
+
+    Raises:
+        ConfigError: naming the arm that cannot start so.
+    """
+    found = {
+        arm.name: first_snapshot(arm, arm_policy(arm), items=items, rewards=settings.reward)
+        for arm in settings.arms
+    }
+    return {name: snapshot for name, snapshot in found.items() if snapshot is not None}
 
 
 def _prefixed(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:

@@ -4,11 +4,12 @@ It is written to the run folder, from which each arm's process reads it back:
 
     RUN/model/     the platform's side: catalogue, item features, candidate models
     RUN/world/     the simulator's side: the truth, and the users' past ratings (past_ratings.py)
+    RUN/initial/   the first state of every arm that starts warm
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from matinee_policies.arrays import AnyArray, UInt64Array
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
 from matinee_policies.interactions import Interactions
+from matinee_policies.snapshot import Snapshot
 from matinee_simulator.calibration import load_calibration
 from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.parameters import Parameters
@@ -44,6 +46,8 @@ _PREPARED = "prepared.json"
 
 PAST_RATINGS = Path("world") / "past_ratings"
 """Folder of the users' ratings before the run."""
+
+_INITIAL = "initial"
 
 _IDS_AT_ONCE = 65_536
 
@@ -78,6 +82,7 @@ class Prepared:
         past: the users' ratings before the run.
         model: what the platform knows.
         plays: scale of the ratings that the platform knows.
+        initial: first state of the policies that start warm, by the arm's name.
     """
 
     data: str
@@ -85,13 +90,17 @@ class Prepared:
     past: Past
     model: ServingModel
     plays: PlayScale
+    initial: Mapping[str, Snapshot] = field(default_factory=dict)
 
     def save(self, run: Path) -> None:
-        """Write `model/` and `world/` under the run's folder, then say that they are complete."""
+        """Write the folders above under the run's folder, then say that they are complete."""
         self.model.save(run / "model")
         (run / "world").mkdir(parents=True, exist_ok=True)
         self.world.save(run / "world" / "world.npz")
         save_past(self.past, run / PAST_RATINGS)
+        for arm, snapshot in self.initial.items():
+            (run / _INITIAL).mkdir(exist_ok=True)
+            snapshot.save(run / _INITIAL / f"{arm}.npz")
         write_json(
             run / _PREPARED,
             {"data": self.data, "plays": asdict(self.plays), "users": self.past.n_users},
@@ -112,6 +121,7 @@ def load_prepared(run: Path) -> Prepared:
         world=World.load(run / "world" / "world.npz"),
         past=StoredPast(run / PAST_RATINGS, n_users=facts["users"]),
         model=load_serving_model(run / "model"),
+        initial={path.stem: Snapshot.load(path) for path in sorted((run / _INITIAL).glob("*.npz"))},
     )
 
 

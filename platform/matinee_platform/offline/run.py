@@ -1,7 +1,7 @@
 """Run an experiment offline: prepare, run every arm, analyse the log, leave a complete folder.
 
     RUN/settings.json      the settings as run           RUN/versions.json   what it ran on
-    RUN/model/ RUN/world/  see prepare.py                RUN/snapshots/ARM/  policy by version
+    RUN/model/ RUN/world/ RUN/initial/  see prepare.py   RUN/snapshots/ARM/  policy by version
     RUN/decisions|rewards|features/ARM/                  the log
     RUN/metrics.prom       figures for Prometheus  RUN/state/ARM/   users, until the run is complete
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from matinee_platform.data_source import data_identity
 from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
 from matinee_platform.offline.arm_run import ArmResult, DayReport
-from matinee_platform.offline.arm_state import STATE, arm_policy
+from matinee_platform.offline.arm_state import STATE, arm_policy, first_snapshots
 from matinee_platform.offline.child_processes import one_blas_thread
 from matinee_platform.offline.disk_space import check_disk
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
@@ -122,6 +122,7 @@ def run_experiment(
             announce(f"Data: {shared.data}")
             for note in shared.model.notes:
                 announce(note)
+            shared = replace(shared, initial=first_snapshots(settings, shared.model.items))
             if not go_on:
                 check_disk(settings, shared, run)
                 _start_folder(facts, run)
