@@ -26,6 +26,7 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.drift import drift
 from matinee_platform.commands.export import export
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
@@ -56,6 +57,7 @@ app.command()(export)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
+app.command()(drift)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -164,6 +164,35 @@ LEARNER_UPDATES = Metric(
 SNAPSHOT = Metric(
     "matinee_snapshot_version", "gauge", "version", "Version of the policy that decides.", _POLICY
 )
+RESIDUAL = Metric(
+    "matinee_reward_residual_mean",
+    "gauge",
+    "value units",
+    "Mean over slots of engagement minus the reward that the policy predicted, on the last day "
+    "with pages; engagement itself for a policy that predicts none. Told when the run is complete.",
+    _ARM,
+)
+RESIDUAL_DEPARTURE = Metric(
+    "matinee_reward_residual_departure",
+    "gauge",
+    "standard errors",
+    "How far that mean departs from its level since the last alarm of drift.",
+    _ARM,
+)
+DRIFT_ALARMS = Metric(
+    "matinee_drift_alarms_total",
+    "counter",
+    "alarms",
+    "Alarms of drift (Page-Hinkley) in the residuals of the arm over all items.",
+    _ARM,
+)
+GENRE_DRIFT_ALARMS = Metric(
+    "matinee_genre_drift_alarms_total",
+    "counter",
+    "alarms",
+    "The same in the residuals of one genre, over all genres.",
+    _ARM,
+)
 COMPLETED_DAY = Metric(
     "matinee_run_completed_day", "gauge", "day", "Completed days of the arm's offline run.", _ARM
 )
@@ -208,6 +237,10 @@ METRICS = (
     COVERAGE,
     LEARNER_UPDATES,
     SNAPSHOT,
+    RESIDUAL,
+    RESIDUAL_DEPARTURE,
+    DRIFT_ALARMS,
+    GENRE_DRIFT_ALARMS,
     COMPLETED_DAY,
     LAST_DAY,
     KPI_SUCCESS,

@@ -16,6 +16,7 @@ _PACKAGES = (
     "implicit",
     "pandas",
     "pyarrow",
+    "river",
     "vowpalwabbit",
 )
 

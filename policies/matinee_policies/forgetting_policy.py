@@ -82,3 +82,7 @@ class ForgettingPolicy(ValuePolicy[C]):
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Predicted reward of each candidate plus `alpha` widths, `float64 [B, K]`."""
         return ridge_values(contexts.features, self._state, alpha=self.config.alpha)
+
+    def predictions(self, contexts: ContextBatch) -> FloatArray:
+        """Predicted reward of each candidate, without widths, `float64 [B, K]`."""
+        return ridge_values(contexts.features, self._state, alpha=0.0)

@@ -171,6 +171,10 @@ class LinearPolicy(ValuePolicy[C]):
         """Predicted reward of each candidate plus `alpha` widths, `float64 [B, K]`."""
         return self._model.values(contexts, alpha=self._alpha)
 
+    def predictions(self, contexts: ContextBatch) -> FloatArray:
+        """Predicted reward of each candidate, without widths, `float64 [B, K]`."""
+        return self._model.values(contexts, alpha=0.0)
+
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`."""
         self.prepared(outcomes).take()

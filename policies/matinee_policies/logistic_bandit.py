@@ -175,6 +175,11 @@ class LogisticBandit(ValuePolicy[LogisticConfig]):
         law = RidgeState(inverse=self._state.inverse, theta=self._state.theta)
         return ordered_sigmoid(ridge_values(contexts.features, law, alpha=alpha))
 
+    def predictions(self, contexts: ContextBatch) -> FloatArray:
+        """Predicted probability of each candidate, without widths, `float64 [B, K]`."""
+        law = RidgeState(inverse=self._state.inverse, theta=self._state.theta)
+        return ordered_sigmoid(ridge_values(contexts.features, law, alpha=0.0))
+
     def members(self, contexts: ContextBatch) -> FloatArray | None:
         """Predicted probability of each candidate by each member, `float64 [B, M, K]`."""
         if self._thetas is None:

@@ -48,6 +48,11 @@ def fed(**changes: Any) -> RunMetrics:
     run.assigned([20, 80])
     run.update("plain", figures())
     run.update("learning", figures(users=3, days=9))
+    for arm in ("plain", "learning"):
+        alarms = [{"day": 8, "what": "all items"}, *[{"day": 7, "what": "Drama"}] * 2]
+        run.drifted(
+            arm, {"mean": [0.1, 0.25, None], "departure": [None, 1.5, None], "alarms": alarms}
+        )
     return run
 
 
@@ -207,3 +212,11 @@ def test_a_port_is_a_number_of_16_bits(port: int) -> None:
 def test_no_port_serves_nothing() -> None:
     with served(fed(), None) as url:
         assert url is None
+
+
+def test_drift_is_that_of_the_last_day_with_pages() -> None:
+    found = samples(fed().text())
+    assert value(found, metrics.RESIDUAL, arm="learning") == 0.25
+    assert value(found, metrics.RESIDUAL_DEPARTURE, arm="learning") == 1.5
+    assert value(found, metrics.DRIFT_ALARMS, arm="learning") == 1
+    assert value(found, metrics.GENRE_DRIFT_ALARMS, arm="learning") == 2

@@ -6,9 +6,10 @@ the start of the run. So this holds the latest figures of each arm and no counte
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import (
@@ -20,6 +21,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from matinee_platform import metrics
+from matinee_platform.analysis.drift import ALL_ITEMS
 from matinee_platform.metrics import METRICS, Metric
 from matinee_platform.offline.kpi_counter import WITHIN_DAY, ArmFigures
 from matinee_platform.settings import ArmSettings, ExperimentSettings
@@ -53,6 +55,7 @@ class RunMetrics(Collector):
         self._now = now
         self._assigned: tuple[int, ...] = ()
         self._figures: dict[str, tuple[ArmFigures, float]] = {}
+        self._drift: dict[str, Mapping[str, Any]] = {}
         self._finished: float | None = None
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
@@ -66,6 +69,10 @@ class RunMetrics(Collector):
         held = self._figures.get(arm)
         if held is None or held[0].completed_days <= figures.completed_days:
             self._figures[arm] = (figures, self._now())
+
+    def drifted(self, arm: str, drift: Mapping[str, Any]) -> None:
+        """Take in what `analysis.drift.Drift.to_json` says of an arm."""
+        self._drift[arm] = drift
 
     def finish(self) -> None:
         """Note that the run is complete."""
@@ -99,6 +106,7 @@ class RunMetrics(Collector):
                 yield from _figure_rows(held[0], labels)
                 yield metrics.SNAPSHOT, (*labels, arm.policy["kind"]), held[0].snapshot
                 yield metrics.KPI_SUCCESS, labels, held[1]
+            yield from _drift_rows(self._drift.get(arm.name), labels)
         yield from self._assignment_rows()
         if self._finished is not None:
             yield metrics.RUN_SUCCESS, (self._settings.name,), self._finished
@@ -176,6 +184,18 @@ _FAMILIES: dict[str, type[CounterMetricFamily] | type[GaugeMetricFamily]] = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,
 }
+
+
+def _drift_rows(drift: Mapping[str, Any] | None, labels: tuple[str, str]) -> Iterable[Row]:
+    if drift is None:
+        return
+    for metric, name in ((metrics.RESIDUAL, "mean"), (metrics.RESIDUAL_DEPARTURE, "departure")):
+        known = [value for value in drift[name] if value is not None]
+        if known:
+            yield metric, labels, known[-1]
+    everywhere = sum(alarm["what"] == ALL_ITEMS for alarm in drift["alarms"])
+    yield metrics.DRIFT_ALARMS, labels, everywhere
+    yield metrics.GENRE_DRIFT_ALARMS, labels, len(drift["alarms"]) - everywhere
 
 
 def _figure_rows(figures: ArmFigures, labels: tuple[str, str]) -> Iterable[Row]:

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from matinee_platform.analysis.drift import read_drift
 from matinee_platform.analysis.exploration import ExplorationCost, read_exploration_cost
 from matinee_platform.analysis.retention import retention_curve
 from matinee_platform.analysis.retention_plot import save_retention_plot
 from matinee_platform.analysis.scorecard import scorecard
 from matinee_platform.analysis.slate_metrics import read_slate_metrics
 from matinee_platform.analysis.unit_table import read_unit_table
+from matinee_platform.drift_detector import DriftConfig
 from matinee_platform.json_file import read_json, write_json
 from matinee_platform.offline.arm_state import arm_policy
 from matinee_platform.offline.exploration_log import why_untold
@@ -36,7 +38,8 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
         settings: of the experiment.
         run: its folder; `retention.png` and `retention.svg` are written there.
     """
-    embeddings = load_serving_model(run / "model").items.embeddings
+    model = load_serving_model(run / "model")
+    embeddings = model.items.embeddings
     past = StoredPast(run / PAST_RATINGS, n_users=settings.users)
     known_by, past_users = popularity(past, items=embeddings.shape[0])
     tables = {arm.name: read_unit_table(run, arm.name, days=settings.days) for arm in settings.arms}
@@ -62,6 +65,14 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
         cost = read_exploration_cost(run, arm.name)
         card["arms"][arm.name]["exploration_cost"] = _cost(cost)
         card["arms"][arm.name]["exploration_cost_reason"] = _why_none(cost, arm)
+        card["arms"][arm.name]["drift"] = read_drift(
+            run,
+            arm,
+            days=settings.days,
+            model=model,
+            rewards=settings.reward,
+            config=DriftConfig(),
+        ).to_json()
         card["arms"][arm.name]["retention_curve"] = _curve(curves[arm.name].rate)
     title = f"{settings.name}: who comes back, by day since first visit"
     plots = [run / PLOT, run / "retention.svg"]

@@ -149,6 +149,8 @@ def run_experiment(
             "arms": {result.arm: asdict(result.timing) for result in arms},
         }
         results["arm_runs"] = {result.arm: _identity(result) for result in arms}
+        for name, facts in results["arms"].items():
+            run_metrics.drifted(name, facts["drift"])
         run_metrics.finish()
         write_metrics(run_metrics, run)
         write_results(results, run)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from matinee_platform.analysis.overlap import MIN_SHARE, MIN_SIZE
 from matinee_platform.report import figures, tables
+from matinee_platform.report.drift import drift_figure, drift_table
 from matinee_platform.report.facts import Facts, read_facts
 from matinee_platform.report.formats import number, percent, small
 from matinee_platform.report.headline import headline
@@ -104,6 +105,8 @@ def _content(facts: Facts) -> dict[str, Any]:
         "min_share": MIN_SHARE,
         "regret": figures.regret_figure(facts),
         "regret_table": tables.regret_table(facts),
+        "drift": drift_figure(facts),
+        "drift_table": drift_table(facts),
         "catalogue": facts.catalogue,
         "config": yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False),
     }
