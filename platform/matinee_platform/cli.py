@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, policy, scenarios
+from matinee_platform.commands import candidates, index, policy, scenarios, study
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -28,6 +28,7 @@ from matinee_platform.commands.data_options import (
 )
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learning_curve import learning_curve
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
     SENSITIVITY_HELP,
@@ -52,12 +53,14 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
+app.add_typer(study.app, name="study")
 app.command()(report)
 app.command()(export)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command("learning-curve")(learning_curve)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -56,6 +56,7 @@ from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
 from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
 from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
 from matinee_policies.mixture_policy import Mixture, MixtureConfig
+from matinee_policies.new_items import NewItems, NewItemsConfig
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, SHARDS, ContextBatch, ItemTraits, OutcomeBatch, SlateBatch
 from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
@@ -106,6 +107,8 @@ __all__ = [
     "MatineeError",
     "Mixture",
     "MixtureConfig",
+    "NewItems",
+    "NewItemsConfig",
     "OutcomeBatch",
     "Policy",
     "Rule",

@@ -14,6 +14,7 @@ from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
 from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
 from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
 from matinee_policies.mixture_policy import Mixture, MixtureConfig
+from matinee_policies.new_items import NewItems, NewItemsConfig
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
@@ -55,6 +56,7 @@ _KINDS: Mapping[str, _Kind] = {
     "uniform": _Kind(lambda: (Uniform, UniformConfig), sized=False),
     "score_order": _Kind(lambda: (ScoreOrder, ScoreOrderConfig), sized=False),
     "softmax": _Kind(lambda: (Softmax, SoftmaxConfig), sized=False),
+    "new_items": _Kind(lambda: (NewItems, NewItemsConfig), sized=False),
     "epsilon_greedy": _Kind(lambda: (EpsilonGreedy, EpsilonGreedyConfig)),
     "lin_ucb": _Kind(lambda: (LinUCB, LinUCBConfig)),
     "thompson": _Kind(lambda: (Thompson, ThompsonConfig)),

@@ -93,8 +93,8 @@ def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
     reasons = {arm: card["exploration_cost_reason"] for arm, card in cards.items()}
     bounds = {arm for arm in reasons if "lin_ucb" in arm}
     assert {arm for arm, reason in reasons.items() if reason == BOUNDS} == bounds
-    mixtures = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
-    assert mixtures == {"mixture_0", "corral_0"}
+    unpriced = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
+    assert unpriced == {"mixture_0", "corral_0", "new_items_0"}
     assert {arm for arm, reason in reasons.items() if reason is None} == set(told)
     assert min(told.values()) >= 0.0 < max(told.values())
 
