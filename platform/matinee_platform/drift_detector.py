@@ -6,9 +6,11 @@ since the last alarm, weighted by their sizes, with the standard error S,
     x = (m - M) / sqrt(s^2 + S^2)
 
 which is about standard normal as long as nothing changes, whatever the figure is and however the
-number of users moves. The test of Page and Hinkley (Page 1954, "Continuous inspection schemes";
-Hinkley 1971, "Inference about the change-point from cumulative sum tests") runs over x, on both
-sides. It is river's (https://riverml.xyz, BSD), which no other module imports.
+number of users moves. An s below what days of that size had so far is taken to be that: where
+clicks are few, a day without any looks surer than it is. The test of Page and Hinkley (Page 1954,
+"Continuous inspection schemes"; Hinkley 1971, "Inference about the change-point from cumulative sum
+tests") runs over x, on both sides. It is river's (https://riverml.xyz, BSD), which no other module
+imports.
 
 Everything is a function of the figures, day by day: a run that was interrupted gives the same.
 """
@@ -103,7 +105,7 @@ def detect(
         if not (math.isfinite(mean[day]) and error[day] > 0.0):
             continue
         if level.size > 0.0:
-            departure[day] = level.departure(mean[day], error[day])
+            departure[day] = level.departure(mean[day], error[day], size[day])
             test.update(float(departure[day]))  # type: ignore[no-untyped-call]
             alarm[day] = test.drift_detected
         if alarm[day]:
@@ -146,6 +148,8 @@ class _Level:
         self.total += size * mean
         self.variance += (size * error) ** 2
 
-    def departure(self, mean: float, error: float) -> float:
+    def departure(self, mean: float, error: float, size: float) -> float:
         own = math.sqrt(self.variance) / self.size
-        return (mean - self.total / self.size) / math.sqrt(error**2 + own**2)
+        # A day on which few users did nothing has an error near 0; it is no surer than the others.
+        usual = self.variance / (self.size * size)
+        return (mean - self.total / self.size) / math.sqrt(max(error**2, usual) + own**2)

@@ -138,7 +138,8 @@ def test_the_example_of_the_family_runs(tmp_path: Path, small_data: Path) -> Non
     example = load_settings(path, tiny)
     kinds = {arm.policy["kind"] for arm in example.arms}
     # The others need no example: the defaults of these are in it, or they have one of their own.
-    assert kinds >= set(POLICY_KINDS) - {"softmax", "epsilon_greedy", "mixture", "vowpal_wabbit"}
+    own = {"softmax", "epsilon_greedy", "mixture", "new_items", "vowpal_wabbit"}
+    assert kinds >= set(POLICY_KINDS) - own
     results = run_experiment(example, tmp_path / "run", workers=1)
     assert set(results["arms"]) == {arm.name for arm in example.arms}
     assert all(card["pages"] > 0 for card in results["arms"].values())

@@ -9,7 +9,7 @@ import typer
 from matinee_platform.commands.data_options import DataArgument
 
 app = typer.Typer(
-    help="Studies: warm starts and forgetting, over several seeds.", no_args_is_help=True
+    help="Studies: warm starts, forgetting and new items, over several seeds.", no_args_is_help=True
 )
 
 Users = Annotated[
@@ -69,6 +69,26 @@ def forgetting(
     found = study.run(worlds=worlds, **_options(data, users, seeds))
     if as_json:
         print(json.dumps([one.to_json() for one in found], indent=2))
+        return
+    for one in found:
+        print(one.text())
+
+
+@app.command("new-items")
+def new_items(
+    data: DataArgument = None, users: Users = None, seeds: Seeds = None, as_json: AsJson = False
+) -> None:
+    """Print what a budget of exploration gains where items arrive.
+
+    Example: matinee study new-items ml-latest-small
+    """
+    from dataclasses import asdict
+
+    from matinee_platform.studies import new_items as study
+
+    found = study.run(**_options(data, users, seeds))
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
         return
     for one in found:
         print(one.text())
