@@ -1,7 +1,7 @@
 """What a budget of exploration gains where items arrive, spent evenly or on new items.
 
-The world and the policy are those of T12 (`validation/exploration_pays.py`): some new items are hits
-that nobody could have known. All arms of a seed meet the same users with the same luck.
+The world and the policy are those of T12 (`validation/exploration_pays.py`): some new items are
+hits that nobody could have known. All arms of a seed meet the same users with the same luck.
 """
 
 from collections.abc import Callable, Sequence
