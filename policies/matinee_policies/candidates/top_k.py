@@ -25,13 +25,12 @@ from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
+from matinee_policies.sigmoids import fill_sigmoids, sigmoids_reference
 
 # Scores of a block for two units, 32 kB, stay in the first cache; a multiple of ITEM_GROUP.
 _BLOCK = 4096
 # Units that share a block's factors while they are in the second cache.
 _UNITS = 8
-# Beyond this distance from the mean a float32 score would round to 0 or 1.
-_FARTHEST = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,10 @@ def rank_reference(
             raw += user_factors[b, a] * model.item_factors[:, a]
         left = rows[~is_seen(seen, np.full(M, b), rows)]
         best = left[np.argsort(-raw[left], kind="stable")][:k]
-        z = (raw[best].astype(np.float64) - model.score_mean) / model.score_scale
         items[b, : best.size] = best
-        scores[b, : best.size] = 1.0 / (1.0 + np.exp(-np.clip(z, -_FARTHEST, _FARTHEST)))
+        scores[b, : best.size] = sigmoids_reference(
+            raw[best], mean=model.score_mean, scale=model.score_scale
+        )
     return Candidates(items, scores)
 
 
@@ -142,6 +142,7 @@ def rank_into(
     spare_rows = np.empty(room, dtype=np.int32)
     maxima = np.empty(_columns(k), dtype=np.int32)
     filled = np.zeros(B, dtype=np.int64)
+    powers, parts = np.empty(k, dtype=np.int64), np.empty(k)
     for first in range(0, B, _UNITS):
         last = min(first + _UNITS, B)
         for start in range(0, offset.size, _BLOCK):
@@ -173,10 +174,7 @@ def rank_into(
                     filled[b] = n
     for b in range(B):
         flip(kept[b], filled[b])
-        for t in range(filled[b]):
-            z = (scores[b, t] - mean) / scale
-            z = min(max(z, -_FARTHEST), _FARTHEST)
-            scores[b, t] = 1.0 / (1.0 + np.exp(-z))
+        fill_sigmoids(scores[b], filled[b], mean, scale, powers, parts)
         for t in range(filled[b], k):
             items[b, t], scores[b, t] = PAD, 0.0
 
