@@ -48,9 +48,8 @@ def fill_sigmoids(
         parts: room, `float64 [>= size]`.
     """
     for t in range(size):
-        y = (mean - np.float64(raws[t])) / scale
-        y = FARTHEST if y > FARTHEST else y
-        y = -FARTHEST if y < -FARTHEST else y
+        y = (mean - float(raws[t])) / scale
+        y = min(max(y, -FARTHEST), FARTHEST)
         n = (y * _PER_LOG_2 + _ROUNDER) - _ROUNDER
         r = (y - n * _LOG_2_HIGH) - n * _LOG_2_LOW
         p = _C13 * r + _C12
