@@ -17,7 +17,7 @@ def test_eight_systems_have_the_bits_of_each_alone(size: int) -> None:
     roots = rng.normal(size=(EIGHT, size, size + 3))
     systems = roots @ roots.transpose(0, 2, 1)
     sides = rng.normal(size=(EIGHT, size))
-    A, b = (np.ascontiguousarray(np.moveaxis(array, 0, -1)) for array in (systems, sides))
+    A, b = (np.moveaxis(array, 0, -1).copy(order="C") for array in (systems, sides))
     solve_eight(A, b, np.empty((size, EIGHT)), np.empty((size, EIGHT)))
     for lane in range(EIGHT):
         alone = sides[lane].copy()
