@@ -108,6 +108,31 @@ def test_the_command_names_its_version(installed: Path, tmp_path: Path) -> None:
     assert run(installed / "bin" / "matinee", "--version", cwd=tmp_path) == f"matinee {VERSION}\n"
 
 
+def test_every_module_is_found_outside_the_tree(installed: Path, tmp_path: Path) -> None:
+    code = f"""
+import importlib, pkgutil
+for name in {PACKAGES!r}:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + "."):
+        print(importlib.import_module(module.name).__file__)
+"""
+    paths = [Path(line) for line in run(installed / "bin/python", "-c", code, cwd=tmp_path).split()]
+    assert len(paths) > 300
+    assert all(path.is_relative_to(installed) for path in paths)
+
+
+def test_files_that_are_no_code_are_found_outside_the_tree(installed: Path, tmp_path: Path) -> None:
+    listed = run(installed / "bin" / "matinee", "scenarios", "list", "--json", cwd=tmp_path)
+    assert {"movielens", "stress"} <= {scenario["name"] for scenario in json.loads(listed)}
+    code = """
+from matinee_simulator.long_run import frozen_index
+from matinee_simulator.parameters import Parameters
+print(frozen_index(), Parameters())
+"""
+    assert "satisfaction_weight" in run(installed / "bin/python", "-c", code, cwd=tmp_path)
+
+
+@pytest.mark.long
 def test_a_tiny_experiment_runs_outside_the_tree(installed: Path, tmp_path: Path) -> None:
     # One arm: nothing of this environment is compiled yet, and kernels of more policies take long.
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
