@@ -144,8 +144,8 @@ def rows(figures: dict[str, Any]) -> list[Row]:
             ours=order,
             limit=LimitFigure("the rate asked", ASKED),
             bars=Bars(limit=1.0, limit_goal=GOAL / ASKED),
-            note=f"The simulator alone: {alone:,.0f} pages/s. The machine: {machine:.0f} GFLOP/s in "
-            f"a float64 matrix product on one core; {ASKED_AT} where the rate was set.",
+            note=f"The simulator alone: {alone:,.0f} pages/s. The machine: {machine:.0f} GFLOP/s "
+            f"in a float64 matrix product on one core; {ASKED_AT} where the rate was set.",
         ),
         Row(
             name="simulated pages with log, LinUCB with MMR that learns",
