@@ -27,6 +27,7 @@ from matinee_platform.commands.data_options import (
     data_changes,
 )
 from matinee_platform.commands.export import export
+from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
     SENSITIVITY_HELP,
@@ -53,6 +54,7 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
 app.command()(report)
 app.command()(export)
+app.command()(replay)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)

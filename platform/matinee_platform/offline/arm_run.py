@@ -21,6 +21,7 @@ from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_policies.arrays import Int64Array
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class ArmRun:
             snapshot = self._state.policy.snapshot()
             path = self._snapshot_path(self._state.engine.snapshot)
             path.parent.mkdir(parents=True, exist_ok=True)
-            snapshot.save(path)
+            snapshot.save(path, keys=SigningKeys.configured())
             return snapshot.content_hash
 
     def _checkpoint(self, day: int) -> None:
@@ -223,7 +224,8 @@ class ArmRun:
         state.clock.seconds.update(header["stage_seconds"])
         self._hashes = list(header["snapshot_hashes"])
         self._seconds = header["seconds"]
-        snapshot = Snapshot.load(self._snapshot_path(header["snapshot"]))
+        path = self._snapshot_path(header["snapshot"])
+        snapshot = Snapshot.load(path, keys=SigningKeys.configured())
         policy = restore_policy(snapshot, kind=self._arm.policy["kind"], config=self._arm.policy)
         state.replace_policy(policy, version=header["snapshot"])
         return found.day + 1
