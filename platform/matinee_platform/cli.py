@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, policy, scenarios
+from matinee_platform.commands import candidates, index, policy, scenarios, snapshot
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -52,6 +52,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
+app.add_typer(snapshot.app, name="snapshot")
 app.command()(report)
 app.command()(export)
 app.command()(replay)
