@@ -32,6 +32,10 @@ class Events:
     slots: Int64Array
     values: Float32Array
 
+    def take(self, index: AnyArray) -> "Events":
+        """Some of them, by index or mask."""
+        return Events(self.ids[index], self.slots[index], self.values[index])
+
 
 class DayPages:
     """The pages that one arm logged on one day, to join events to.

@@ -144,37 +144,33 @@ class _Replay:
         return self._found
 
     def _replay_day(self, day: int) -> None:
-        arm = self._found.arm
+        arm, reward = self._found.arm, self._settings.reward
         events = read_events(self._run, arm, day)
-        self._return(events["return_visit"], day)
         pages = DayPages(self._run, arm, day)
+        self._recent.append((day, pages))
         engagement = page_engagement(
             pages, events, slots=self._settings.slots, log=self._run / "rewards" / arm
         )
         self._found.unmatched_events += engagement.unmatched
-        rewards = engagement_rewards(
-            engagement.clicks, engagement.watch, self._settings.reward.engagement
-        )
+        rewards = engagement_rewards(engagement.clicks, engagement.watch, reward.engagement)
         start = 0
         for table in _pieces(self._run, arm, day):
             self._replay_pages(table, rewards[start : start + table.num_rows])
             start += table.num_rows
-        self._recent.append((day, pages))
-
-    def _return(self, events: Events, day: int) -> None:
-        """Tell the learner of the day's return visits, by the day of the pages returned to."""
-        while (
-            self._recent
-            and day - self._recent[0][0] > self._settings.reward.return_visit.window_days
-        ):
+        window = reward.return_visit.window_days
+        for session_day, own in self._by_day(events["return_visit"], day - window):
+            self._learner.observe_returns(session_day, own.ids)
+        while self._recent[0][0] <= day - window:
             self._recent.popleft()
-        left = events.ids
+
+    def _by_day(self, events: Events, first_day: int) -> Iterator[tuple[int, Events]]:
+        """Events by the day of the page that they belong to, from `first_day` on."""
         for session_day, pages in self._recent:
-            own = pages.rows(left) >= 0
-            if own.any():
-                self._learner.observe_returns(session_day, left[own])
-                left = left[~own]
-        self._found.unmatched_events += left.size
+            own = pages.rows(events.ids) >= 0
+            if session_day >= first_day and own.any():
+                yield session_day, events.take(own)
+                events = events.take(~own)
+        self._found.unmatched_events += events.ids.size
 
     def _replay_pages(self, table: pa.Table, rewards: FloatArray) -> None:
         columns = column_values(table)
