@@ -26,7 +26,9 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
     SENSITIVITY_HELP,
@@ -53,6 +55,8 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
 app.command()(report)
 app.command()(export)
+app.command()(examination)
+app.command()(learn_from)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)

@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_log import read_parts
-from matinee_platform.json_file import read_json
-from matinee_platform.log_schema import matrix, unpack_state
-from matinee_platform.logged_contexts import slate_positions
+from matinee_platform.log_schema import matrix
+from matinee_platform.logged_contexts import choices, logged_contexts, slate_positions
 from matinee_platform.logged_rewards import (
     DayRewards,
     logged_days,
@@ -26,8 +24,8 @@ from matinee_platform.logged_rewards import (
 )
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.reward_settings import RewardSettings
+from matinee_platform.run_settings import run_settings
 from matinee_platform.serving_model import load_serving_model
-from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_policies.arrays import AnyArray, BoolArray
 from matinee_policies.config import check_range
 from matinee_policies.errors import ConfigError, DataError
@@ -42,7 +40,7 @@ from matinee_policies.logged_learning import (
     remaining_counts,
 )
 from matinee_policies.policy import Policy
-from matinee_policies.records import PAD, ContextBatch
+from matinee_policies.records import PAD
 from matinee_policies.weighted_outcomes import takes_weights
 
 ROWS_PER_FEATURE = 10.0
@@ -196,7 +194,7 @@ class _Log:
         """Propensities, positions, chosen slots and open candidates, without features."""
         for day in days:
             for table in read_parts(self.run, "decisions", self.arm, day=day):
-                contexts = logged(table, self._contexts, with_features=False)
+                contexts = logged_contexts(table, self._contexts, with_features=False)
                 positions = slate_positions(
                     contexts.candidates, matrix(table["slate"]), self.folder
                 )
@@ -211,7 +209,7 @@ class _Log:
                 rule=f"must be of feature version {FEATURE_VERSION}",
                 value=int(versions[versions != FEATURE_VERSION][0]),
             )
-        contexts = logged(table, self._contexts)
+        contexts = logged_contexts(table, self._contexts)
         positions = slate_positions(contexts.candidates, matrix(table["slate"]), self.folder)
         open_, chosen = choices(contexts, positions)
         return LoggedSlates(
@@ -227,46 +225,6 @@ class _Log:
             slot_column=SLOT_FEATURE,
             slot_values=slot_feature(positions.shape[1]),
         )
-
-
-def run_settings(run: Path) -> ExperimentSettings:
-    """The settings of a run, from its folder.
-
-    Raises:
-        DataError: if there are none that can be read.
-    """
-    path = run / "settings.json"
-    values = read_json(path)
-    try:
-        return parse_settings(values, origin=str(path))
-    except ConfigError as error:
-        raise DataError(path, rule=f"must hold the settings of a run ({error})") from None
-
-
-def logged(
-    table: pa.Table, contexts: ContextBuilder, *, with_features: bool = True
-) -> ContextBatch:
-    """Contexts of logged decisions, as `logged_contexts`, or without their features."""
-    state = unpack_state(matrix(table["unit_state"]), table["last_watched"].to_numpy())
-    return contexts.build(
-        state,
-        matrix(table["candidates"]),
-        matrix(table["scores"]),
-        with_features=with_features,
-    )
-
-
-def choices(contexts: ContextBatch, positions: AnyArray) -> tuple[BoolArray, BoolArray]:
-    """Candidates that a choice could fall on, `bool [n, K]`, and chosen slots, `bool [n, L]`."""
-    open_ = contexts.candidates != PAD
-    if contexts.eligible is not None:
-        open_ &= contexts.eligible
-    chosen = positions != PAD
-    if contexts.pinned is not None:
-        row, slot = np.nonzero(contexts.pinned != PAD)
-        open_[row, contexts.pinned[row, slot]] = False
-        chosen[row, slot] = False
-    return open_, chosen
 
 
 def _check_policy(policy: Policy, *, estimator: str, log: _Log) -> None:

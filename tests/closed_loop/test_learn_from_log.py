@@ -9,9 +9,7 @@ from matinee_platform.decision_log import read_parts
 from matinee_platform.learn_from_log import learn_from_log
 from matinee_platform.log_schema import COMPONENTS, column_values
 from matinee_platform.logged_rewards import read_day_rewards
-from matinee_platform.offline.run import run_experiment
 from matinee_platform.reward_settings import ReturnVisitSettings, RewardSettings
-from matinee_platform.settings import parse_settings
 from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.policy import Policy
@@ -72,25 +70,6 @@ def test_rewards_of_a_day_are_those_of_a_loop_over_its_events(tiny_run: Path) ->
     assert came
     for row, decision in enumerate(joined.ids.tolist()):
         np.testing.assert_allclose(total[row], wanted[decision] + 0.1 * (decision in came))
-
-
-@pytest.fixture(scope="module")
-def explored_run(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path:
-    """A run whose only arm explores a lot, from few candidates."""
-    run = tmp_path_factory.mktemp("runs") / "explored"
-    settings = parse_settings(
-        {
-            "name": "explored",
-            "users": 100,
-            "days": 4,
-            "slots": 4,
-            "candidates": 12,
-            "data": str(small_data),
-            "arms": [{"name": "soft", "policy": {"kind": "softmax", "temperature": 0.3}}],
-        }
-    )
-    run_experiment(settings, run, workers=1)
-    return run
 
 
 def test_an_explored_log_teaches_by_every_estimator(explored_run: Path) -> None:
