@@ -28,6 +28,7 @@ def _settings(data: Path, **changes: Any) -> ExperimentSettings:
         "name": "moving",
         "seed": 6,
         "users": 70,
+        "checkpoint_every": 0,
         "days": DAYS,
         "slots": 5,
         "candidates": CANDIDATES,

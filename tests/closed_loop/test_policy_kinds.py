@@ -38,6 +38,7 @@ def settings(data: Path, **changes: Any) -> ExperimentSettings:
         "name": "kinds",
         "seed": 11,
         "users": 30,
+        "checkpoint_every": 0,
         "days": 4,
         "slots": 4,
         "candidates": 15,

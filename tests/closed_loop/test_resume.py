@@ -21,6 +21,7 @@ name: resumed
 seed: 5
 users: 200
 days: 9
+checkpoint_every: 0
 slots: 5
 candidates: 30
 world: {arrival_days: 2}

@@ -95,6 +95,7 @@ class ArmRun:
         run: Path,
     ) -> None:
         self._days = settings.days
+        self._checkpoint_every = settings.checkpoint_every
         self._arm = arm
         self._run = run
         self._found = last_checkpoint(run, arm.name)
@@ -121,6 +122,7 @@ class ArmRun:
         start = time.perf_counter() - self._seconds
         if first_day == 0:
             self._hashes.append(self._save_snapshot())
+        kept = state.log.decisions
         for day in range(first_day, self._days):
             before = state.log.decisions
             active = self._run_day(day)
@@ -128,8 +130,11 @@ class ArmRun:
                 state.engine.snapshot += 1
                 self._hashes.append(self._save_snapshot())
             self._seconds = time.perf_counter() - start
-            with state.clock.stage("checkpoint"):
-                self._checkpoint(day)
+            due = state.log.decisions - kept >= self._checkpoint_every
+            if due or day == self._days - 1:
+                with state.clock.stage("checkpoint"):
+                    self._checkpoint(day)
+                kept = state.log.decisions
             pages = state.log.decisions - before
             report(DayReport(self._arm.name, day, active, pages, self._figures(day)))
         return ArmResult(
@@ -204,9 +209,9 @@ class ArmRun:
             "seconds": self._seconds,
             "stage_seconds": dict(state.clock.seconds),
         }
-        state.rows.close_day()
+        state.rows.digest()
         save_checkpoint(self._run, self._arm.name, Checkpoint(day, state.arrays(), header))
-        state.settle(day)
+        state.settle()
 
     def _restore(self) -> int:
         """Take up the last checkpoint; returns the first day still to run."""

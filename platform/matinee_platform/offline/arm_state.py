@@ -142,9 +142,9 @@ class ArmState:
             due = self.late_ratings.units_due(day)
             self.rows.open_day(np.union1d(active, due).astype(np.int32), day)
 
-    def settle(self, day: int) -> None:
-        """Let go of what only a way back to before `day` needs; its checkpoint is there."""
-        self.rows.settle(day)
+    def settle(self) -> None:
+        """Let go of what only a way back needs: the checkpoint is there."""
+        self.rows.settle()
         self.learner.forget()
 
 
