@@ -26,7 +26,9 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
@@ -56,6 +58,8 @@ app.add_typer(snapshot.app, name="snapshot")
 app.command()(report)
 app.command()(export)
 app.command()(replay)
+app.command()(examination)
+app.command()(learn_from)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)

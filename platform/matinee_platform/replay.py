@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from matinee_platform.day_events import DayPages, Events, page_engagement, read_events
@@ -29,9 +30,10 @@ from matinee_platform.log_schema import (
 from matinee_platform.logged_contexts import slate_positions
 from matinee_platform.page_files import PageFiles
 from matinee_platform.pseudonyms import shard_of
+from matinee_platform.reward_rows import LateRatings
 from matinee_platform.serving_model import ServingModel
 from matinee_platform.settings import ExperimentSettings
-from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.errors import DataError
 from matinee_policies.features import FEATURE_VERSION, shown_features
 from matinee_policies.policy import Policy
@@ -50,8 +52,8 @@ class ArmReplay:
         decisions: pages replayed.
         unequal_decisions: of these, pages whose slate, propensities or version of the policy are
             not those of the log.
-        unmatched_events: logged events of decisions that are not within their windows; the replay
-            leaves them out.
+        unmatched_events: logged events of no decision whose window is open; the replay leaves them
+            out. Ratings that came late are among them, where ratings are learned.
         snapshots: versions that the replay reached or the run kept.
         equal: of these, versions whose content hashes agree.
         first_unequal: the first version that does not agree; None if all do.
@@ -155,12 +157,17 @@ class _Replay:
         rewards = engagement_rewards(engagement.clicks, engagement.watch, reward.engagement)
         start = 0
         for table in _pieces(self._run, arm, day):
-            self._replay_pages(table, rewards[start : start + table.num_rows])
-            start += table.num_rows
-        window = reward.return_visit.window_days
-        for session_day, own in self._by_day(events["return_visit"], day - window):
+            end = start + table.num_rows
+            self._replay_pages(table, rewards[start:end], engagement.clicks[start:end])
+            start = end
+        visits = reward.return_visit.window_days
+        for session_day, own in self._by_day(events["return_visit"], day - visits):
             self._learner.observe_returns(session_day, own.ids)
-        while self._recent[0][0] <= day - window:
+        if reward.rating.weight > 0.0:
+            # A late one is logged like any other; it finds no page here, and is not learned.
+            for session_day, own in self._by_day(events["rating"], day - reward.rating.window_days):
+                self._learner.observe_ratings(_late_ratings(own, session_day))
+        while self._recent[0][0] <= day - max(visits, reward.rating.window_days):
             self._recent.popleft()
 
     def _by_day(self, events: Events, first_day: int) -> Iterator[tuple[int, Events]]:
@@ -172,7 +179,7 @@ class _Replay:
                 events = events.take(~own)
         self._found.unmatched_events += events.ids.size
 
-    def _replay_pages(self, table: pa.Table, rewards: FloatArray) -> None:
+    def _replay_pages(self, table: pa.Table, rewards: FloatArray, clicks: BoolArray) -> None:
         columns = column_values(table)
         # What a fallback served was not the policy's choice, and is not learned from.
         served = columns["served_by"] == SERVED_BY_POLICY
@@ -181,7 +188,9 @@ class _Replay:
         self._found.decisions += rows.decision_id.size
         decisions, equal = self._decided(rows)
         self._found.unequal_decisions += int((~equal).sum())
-        self._learner.observe_page(decisions, rewards[served], shard_of(rows.unit))
+        self._learner.observe_page(
+            decisions, rewards[served], shard_of(rows.unit), clicks=clicks[served]
+        )
 
     def _decided(self, rows: DecisionRows) -> tuple[Decisions, AnyArray]:
         """The logged decisions, with which of them the policy would take again, `bool [n]`."""
@@ -228,6 +237,19 @@ class _Replay:
         self._found.equal += not reason
         if reason and self._found.first_unequal is None:
             self._found.first_unequal, self._found.reason = version, reason
+
+
+def _late_ratings(events: Events, day: int) -> LateRatings:
+    """Ratings of pages of one day; a learner asks neither for units nor for items."""
+    nothing = np.full(events.ids.size, -1, dtype=np.int32)
+    return LateRatings(
+        ids=events.ids,
+        units=nothing,
+        items=nothing,
+        slots=events.slots.astype(np.int16),
+        stars=events.values,
+        days=np.full(events.ids.size, day, dtype=np.int64),
+    )
 
 
 def _pieces(run: Path, arm: str, day: int) -> Iterator[pa.Table]:

@@ -178,6 +178,7 @@ class ArmRun:
     def _deliver_ratings(self, day: int) -> None:
         ratings = self._state.late_ratings.deliver(day)
         self._state.log.append_rewards(rating_rewards(ratings, day))
+        self._state.learner.observe_ratings(ratings)
         self._state.kpis.observe_ratings(ratings.ids.size)
         self._state.units.observe_ratings(ratings.units, ratings.items, ratings.stars)
 
