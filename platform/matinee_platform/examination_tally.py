@@ -1,9 +1,9 @@
 """Learn how often each slot is examined while an arm runs, from its own exploration.
 
-A quarter of the pages, by decision id, are scored once more with two neighbours swapped, and add
-the weighted clicks of the two to sums (`examination.py`). A ratio of two slots starts at the ratio
-of all slots together, and that at 1, each as if `PRIOR_CLICKS` clicks had said so: without
-exploration the curve stays flat, and nothing is corrected.
+Every page is scored once more with two neighbours swapped, a pair by decision id, and adds the
+weighted clicks of the two to sums (`examination.py`). The ratio of two neighbours starts at the
+ratio of all pairs together as if `PRIOR_CLICKS` weighted clicks had said so, and that one at 1 by
+`POOLED_PRIOR_CLICKS`: without exploration the curve stays flat, and nothing is corrected.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.policy import Policy
 
 PRIOR_CLICKS = 50.0
-"""Clicks by which a ratio is held to what it starts at."""
+"""Weighted clicks by which the ratio of one pair is held to that of all."""
 
-ONE_IN = 4
-"""One page in so many is scored again."""
+POOLED_PRIOR_CLICKS = 20.0
+"""Weighted clicks by which the ratio of all pairs is held to 1."""
 
 
 class ExaminationTally:
@@ -40,20 +40,18 @@ class ExaminationTally:
         slots = clicks.shape[1]
         if not self._sums.shape[1]:
             self._sums = np.zeros((2, slots - 1))
-        rows = np.flatnonzero(decisions.ids % np.uint64(ONE_IN) == 0)
-        if slots < 2 or not rows.size:
+        if slots < 2:
             return
-        numbers = decisions.ids[rows] // np.uint64(ONE_IN)
-        pair = (numbers % np.uint64(slots - 1)).astype(np.int64)
-        positions = decisions.slates.positions[rows]
-        contexts = decisions.contexts.rows(rows)
+        rows = np.arange(decisions.ids.size)
+        pair = (decisions.ids % np.uint64(slots - 1)).astype(np.int64)
+        positions = decisions.slates.positions
         weights = swap_weights(
             policy,
-            contexts,
+            decisions.contexts,
             positions,
-            decisions.slates.propensities[rows],
+            decisions.slates.propensities,
             pair=pair,
-            chosen=choices(contexts, positions)[1],
+            chosen=choices(decisions.contexts, positions)[1],
         )
         # Added one by one, in order: a sum by batches would show their size.
         np.add.at(self._sums[0], pair, weights * clicks[rows, pair])
@@ -64,7 +62,7 @@ class ExaminationTally:
         if self._sums.shape[1] != slots - 1:
             return np.ones(slots)
         upper, lower = self._sums
-        pooled = (lower.sum() + PRIOR_CLICKS) / (upper.sum() + PRIOR_CLICKS)
+        pooled = (lower.sum() + POOLED_PRIOR_CLICKS) / (upper.sum() + POOLED_PRIOR_CLICKS)
         ratio = (lower + PRIOR_CLICKS * pooled) / (upper + PRIOR_CLICKS)
         return np.cumprod(np.concatenate([[1.0], np.minimum(ratio, 1.0)]))
 

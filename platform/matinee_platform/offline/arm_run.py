@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matinee_platform.offline.arm_state import new_arm_state
@@ -61,6 +61,7 @@ class ArmResult:
         log_hash: content hash of the log.
         snapshots: content hash of each snapshot of the policy, by version.
         figures: since the start of the run, for metrics.
+        reward_events: what became of the events of each later component that is learned.
         timing: what it took.
     """
 
@@ -70,6 +71,7 @@ class ArmResult:
     log_hash: str
     snapshots: tuple[str, ...]
     figures: ArmFigures
+    reward_events: dict[str, dict[str, int]]
     timing: ArmTiming
 
 
@@ -145,6 +147,7 @@ class ArmRun:
             log_hash=state.log.content_hash,
             snapshots=tuple(self._hashes),
             figures=self._figures(self._days - 1),
+            reward_events={name: asdict(counts) for name, counts in state.learner.counts.items()},
             timing=ArmTiming(
                 seconds=time.perf_counter() - start,
                 stage_seconds=dict(state.clock.seconds),
