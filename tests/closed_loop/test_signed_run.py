@@ -31,6 +31,7 @@ def test_a_run_signs_and_asks_for_signatures(
             "days": 4,
             "slots": 4,
             "candidates": 15,
+            "checkpoint_every": 1,
             "data": str(small_data),
             "world": {"arrival_days": 1},
             "arms": [{"name": "lin_ucb", "policy": {"kind": "lin_ucb"}}],
