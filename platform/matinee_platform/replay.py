@@ -83,6 +83,7 @@ def replay_arm(
     model: ServingModel,
     policy: Policy,
     secret: bytes,
+    genesis: Snapshot | None = None,
 ) -> ArmReplay:
     """Replay the whole log of one arm.
 
@@ -93,6 +94,8 @@ def replay_arm(
         model: as loaded from the run's folder.
         policy: as it was before the first day.
         secret: that keyed the arm's draws.
+        genesis: the snapshot that `policy` was restored from, if it was not new; version 0 must be
+            that.
 
     Raises:
         DataError: if the log cannot be read, or is of other features or another catalogue.
@@ -108,7 +111,7 @@ def replay_arm(
             learner=ArmLearner(policy, settings.reward, pages=PageFiles(Path(scratch))),
             catalogue=catalogue_number(model.items),
         )
-        return replay.run()
+        return replay.run(genesis)
 
 
 class _Replay:
@@ -131,14 +134,14 @@ class _Replay:
         self._recent: deque[tuple[int, DayPages]] = deque()
         self._found = ArmReplay(arm)
 
-    def run(self) -> ArmReplay:
+    def run(self, genesis: Snapshot | None) -> ArmReplay:
         keys = SigningKeys.configured()
-        self._compare(keys)
+        self._compare(genesis or self._engine.policy.snapshot(), keys)
         for day in range(self._settings.days):
             self._replay_day(day)
             if self._learner.close_day(day):
                 self._engine.snapshot += 1
-                self._compare(keys)
+                self._compare(self._engine.policy.snapshot(), keys)
             self._learner.forget()
         kept = {int(path.stem) for path in self._snapshots.glob("*.npz")}
         for version in sorted(kept - set(range(self._engine.snapshot + 1))):
@@ -222,14 +225,14 @@ class _Replay:
                     value=int(logged[logged != here][0]),
                 )
 
-    def _compare(self, keys: SigningKeys | None) -> None:
+    def _compare(self, reached: Snapshot, keys: SigningKeys | None) -> None:
         version = self._engine.snapshot
         path = self._snapshots / f"{version:05d}.npz"
         if not path.is_file():
             self._note(version, "the run kept no such version")
             return
         wanted = Snapshot.load(path, keys=keys).content_hash
-        found = self._engine.policy.snapshot().content_hash
+        found = reached.content_hash
         self._note(version, "" if found == wanted else f"kept {wanted}, replayed {found}")
 
     def _note(self, version: int, reason: str) -> None:
