@@ -104,7 +104,8 @@ class EventBook:
         """
         parts = self._held.pop(day, [])
         events = _joined(parts)
-        order = np.lexsort((np.arange(len(events)), events.slots, events.ids))
+        # Stable, so that of several the first stays first.
+        order = np.lexsort((events.slots, events.ids))
         events = events.take(order)
         new = np.ones(len(events), dtype=np.bool_)
         new[1:] = (np.diff(events.ids) != 0) | (np.diff(events.slots) != 0)
