@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, policy, scenarios
+from matinee_platform.commands import candidates, index, policy, scenarios, snapshot
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -26,7 +26,10 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learn_from import learn_from
+from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
     SENSITIVITY_HELP,
@@ -51,8 +54,12 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
+app.add_typer(snapshot.app, name="snapshot")
 app.command()(report)
 app.command()(export)
+app.command()(replay)
+app.command()(examination)
+app.command()(learn_from)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)

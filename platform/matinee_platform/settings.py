@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from matinee_platform.data_settings import DataSettings, merged_data
 from matinee_platform.reward_settings import (
     EngagementSettings,
+    RatingSettings,
     ReturnVisitSettings,
     RewardSettings,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "EngagementSettings",
     "ExperimentSettings",
     "PageRuleSettings",
+    "RatingSettings",
     "ReturnVisitSettings",
     "RewardSettings",
     "SourceSettings",

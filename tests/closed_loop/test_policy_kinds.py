@@ -9,6 +9,7 @@ import pytest
 from matinee_platform.offline.arm_process import Reporter, run_arm
 from matinee_platform.offline.arm_run import DayReport
 from matinee_platform.offline.exploration_log import BOUNDS, NO_METHOD
+from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, load_settings, parse_settings
 from matinee_platform.verify import check_run
@@ -82,6 +83,16 @@ def test_every_log_is_rescored_to_the_bit(whole: Path) -> None:
     assert len(learners) >= len(POLICY_KINDS) - 3
     for check in learners:
         assert check.passed, check
+
+
+def test_every_snapshot_is_rebuilt_from_the_log_alone(whole: Path) -> None:
+    replays = {replay.arm: replay for replay in replay_run(whole)}
+    runs = _results(whole)["arm_runs"]
+    assert set(replays) == set(runs)
+    for arm, replay in replays.items():
+        assert replay.passed, replay
+        found = (replay.decisions, replay.snapshots, replay.unmatched_events)
+        assert found == (runs[arm]["pages"], len(runs[arm]["snapshots"]), 0)
 
 
 def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:

@@ -25,7 +25,9 @@ checkpoint_every: 0
 slots: 5
 candidates: 30
 world: {arrival_days: 2}
-reward: {return_visit: {weight: 0.1, window_days: 3}}
+reward:
+  rating: {weight: 0.1, window_days: 2}
+  return_visit: {weight: 0.1, window_days: 3}
 arms:
   - {name: mf_order, policy: {kind: score_order, epsilon: 0.1}}
   - {name: lin_ucb, policy: {kind: lin_ucb, diversity: 0.05}}

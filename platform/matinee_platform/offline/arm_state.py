@@ -172,7 +172,7 @@ def new_arm_state(
     Raises:
         MatineeError: the rows are not there, or there is no room for them.
     """
-    model, parameters, secret = shared.model, world_parameters(settings), _secret(settings, arm)
+    model, parameters, secret = shared.model, world_parameters(settings), arm_secret(settings, arm)
     own = roster.pseudonyms[users]
     policy = arm_policy(arm)
     folder = run / STATE / arm.name
@@ -262,7 +262,7 @@ def _owner(settings: ExperimentSettings, arm: ArmSettings) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-state").hexdigest()
 
 
-def _secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:
+def arm_secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:
     """Key of an arm's draws: its own stream, fixed by the seed so that a run can be repeated."""
     text = f"{settings.name}\x1f{settings.seed}\x1f{arm.name}"
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-secret").digest()

@@ -169,7 +169,9 @@ def _observe(
             engagement = engagement_rewards(
                 feedback.clicks, feedback.watch, state.settings.reward.engagement
             )
-            state.learner.observe_page(decisions, engagement, state.shards[units])
+            state.learner.observe_page(
+                decisions, engagement, state.shards[units], clicks=feedback.clicks
+            )
     with state.clock.stage("state"):
         state.pages_of_last_session[units] += 1
         state.units.observe_page(units, decisions.slates.items, feedback.clicks)
