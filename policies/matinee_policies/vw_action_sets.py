@@ -16,6 +16,7 @@ so what is parsed once serves every set that it is part of. Traps, and what is d
   loaded, and refuses another. `open_action_sets` hands it the number that it names.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Self
@@ -24,7 +25,7 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray, UInt8Array
 from matinee_policies.errors import ContextError
-from matinee_policies.vw_workspace import Workspace, failures
+from matinee_policies.vw_workspace import FAILURES, Workspace, failures
 
 _SEED = re.compile(rb"--random_seed (\d+)")
 
@@ -49,8 +50,7 @@ class Actions:
 
     def chosen(self, places: Sequence[int]) -> "Actions":
         """Some of them, in the order asked for."""
-        examples = self.examples
-        return Actions([examples[place] for place in places])
+        return Actions(list(map(self.examples.__getitem__, places)))
 
 
 class ActionSets(Workspace):
@@ -71,9 +71,11 @@ class ActionSets(Workspace):
         Raises:
             ContextError: if Vowpal Wabbit reads another number of examples.
         """
-        with failures(ContextError, "read its examples"):
+        try:
             # Vowpal Wabbit takes no text for an empty example.
             return Actions(self._parsed(text, rows) if text or rows else [])
+        except FAILURES as error:
+            raise ContextError(f"Vowpal Wabbit could not read its examples: {error}") from None
 
     def release(self, actions: Actions) -> None:
         """Give parsed examples back; they must not be used again."""
@@ -89,15 +91,35 @@ class ActionSets(Workspace):
         Raises:
             ContextError: if Vowpal Wabbit fails, or gives what is no law.
         """
-        with failures(ContextError, "predict"):
+        try:
             self._check_open()
             self._vw.predict_multi(actions.examples)
             scores = actions.examples[0].get_action_scores()
-        law: FloatArray = np.array(scores, dtype=np.float64)
-        total = law.sum()
-        if not (np.isfinite(total) and total > 0.0 and law.min() >= 0.0):
+        except FAILURES as error:
+            raise ContextError(f"Vowpal Wabbit could not predict: {error}") from None
+        # For lists this short, sums in Python are faster than in numpy.
+        total = sum(scores)
+        if not (0.0 < total < math.inf and min(scores) >= 0.0):
             raise ContextError(f"law of Vowpal Wabbit must be probabilities, got {scores}")
-        law /= total
+        return np.array([score / total for score in scores])
+
+    def law_of(self, text: str, *, rows: int) -> FloatArray:
+        """The law of a set that is read, asked about once and given back; errors as `law`."""
+        actions = self.parse(text, rows=rows)
+        law = self.law(actions)
+        self._vw._finish_example_multi_ex(actions.examples)
+        return law
+
+    def law_given(self, context: str, actions: Actions) -> FloatArray:
+        """The law of a set under a context that is used once; errors as `law`.
+
+        Args:
+            context: one line, `shared |...`, without a label.
+            actions: the set without it.
+        """
+        shared = self.parse(context, rows=1)
+        law = self.law(shared + actions)
+        self._vw._finish_example_multi_ex(shared.examples)
         return law
 
     def learn_choice(self, text: str, actions: Actions, *, chosen: int, rows: int) -> None:
@@ -113,13 +135,34 @@ class ActionSets(Workspace):
         Raises:
             ContextError: if Vowpal Wabbit fails; the workspace must then be closed.
         """
-        with failures(ContextError, "learn"):
-            fresh = self._parsed(text, rows)
+        self._learn([], text, actions, chosen=chosen, rows=rows)
+
+    def learn_after(self, shared: Actions, text: str, actions: Actions, *, chosen: int) -> None:
+        """Learn from a choice whose law was asked for, and give its shared example back.
+
+        Args:
+            shared: the shared example of the set, or nothing.
+            text: one line, the chosen action with its label.
+            actions: as `learn_choice`.
+            chosen: as `learn_choice`.
+
+        Raises:
+            ContextError: as `learn_choice`.
+        """
+        self._learn(shared.examples, text, actions, chosen=chosen, rows=1)
+
+    def _learn(
+        self, before: list[Any], text: str, actions: Actions, *, chosen: int, rows: int
+    ) -> None:
+        try:
+            fresh = before + self._parsed(text, rows)
             examples = fresh[:-1] + actions.examples
-            examples[rows - 1 + chosen] = fresh[-1]
+            examples[len(fresh) - 1 + chosen] = fresh[-1]
             self._vw.learn_multi(examples)
             self._vw.predict_multi(fresh)
             self._vw._finish_example_multi_ex(fresh)
+        except FAILURES as error:
+            raise ContextError(f"Vowpal Wabbit could not learn: {error}") from None
 
 
 def open_action_sets(options: Sequence[str], *, model: UInt8Array | None, seed: int) -> ActionSets:

@@ -31,6 +31,10 @@ CHUNK_ROWS = 256
 """Examples parsed together: each takes tens of kilobytes inside Vowpal Wabbit."""
 
 
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OSError)
+"""What the binding raises."""
+
+
 class Workspace:
     """An open regressor of squared loss without a constant.
 
@@ -150,5 +154,5 @@ def failures(error_type: type[MatineeError], purpose: str) -> Iterator[None]:
         yield
     except MatineeError:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError, OSError) as error:
+    except FAILURES as error:
         raise error_type(f"Vowpal Wabbit could not {purpose}: {error}") from None
