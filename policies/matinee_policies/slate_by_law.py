@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray, UInt64Array
-from matinee_policies.compiled import kernel
 from matinee_policies.diversity import MOST_VALUE, Caps
 from matinee_policies.philox import uniform
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
@@ -71,7 +70,7 @@ def sample_by_law(
     walk = _Walk(contexts, law, weight=weight, caps=caps)
     for slot in range(slots):
         laws = walk.laws(positions, slot=slot)
-        positions[:, slot] = _drawn(laws, np.ascontiguousarray(keys), np.uint64(slot))
+        positions[:, slot] = _drawn(laws, keys, slot=slot)
         propensities[:, slot] = _at(laws, positions[:, slot])
     items = np.where(
         positions == PAD,
@@ -161,10 +160,13 @@ def _at(laws: FloatArray, positions: IndexArray) -> FloatArray:
     return np.where(empty, (laws == 0.0).all(axis=1).astype(np.float64), shown)
 
 
-@kernel
-def _drawn(laws: FloatArray, keys: UInt64Array, slot: np.uint64) -> IndexArray:
+def _drawn(laws: FloatArray, keys: UInt64Array, *, slot: int) -> IndexArray:
     """A position for each decision, `int32 [B]`."""
-    positions = np.empty(laws.shape[0], np.int32)
-    for b in range(laws.shape[0]):
-        positions[b] = draw_position(laws[b], uniform(keys[b], slot, np.uint64(0)))
-    return positions
+    place = np.uint64(slot)
+    return np.array(
+        [
+            draw_position(law, uniform(key, place, np.uint64(0)))
+            for law, key in zip(laws, keys, strict=True)
+        ],
+        dtype=np.int32,
+    )
