@@ -105,8 +105,8 @@ def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
     reasons = {arm: card["exploration_cost_reason"] for arm, card in cards.items()}
     bounds = {arm for arm in reasons if "lin_ucb" in arm}
     assert {arm for arm, reason in reasons.items() if reason == BOUNDS} == bounds
-    mixtures = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
-    assert mixtures == {"mixture_0", "corral_0"}
+    silent = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
+    assert silent == {"mixture_0", "corral_0", "vowpal_wabbit_per_slot_0"}
     assert {arm for arm, reason in reasons.items() if reason is None} == set(told)
     assert min(told.values()) >= 0.0 < max(told.values())
 
@@ -150,7 +150,8 @@ def test_the_example_of_the_family_runs(tmp_path: Path, small_data: Path) -> Non
     example = load_settings(path, tiny)
     kinds = {arm.policy["kind"] for arm in example.arms}
     # The others need no example: the defaults of these are in it, or they have one of their own.
-    assert kinds >= set(POLICY_KINDS) - {"softmax", "epsilon_greedy", "mixture", "vowpal_wabbit"}
+    without = {"softmax", "epsilon_greedy", "mixture", "vowpal_wabbit", "vowpal_wabbit_per_slot"}
+    assert kinds >= set(POLICY_KINDS) - without
     results = run_experiment(example, tmp_path / "run", workers=1)
     assert set(results["arms"]) == {arm.name for arm in example.arms}
     assert all(card["pages"] > 0 for card in results["arms"].values())

@@ -29,7 +29,8 @@ def test_every_kind_is_built_from_defaults_and_restored(kind: str) -> None:
 def test_the_kinds_are_those_of_the_configuration_files() -> None:
     kinds = (
         "uniform score_order softmax epsilon_greedy lin_ucb thompson square_cb linear_softmax "
-        "logistic discounted_lin_ucb sliding_window_lin_ucb vowpal_wabbit mixture corral"
+        "logistic discounted_lin_ucb sliding_window_lin_ucb vowpal_wabbit "
+        "vowpal_wabbit_per_slot mixture corral"
     )
     assert tuple(kinds.split()) == POLICY_KINDS
 
