@@ -151,9 +151,7 @@ def simulate(
 
     Example: matinee simulate --config examples/demo.yaml --out runs/demo --set users=2000
     """
-    # Imported here, so that --help and usage errors answer at once.
-    from matinee_platform.offline.run import default_workers, run_experiment
-    from matinee_platform.report.progress import ProgressLine
+    # Imported here, and the runner after the settings, so that --help and mistakes answer at once.
     from matinee_platform.settings import load_settings
 
     columns = data_changes(
@@ -166,6 +164,9 @@ def simulate(
         metadata=metadata,
     )
     settings = load_settings(config, overrides or [], data=columns)
+    from matinee_platform.offline.run import default_workers, run_experiment
+    from matinee_platform.report.progress import ProgressLine
+
     line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
     try:
         if sensitivity is not None:

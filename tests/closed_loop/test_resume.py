@@ -102,7 +102,13 @@ def test_a_run_stopped_after_any_day_goes_on_to_the_same_result(
     assert len(again) == 27 - stop_after
 
 
-@pytest.mark.parametrize("moment", ["prepared.json", "checkpoints/lin_ucb/day-00003.npz"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("prepared.json", marks=pytest.mark.long),
+        "checkpoints/lin_ucb/day-00003.npz",
+    ],
+)
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(
     config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, moment: str
 ) -> None:

@@ -164,13 +164,14 @@ def _observe(
 ) -> None:
     with state.clock.stage("log"):
         state.log.append_rewards(page_rewards(decisions.ids, feedback.clicks, feedback.watch, day))
-    with state.clock.stage("learn"):
-        engagement = engagement_rewards(
-            feedback.clicks, feedback.watch, state.settings.reward.engagement
-        )
-        state.learner.observe_page(
-            decisions, engagement, state.shards[units], clicks=feedback.clicks
-        )
+    if state.policy.learns:
+        with state.clock.stage("learn"):
+            engagement = engagement_rewards(
+                feedback.clicks, feedback.watch, state.settings.reward.engagement
+            )
+            state.learner.observe_page(
+                decisions, engagement, state.shards[units], clicks=feedback.clicks
+            )
     with state.clock.stage("state"):
         state.pages_of_last_session[units] += 1
         state.units.observe_page(units, decisions.slates.items, feedback.clicks)
