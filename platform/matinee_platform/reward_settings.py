@@ -78,7 +78,10 @@ class RewardSettings(StrictSettings):
             >>> RewardSettings(return_visit=ReturnVisitSettings(weight=0.1)).later_windows()
             {'return_visit': 7}
         """
-        later = {"rating": self.rating, "return_visit": self.return_visit}
+        later: dict[str, RatingSettings | ReturnVisitSettings] = {
+            "rating": self.rating,
+            "return_visit": self.return_visit,
+        }
         return {name: one.window_days for name, one in later.items() if one.weight > 0.0}
 
     def within(self, days: int) -> "RewardSettings":
