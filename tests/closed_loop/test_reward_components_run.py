@@ -53,7 +53,7 @@ def test_the_size_of_batches_does_not_show(
     assert _told(other) == _told(run[1])
 
 
-class _Interrupted(Exception):
+class _InterruptedError(Exception):
     pass
 
 
@@ -64,10 +64,10 @@ def test_an_interruption_does_not_show(
 
     def stop(day: DayReport) -> None:
         if day.day == 3:
-            raise _Interrupted
+            raise _InterruptedError
 
     settings = _settings(small_data, batch_size=97, checkpoint_every=0)
-    with pytest.raises(_Interrupted):
+    with pytest.raises(_InterruptedError):
         run_experiment(settings, tmp_path / "r", workers=1, report=stop)
     resumed = run_experiment(settings, tmp_path / "r", workers=1, resume=True)
     assert _told(resumed) == _told(run[1])
