@@ -8,6 +8,7 @@ import pytest
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import COMPONENTS, column_values
+from matinee_platform.offline.arm_run import DayReport
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_platform.verify import check_run
@@ -50,6 +51,26 @@ def test_the_size_of_batches_does_not_show(
 ) -> None:
     other = run_experiment(_settings(small_data, batch_size=4_096), tmp_path / "r", workers=1)
     assert _told(other) == _told(run[1])
+
+
+class _InterruptedError(Exception):
+    pass
+
+
+def test_an_interruption_does_not_show(
+    run: tuple[Path, dict[str, Any]], small_data: Path, tmp_path: Path
+) -> None:
+    """Also not in what was learned of the curve, and in what waited of ratings and returns."""
+
+    def stop(day: DayReport) -> None:
+        if day.day == 3:
+            raise _InterruptedError
+
+    settings = _settings(small_data, batch_size=97, checkpoint_every=0)
+    with pytest.raises(_InterruptedError):
+        run_experiment(settings, tmp_path / "r", workers=1, report=stop)
+    resumed = run_experiment(settings, tmp_path / "r", workers=1, resume=True)
+    assert _told(resumed) == _told(run[1])
 
 
 def test_snapshots_score_what_they_chose(run: tuple[Path, dict[str, Any]]) -> None:
