@@ -19,11 +19,12 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench bench-peers tradeoff validate scale kernels lock
+.PHONY: help demo test test-long lint bench bench-peers tradeoff validate scale kernels lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
 	@echo 'make test    run the tests'
+	@echo 'make test-long  run the tests that take minutes each: the wheel in a place of its own, runs that grow'
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
@@ -42,6 +43,9 @@ demo: $(STAMP)
 
 test: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+test-long: $(STAMP) kernels
+	@$(BIN)/python -m pytest -q -m long
 
 # All four speak, whatever the first one finds.
 lint: $(STAMP)

@@ -73,11 +73,17 @@ class Point:
 
 
 def measure(
-    sizes: Sequence[tuple[int, int]], folder: Path, *, overrides: Sequence[str] = ()
+    sizes: Sequence[tuple[int, int]],
+    folder: Path,
+    *,
+    overrides: Sequence[str] = (),
+    tiny: bool = False,
 ) -> list[Point]:
-    """Run every size, of users and days, after a small one that compiles."""
-    _run(60, 2, folder, overrides)
-    return [_run(users, days, folder, overrides) for users, days in sizes]
+    """Run every size, of users and days, after a small one that compiles unless all are tiny."""
+    if not tiny:
+        _run(60, 2, folder, overrides, workers=2)
+    workers = 1 if tiny else 2
+    return [_run(users, days, folder, overrides, workers=workers) for users, days in sizes]
 
 
 def slopes(points: Sequence[Point]) -> tuple[float, float]:
@@ -149,11 +155,11 @@ def draw(points: Sequence[Point], path: Path) -> None:
         plt.close(figure)
 
 
-def _run(users: int, days: int, folder: Path, overrides: Sequence[str]) -> Point:
+def _run(users: int, days: int, folder: Path, overrides: Sequence[str], *, workers: int) -> Point:
     config, run = folder / "scale.json", folder / f"run-{users}"
     config.write_text(json.dumps({**EXPERIMENT, "users": users, "days": days}), encoding="utf-8")
     command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--quiet", "--overwrite"]
-    command += ["--config", str(config), "--out", str(run), "--workers", "2"]
+    command += ["--config", str(config), "--out", str(run), "--workers", str(workers)]
     command += [part for text in overrides for part in ("--set", text)]
     watched = watch(command)
     if watched.failure:
@@ -212,7 +218,7 @@ def main() -> None:
     if arguments.full:
         sizes.append(MILLION)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        points = measure(sizes, Path(folder), overrides=arguments.set)
+        points = measure(sizes, Path(folder), overrides=arguments.set, tiny=arguments.tiny)
     if not (arguments.tiny or arguments.quick or arguments.set):
         draw(points, PLOT)
     print_rows(rows(points), as_json=arguments.json, points=[asdict(point) for point in points])

@@ -1,7 +1,8 @@
 """Speed of the Vowpal Wabbit policy beside Vowpal Wabbit driven from Python, in one run.
 
-Decisions have K = 100 candidates, 10 slots and 11 features. The peer does what its documentation
-shows: text by Python's formatting, `predict` of a whole action set, `learn` of another per slot.
+Single events come first (`vowpal_wabbit_events.py`), then whole pages of K = 100 candidates, 10
+slots and 11 features. The peer of those does what its documentation shows: text by Python's
+formatting, `predict` of a whole action set, `learn` of another per slot.
 """
 
 import argparse
@@ -12,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pylibvw
+from threadpoolctl import threadpool_limits
 
-from harness import PeerFigure, Row, print_rows
+from harness import FULL, QUICK, TINY, PeerFigure, Row, print_rows
 from matinee_policies.arrays import Float32Array
 from matinee_policies.records import ContextBatch, OutcomeBatch, SlateBatch
 from matinee_policies.vowpal_wabbit import VowpalWabbit, VowpalWabbitConfig
+from vowpal_wabbit_events import measure as measure_events
 
 K, SLOTS, DIMENSION = 100, 10, 11
 BATCH = 256
@@ -150,12 +153,16 @@ def main() -> None:
     pages, peer_pages = (16 * BATCH, 32)
     if arguments.quick or arguments.tiny:
         pages, peer_pages = (2 * BATCH, 8) if arguments.quick else (BATCH, 1)
+    effort = TINY if arguments.tiny else QUICK if arguments.quick else FULL
+    with threadpool_limits(1):
+        events = measure_events(effort)
     arms = dict(list(ARMS.items())[:1]) if arguments.tiny else ARMS
     figures = {name: ours(config, pages) for name, config in arms.items()}
     limit = peer(peer_pages)
     if arguments.json:
-        print_rows(rows(figures, limit), as_json=True, peer=limit, **figures)
+        print_rows([*events, *rows(figures, limit)], as_json=True, peer=limit, **figures)
         return
+    print_rows(events, as_json=False)
     print(f"{K} candidates, {SLOTS} slots, {DIMENSION} features; microseconds per page")
     for name, row in {"Vowpal Wabbit from Python": limit, **figures}.items():
         ratios = "   ".join(f"{limit[key] / row[key]:7.1f}x" for key in row)

@@ -34,7 +34,14 @@ def names_of(programs: list[Path]) -> list[str]:
     return [path.name for path in programs]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=names_of(PROGRAMS))
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(path, marks=pytest.mark.long) if path.name == "scale.py" else path
+        for path in PROGRAMS
+    ],
+    ids=names_of(PROGRAMS),
+)
 def test_a_program_gives_rows(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WITHOUT_PEERS, "1")
     report = run_all.run_program(program, ["--tiny"])

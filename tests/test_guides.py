@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```(python|yaml|bash)\n(.*?)```", re.DOTALL)
 NAMED = re.compile(r"# (\S+\.(?:py|yaml))\n")
 
 
+@pytest.mark.long
 def test_the_guide_to_your_own_recommender_runs_as_written(tmp_path: Path) -> None:
     output = run_guide("your_own_recommender.md", tmp_path)
     assert len(output) == 5
@@ -22,6 +25,7 @@ def test_the_guide_to_your_own_recommender_runs_as_written(tmp_path: Path) -> No
     assert "newest: ok" in output["matinee verify runs/own"]
 
 
+@pytest.mark.long
 def test_the_guide_to_your_own_policy_runs_as_written(tmp_path: Path) -> None:
     output = run_guide("your_own_policy.md", tmp_path)
     assert (
@@ -47,7 +51,8 @@ def test_the_guide_names_every_command_that_imports_the_users_code() -> None:
     """Those whose modules build or restore policies, or fit sources, by name."""
     text = (ROOT / "docs" / "your_own_recommender.md").read_text("utf-8")
     trust = " ".join(text.partition("## Trust")[2].split())
-    commands = ("simulate", "tradeoff", "policy check", "candidates evaluate", "verify", "report")
+    commands = ["simulate", "tradeoff", "policy check", "candidates evaluate"]
+    commands += ["verify", "replay", "report"]
     assert [name for name in commands if f"`{name}`" not in trust] == []
 
 

@@ -15,6 +15,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 VERSION = version("matinee")
+TINY = """
+name: tiny
+users: 60
+days: 3
+arms:
+  - {name: mf_order, policy: {kind: score_order}}
+"""
 PACKAGES = ("matinee_platform", "matinee_policies", "matinee_simulator")
 
 
@@ -101,9 +108,35 @@ def test_the_command_names_its_version(installed: Path, tmp_path: Path) -> None:
     assert run(installed / "bin" / "matinee", "--version", cwd=tmp_path) == f"matinee {VERSION}\n"
 
 
+def test_every_module_is_found_outside_the_tree(installed: Path, tmp_path: Path) -> None:
+    code = f"""
+import importlib, pkgutil
+for name in {PACKAGES!r}:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, name + "."):
+        print(importlib.import_module(module.name).__file__)
+"""
+    paths = [Path(line) for line in run(installed / "bin/python", "-c", code, cwd=tmp_path).split()]
+    assert len(paths) > 300
+    assert all(path.is_relative_to(installed) for path in paths)
+
+
+def test_files_that_are_no_code_are_found_outside_the_tree(installed: Path, tmp_path: Path) -> None:
+    listed = run(installed / "bin" / "matinee", "scenarios", "list", "--json", cwd=tmp_path)
+    assert {"movielens", "stress"} <= {scenario["name"] for scenario in json.loads(listed)}
+    code = """
+from matinee_simulator.long_run import frozen_index
+from matinee_simulator.parameters import Parameters
+print(frozen_index(), Parameters())
+"""
+    assert "satisfaction_weight" in run(installed / "bin/python", "-c", code, cwd=tmp_path)
+
+
+@pytest.mark.long
 def test_a_tiny_experiment_runs_outside_the_tree(installed: Path, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "examples" / "demo.yaml", tmp_path / "demo.yaml")
-    command = ["simulate", "--config", "demo.yaml", "--set", "users=60", "--set", "days=3"]
+    # One arm: nothing of this environment is compiled yet, and kernels of more policies take long.
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    command = ["simulate", "--config", "tiny.yaml"]
     printed = run(
         installed / "bin" / "matinee",
         *command,

@@ -1,11 +1,17 @@
-"""The candidates of one visit: ranked once; each page takes the best that it has not shown yet."""
+"""The candidates of one visit: ranked once; each page takes the best that it has not shown yet.
+
+Most visits are short, so they are ranked no deeper than their first pages need; those that go on
+are ranked again, deeper (`CandidatePool.deepened`).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from matinee_policies.arrays import BoolArray, Float32Array, IndexArray
+from matinee_policies.candidates.top_k import Candidates
 from matinee_policies.compiled import lean_kernel
+from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 
 
@@ -28,14 +34,30 @@ class CandidatePool:
     """Ranked items of `a` visits, and which were shown already during the visit.
 
     Args:
-        items: catalogue rows by falling score, `int32 [a, P]`, `PAD` on the right.
-        scores: their scores, `float32 [a, P]`.
+        ranked: items of each visit by falling score, `P` of them, `PAD` on the right.
     """
 
-    def __init__(self, items: IndexArray, scores: Float32Array) -> None:
-        self._items = items
-        self._scores = scores
-        self._shown: BoolArray = items == PAD
+    def __init__(self, ranked: Candidates) -> None:
+        self._items = ranked.items
+        self._scores = ranked.scores
+        self._shown: BoolArray = ranked.items == PAD
+
+    def deepened(self, visits: IndexArray, ranked: Candidates) -> "CandidatePool":
+        """The pool of some of the visits, ranked deeper; visits are numbered as they are given.
+
+        Args:
+            visits: distinct visits, `int32 [n]`.
+            ranked: their items, at least as many as here; what is here must come first.
+
+        Raises:
+            ContextError: if something else comes first.
+        """
+        depth = self._items.shape[1]
+        if (ranked.items[:, :depth] != self._items[visits]).any():
+            raise ContextError("a deeper ranking must begin with the items of the first one")
+        pool = CandidatePool(ranked)
+        pool._shown[:, :depth] |= self._shown[visits]
+        return pool
 
     def take(self, visits: IndexArray, k: int) -> PageCandidates:
         """The `k` best items of each of `visits` that the visit has not shown yet."""
@@ -56,8 +78,7 @@ class CandidatePool:
             page: candidates that `take` gave for these visits.
             positions: index into those candidates per slot, `int32 [n, L]`, `PAD` for none.
         """
-        rows, slots = np.nonzero(positions != PAD)
-        self._shown[visits[rows], page.places[rows, positions[rows, slots]]] = True
+        _mark(visits, page.places, positions, self._shown)
 
 
 @lean_kernel
@@ -86,6 +107,15 @@ def _take(
             out_items[row, empty] = PAD
             out_scores[row, empty] = 0.0
             out_places[row, empty] = PAD
+
+
+@lean_kernel
+def _mark(visits: IndexArray, places: IndexArray, positions: IndexArray, shown: BoolArray) -> None:
+    for row in range(visits.shape[0]):
+        for slot in range(positions.shape[1]):
+            position = positions[row, slot]
+            if position != PAD:
+                shown[visits[row], places[row, position]] = True
 
 
 def take_reference(visits: IndexArray, items: IndexArray, shown: BoolArray, k: int) -> IndexArray:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, policy, scenarios, study
+from matinee_platform.commands import candidates, index, policy, scenarios, snapshot, study
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -27,8 +27,11 @@ from matinee_platform.commands.data_options import (
     data_changes,
 )
 from matinee_platform.commands.drift import drift
+from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
+from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
     SENSITIVITY_HELP,
@@ -53,9 +56,13 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(candidates.app, name="candidates")
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
+app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
 app.command()(report)
 app.command()(export)
+app.command()(replay)
+app.command()(examination)
+app.command()(learn_from)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
@@ -152,9 +159,7 @@ def simulate(
 
     Example: matinee simulate --config examples/demo.yaml --out runs/demo --set users=2000
     """
-    # Imported here, so that --help and usage errors answer at once.
-    from matinee_platform.offline.run import default_workers, run_experiment
-    from matinee_platform.report.progress import ProgressLine
+    # Imported here, and the runner after the settings, so that --help and mistakes answer at once.
     from matinee_platform.settings import load_settings
 
     columns = data_changes(
@@ -167,6 +172,9 @@ def simulate(
         metadata=metadata,
     )
     settings = load_settings(config, overrides or [], data=columns)
+    from matinee_platform.offline.run import default_workers, run_experiment
+    from matinee_platform.report.progress import ProgressLine
+
     line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
     try:
         if sensitivity is not None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from matinee_platform.context_builder import ContextBuilder
+from matinee_platform.analysis.examination_study import read_examination
 from matinee_platform.decision_log import read_parts
-from matinee_platform.json_file import read_json
-from matinee_platform.log_schema import matrix, unpack_state
-from matinee_platform.logged_contexts import slate_positions
+from matinee_platform.lessons import can_correct
+from matinee_platform.log_schema import matrix
+from matinee_platform.logged_contexts import choices, logged_contexts, slate_positions
 from matinee_platform.logged_rewards import (
     DayRewards,
     logged_days,
@@ -26,9 +26,9 @@ from matinee_platform.logged_rewards import (
 )
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.reward_settings import RewardSettings
+from matinee_platform.run_settings import run_settings
 from matinee_platform.serving_model import load_serving_model
-from matinee_platform.settings import ExperimentSettings, parse_settings
-from matinee_policies.arrays import AnyArray, BoolArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.config import check_range
 from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.features import FEATURE_VERSION, SLOT_FEATURE, slot_feature
@@ -42,7 +42,7 @@ from matinee_policies.logged_learning import (
     remaining_counts,
 )
 from matinee_policies.policy import Policy
-from matinee_policies.records import PAD, ContextBatch
+from matinee_policies.records import PAD
 from matinee_policies.weighted_outcomes import takes_weights
 
 ROWS_PER_FEATURE = 10.0
@@ -99,9 +99,11 @@ def learn_from_log(
         run: folder of the run.
         arm: whose log.
         estimator: one of `ESTIMATORS`; `ips`, `dr` and `mtr` need propensities to be exact, and a
-            policy that takes weights. Vowpal Wabbit weighs by propensities itself, which is `mtr`.
+            policy that takes weights. Vowpal Wabbit weighs by propensities itself, which is `mtr`,
+            and clips by its own `least_propensity`.
         clip: largest weight, above 0; a slot drawn uniformly has weight 1.
         rewards: components and weights in which the policy is to value; those of the run if `None`.
+            A position bias that is `estimated` is estimated from this log.
 
     Returns:
         What was learned. Only decisions whose every weighted component has closed are: their
@@ -116,17 +118,20 @@ def learn_from_log(
     check_range("clip", clip, low=0, low_open=True)
     log = _Log(run, arm, rewards=rewards)
     _check_policy(policy, estimator=estimator, log=log)
+    if not can_correct(policy):
+        log.rewards = log.rewards.within(log.rewards.learn_window_days)
+    own_weights = policy.name == "vowpal_wabbit" and estimator == "mtr"
+    if own_weights:
+        clip = 1.0 / (policy.config.least_propensity * policy.config.actions)  # type: ignore[attr-defined]
     days, pending = log.matured_days()
     tally, decisions, impressions = _weigh(log, days, clip=clip)
     dimension = int(getattr(policy, "dimension", 1))
     _check_reach(tally, log, estimator=estimator, needed=ROWS_PER_FEATURE * dimension)
     model = _reward_model(log, days, dimension=dimension, clip=clip) if estimator == "dr" else None
     total = 0.0
-    own_weights = policy.name == "vowpal_wabbit"
     for slates in log.slates(days):
         total += float(slates.rewards[slates.positions != PAD].sum())
-        plain = own_weights or estimator == "plain"
-        how = "plain" if plain else estimator
+        how = "plain" if own_weights else estimator
         for outcomes in estimated_outcomes(slates, estimator=how, clip=clip, model=model):
             policy.learn(outcomes)
     return LearnedFromLog(
@@ -155,11 +160,26 @@ class _Log:
             raise ConfigError(f"arm must be one of {', '.join(names)}, got {arm!r}")
         self.rewards = rewards if rewards is not None else self.settings.reward
         self._contexts = load_serving_model(run / "model").contexts(arm)
+        self._examined: FloatArray | None = None
+        self._bias_known = False
 
     @property
     def folder(self) -> Path:
         """Where the decisions are, to name in an error."""
         return self.run / "decisions" / self.arm
+
+    @property
+    def examined(self) -> FloatArray | None:
+        """How often each slot is examined; None if learning is not to correct for it."""
+        bias = self.rewards.engagement.position_bias
+        if not self._bias_known and bias != "none":
+            self._examined = (
+                _estimated(self.run, self.arm)
+                if isinstance(bias, str)
+                else np.array(bias, dtype=np.float64)
+            )
+        self._bias_known = True
+        return self._examined
 
     def matured_days(self) -> tuple[list[int], int]:
         """Days whose windows closed before the log ended, and the decisions of the others."""
@@ -196,7 +216,7 @@ class _Log:
         """Propensities, positions, chosen slots and open candidates, without features."""
         for day in days:
             for table in read_parts(self.run, "decisions", self.arm, day=day):
-                contexts = logged(table, self._contexts, with_features=False)
+                contexts = logged_contexts(table, self._contexts, with_features=False)
                 positions = slate_positions(
                     contexts.candidates, matrix(table["slate"]), self.folder
                 )
@@ -211,9 +231,16 @@ class _Log:
                 rule=f"must be of feature version {FEATURE_VERSION}",
                 value=int(versions[versions != FEATURE_VERSION][0]),
             )
-        contexts = logged(table, self._contexts)
+        contexts = logged_contexts(table, self._contexts)
         positions = slate_positions(contexts.candidates, matrix(table["slate"]), self.folder)
         open_, chosen = choices(contexts, positions)
+        examined = self.examined
+        if examined is not None and examined.size < positions.shape[1]:
+            raise ConfigError(
+                f"position_bias must say how often each of {positions.shape[1]} slots is "
+                f"examined, got {examined.size}"
+            )
+        examined = None if examined is None else examined[: positions.shape[1]]
         return LoggedSlates(
             features=contexts.features,
             candidates=contexts.candidates,
@@ -221,52 +248,26 @@ class _Log:
             positions=positions,
             chosen=chosen,
             propensities=np.ascontiguousarray(matrix(table["propensities"])),
-            rewards=joined.total(table["decision_id"].to_numpy(), self.rewards),
+            rewards=joined.total(table["decision_id"].to_numpy(), self.rewards, examined=examined),
             shards=shard_of(table["unit"].to_numpy()),
             days=table["day"].to_numpy().astype(np.int64),
+            examined=examined,
             slot_column=SLOT_FEATURE,
             slot_values=slot_feature(positions.shape[1]),
         )
 
 
-def run_settings(run: Path) -> ExperimentSettings:
-    """The settings of a run, from its folder.
-
-    Raises:
-        DataError: if there are none that can be read.
-    """
-    path = run / "settings.json"
-    values = read_json(path)
-    try:
-        return parse_settings(values, origin=str(path))
-    except ConfigError as error:
-        raise DataError(path, rule=f"must hold the settings of a run ({error})") from None
-
-
-def logged(
-    table: pa.Table, contexts: ContextBuilder, *, with_features: bool = True
-) -> ContextBatch:
-    """Contexts of logged decisions, as `logged_contexts`, or without their features."""
-    state = unpack_state(matrix(table["unit_state"]), table["last_watched"].to_numpy())
-    return contexts.build(
-        state,
-        matrix(table["candidates"]),
-        matrix(table["scores"]),
-        with_features=with_features,
-    )
-
-
-def choices(contexts: ContextBatch, positions: AnyArray) -> tuple[BoolArray, BoolArray]:
-    """Candidates that a choice could fall on, `bool [n, K]`, and chosen slots, `bool [n, L]`."""
-    open_ = contexts.candidates != PAD
-    if contexts.eligible is not None:
-        open_ &= contexts.eligible
-    chosen = positions != PAD
-    if contexts.pinned is not None:
-        row, slot = np.nonzero(contexts.pinned != PAD)
-        open_[row, contexts.pinned[row, slot]] = False
-        chosen[row, slot] = False
-    return open_, chosen
+def _estimated(run: Path, arm: str) -> FloatArray:
+    """The curve that the log itself tells, by one ratio from the second slot on."""
+    found = read_examination(run, [arm]).together
+    if not np.isfinite(found.persistence) or not np.isfinite(found.ratio[0]):
+        raise DataError(
+            run / "decisions" / arm,
+            rule="must be of an arm that explores, to estimate position bias",
+        )
+    ratios = np.full(found.ratio.size, found.persistence)
+    ratios[0] = found.ratio[0]
+    return np.cumprod(np.concatenate([[1.0], np.minimum(ratios, 1.0)]))
 
 
 def _check_policy(policy: Policy, *, estimator: str, log: _Log) -> None:
@@ -279,6 +280,8 @@ def _check_policy(policy: Policy, *, estimator: str, log: _Log) -> None:
         raise ConfigError("propensity_weighted of vowpal_wabbit must be true to learn by mtr")
     if estimator != "plain" and not (weighs_itself or takes_weights(policy)):
         raise ConfigError(f"{policy.name} takes no weights: estimator must be plain")
+    if log.rewards.engagement.position_bias != "none" and not takes_weights(policy):
+        raise ConfigError(f"{policy.name} takes no weights: position_bias must be none")
     caps = log.settings.arm(log.arm).policy.get("caps")
     if estimator in ("ips", "dr") and caps:
         raise ConfigError(

@@ -48,8 +48,7 @@ def export_log(
         ConfigError: if the folder holds anything.
         DataError: if a part cannot be read.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out must be a folder that is empty or not there yet, got {out}")
+    check_target(out)
     rows, files, size = dict.fromkeys(KINDS, 0), 0, 0
     for arm in arms:
         for kind in KINDS:
@@ -59,6 +58,12 @@ def export_log(
                 rows[kind] += _export_part(part, target)
                 files, size = files + 1, size + target.stat().st_size
     return Exported(files, rows, size)
+
+
+def check_target(out: Path) -> None:
+    """Refuse a folder that holds anything."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out must be a folder that is empty or not there yet, got {out}")
 
 
 def _export_part(part: Path, target: Path) -> int:

@@ -1,8 +1,10 @@
 """Refuse an arm whose policy cannot learn the rewards that the settings make."""
 
+from matinee_platform.lessons import lessons
 from matinee_platform.settings import RewardSettings
 from matinee_policies.errors import ConfigError
 from matinee_policies.policy import Policy
+from matinee_policies.weighted_outcomes import takes_weights
 
 _TOLERANCE = 1e-9
 
@@ -21,6 +23,20 @@ def engagement_range(rewards: RewardSettings) -> tuple[float, float]:
     return engagement.weight * low, engagement.weight * high
 
 
+def first_range(policy: Policy, rewards: RewardSettings) -> tuple[float, float]:
+    """Least and largest of the first reward of a slot that a policy learns, in value units.
+
+    It is engagement, and for a policy that learns components together, their sum.
+    """
+    low, high = engagement_range(rewards)
+    together = lessons(policy, rewards)[0].names
+    if "rating" in together:
+        low, high = low - rewards.rating.weight, high + rewards.rating.weight
+    if "return_visit" in together:
+        high += rewards.return_visit.weight
+    return low, high
+
+
 def check_rewards(policy: Policy, rewards: RewardSettings, *, slots: int) -> None:
     """Check the rewards of a slot against what a policy, and each of its bases, can learn.
 
@@ -32,7 +48,8 @@ def check_rewards(policy: Policy, rewards: RewardSettings, *, slots: int) -> Non
     Raises:
         ConfigError: naming the range, and the setting to change.
     """
-    low, high = engagement_range(rewards)
+    _check_position_bias(policy, rewards, slots=slots)
+    low, high = first_range(policy, rewards)
     for one in (policy, *getattr(policy, "bases", ())):
         wanted = _wanted(one, slots=slots)
         if wanted is not None and not (
@@ -42,8 +59,23 @@ def check_rewards(policy: Policy, rewards: RewardSettings, *, slots: int) -> Non
                 f"{one.name} needs engagement of a slot within {wanted[0]:g} and {wanted[1]:g}, "
                 f"but reward.engagement makes it {low:g} to {high:g} "
                 f"(weight {rewards.engagement.weight:g}, click {rewards.engagement.click:g}, "
-                f"watch {rewards.engagement.watch:g})"
+                f"watch {rewards.engagement.watch:g}; learned: "
+                f"{lessons(policy, rewards)[0].component})"
             )
+
+
+def _check_position_bias(policy: Policy, rewards: RewardSettings, *, slots: int) -> None:
+    bias = rewards.engagement.position_bias
+    if isinstance(bias, list) and len(bias) < slots:
+        raise ConfigError(
+            f"reward.engagement.position_bias must say how often each of {slots} slots is "
+            f"examined, got {len(bias)}"
+        )
+    if bias != "none" and not takes_weights(policy):
+        raise ConfigError(
+            f"{policy.name} takes no weights, so that reward.engagement.position_bias must be "
+            f"none, got {bias!r}"
+        )
 
 
 def _wanted(policy: Policy, *, slots: int) -> tuple[float, float] | None:

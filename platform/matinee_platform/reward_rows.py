@@ -10,6 +10,7 @@ from matinee_policies.arrays import (
     BoolArray,
     Float32Array,
     IndexArray,
+    Int64Array,
     UInt64Array,
 )
 
@@ -29,6 +30,7 @@ class LateRatings:
         items: catalogue rows, `int32 [n]`.
         slots: `int16 [n]`.
         stars: `float32 [n]`.
+        days: day of the page, `int64 [n]`.
     """
 
     ids: UInt64Array
@@ -36,6 +38,7 @@ class LateRatings:
     items: IndexArray
     slots: AnyArray
     stars: Float32Array
+    days: Int64Array
 
 
 def page_rewards(ids: UInt64Array, clicks: BoolArray, watch: Float32Array, day: int) -> RewardRows:

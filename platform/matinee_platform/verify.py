@@ -26,6 +26,7 @@ from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 
 
 @dataclass(slots=True)
@@ -76,7 +77,8 @@ class _Snapshots:
         if version not in self._policies:
             if len(self._policies) > 4:
                 self._policies.clear()
-            snapshot = Snapshot.load(self._folder / f"{version:05d}.npz")
+            path = self._folder / f"{version:05d}.npz"
+            snapshot = Snapshot.load(path, keys=SigningKeys.configured())
             self._policies[version] = restore_policy(
                 snapshot, kind=self._config["kind"], config=self._config
             )

@@ -55,14 +55,16 @@ def first_fault(
         catalogue: items of the catalogue.
         available: receives whether a candidate is real and in both, `bool [B, K]`.
     """
-    # Open addressing over four times as many places as candidates; a place is free for a decision
-    # unless that decision marked it, so nothing is cleared between decisions.
+    # A place is free for a decision unless that decision marked it, so nothing is cleared between
+    # decisions. Each item has its own where the catalogue is no larger than the batch; else they
+    # share four times as many places as candidates, by open addressing.
     K = candidates.shape[1]
+    alone = catalogue <= candidates.size
     size = 8
     while size < 4 * K:
         size *= 2
-    owner = np.full(size, PAD, np.int32)
-    kept = np.empty(size, np.int32)
+    owner = np.full(catalogue if alone else size, PAD, np.int32)
+    kept = np.empty(0 if alone else size, np.int32)
     chosen, given = eligible.shape[0] > 0, offered.shape[0] > 0
     for b in range(candidates.shape[0]):
         for k in range(K):
@@ -71,13 +73,18 @@ def first_fault(
                 return Fault(OUTSIDE, b, k, 0)
             is_open = item != PAD
             if is_open:
-                spot = (item * 40503) & (size - 1)
-                while owner[spot] == b:
-                    if kept[spot] == item:
+                if alone:
+                    if owner[item] == b:
                         return Fault(REPEATED, b, k, 0)
-                    spot = (spot + 1) & (size - 1)
-                owner[spot] = b
-                kept[spot] = item
+                    owner[item] = b
+                else:
+                    spot = (item * 40503) & (size - 1)
+                    while owner[spot] == b:
+                        if kept[spot] == item:
+                            return Fault(REPEATED, b, k, 0)
+                        spot = (spot + 1) & (size - 1)
+                    owner[spot] = b
+                    kept[spot] = item
                 if chosen:
                     is_open = eligible[b, k]
                 if given:

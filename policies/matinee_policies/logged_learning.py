@@ -24,6 +24,9 @@ the better its model m is; both at the mercy of small propensities. `mtr` is a r
 estimates: consistent, and more even. `plain` leans to what the logging policy liked, without harm
 where the reward is linear in the features. Weights above `clip` count as `clip`: less variance, and
 a bias towards 0 (`ips`), the model (`dr`) or the logging policy's choices (`mtr`).
+
+With `examined` = theta, what is learned is the reward of a candidate that is looked at: slot l has
+weight theta_l besides, in A and in b, and the reward is the observed one over theta_l.
 """
 
 from collections.abc import Iterator
@@ -64,6 +67,8 @@ class LoggedSlates:
         rewards: of each slot in value units, `float64 [n, L]`.
         shards: of the units, `uint8 [n]`.
         days: of the decisions, `int64 [n]`.
+        examined: weight that each slot has besides, `float64 [L]`; `None` for 1 (`rewards` must
+            then be those of an examined slot).
         slot_column: feature that tells the slot; `None` if there is none.
         slot_values: its value at each slot, `float32 [L]`.
     """
@@ -77,6 +82,7 @@ class LoggedSlates:
     rewards: FloatArray
     shards: UInt8Array
     days: Int64Array
+    examined: FloatArray | None = None
     slot_column: int | None = None
     slot_values: Float32Array = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
@@ -236,13 +242,15 @@ def estimated_outcomes(
     """
     check_range("clip", clip, low=0, low_open=True)
     if estimator == "plain":
-        yield shown_outcomes(slates, shown=slates.positions != PAD, component=component)
+        rows = shown_outcomes(slates, shown=slates.positions != PAD, component=component)
+        yield rows if slates.examined is None else weighted(rows, _examined(slates))
         return
     remaining = remaining_counts(slates.open, slates.positions, slates.chosen)
     weights = importance_weights(slates.propensities, remaining, slates.chosen)
     weights = np.minimum(weights, clip)
     if estimator == "mtr":
-        yield weighted(shown_outcomes(slates, shown=slates.chosen, component=component), weights)
+        rows = shown_outcomes(slates, shown=slates.chosen, component=component)
+        yield weighted(rows, weights * _examined(slates))
         return
     slots, candidates = slates.positions.shape[1], slates.open.shape[1]
     size = max(_BLOCK_ROWS // (slots * candidates), 1)
@@ -286,7 +294,14 @@ def _all_candidates(
         items=np.where(available, slates.candidates[row], PAD).astype(np.int32),
         days=slates.days[row],
     )
-    return weighted(outcomes, np.repeat(1.0 / counts[:, None], K, axis=1))
+    share = _examined(slates)[row, slot] / counts
+    return weighted(outcomes, np.repeat(share[:, None], K, axis=1))
+
+
+def _examined(slates: LoggedSlates) -> FloatArray:
+    """What each slot weighs besides, `float64 [n, L]`."""
+    shape = slates.positions.shape
+    return np.ones(shape) if slates.examined is None else np.broadcast_to(slates.examined, shape)
 
 
 class RewardModel:

@@ -52,6 +52,13 @@ def _vowpal_wabbit() -> _Types:
     return VowpalWabbit, VowpalWabbitConfig
 
 
+def _vowpal_wabbit_per_slot() -> _Types:
+    from matinee_policies.vw_per_slot import VowpalWabbitPerSlot
+    from matinee_policies.vw_per_slot_config import VowpalWabbitPerSlotConfig
+
+    return VowpalWabbitPerSlot, VowpalWabbitPerSlotConfig
+
+
 _KINDS: Mapping[str, _Kind] = {
     "uniform": _Kind(lambda: (Uniform, UniformConfig), sized=False),
     "score_order": _Kind(lambda: (ScoreOrder, ScoreOrderConfig), sized=False),
@@ -66,6 +73,7 @@ _KINDS: Mapping[str, _Kind] = {
     "discounted_lin_ucb": _Kind(lambda: (DiscountedLinUCB, DiscountedLinUCBConfig)),
     "sliding_window_lin_ucb": _Kind(lambda: (SlidingWindowLinUCB, SlidingWindowLinUCBConfig)),
     "vowpal_wabbit": _Kind(_vowpal_wabbit),
+    "vowpal_wabbit_per_slot": _Kind(_vowpal_wabbit_per_slot),
     "mixture": _Kind(lambda: (Mixture, MixtureConfig), has_bases=True),
     "corral": _Kind(lambda: (Corral, CorralConfig), has_bases=True),
 }

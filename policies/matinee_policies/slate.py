@@ -57,6 +57,7 @@ __all__ = [
     "SlateProblem",
     "check_slots",
     "exploration_cost",
+    "law_at",
     "next_law",
     "sample_slates",
     "score_slates",
@@ -129,8 +130,25 @@ def next_law(problem: SlateProblem, prefix: IndexArray, *, slots: int) -> FloatA
     # The walk goes on for all slots, since pins of the later ones are reserved now.
     positions = np.full((len(prefix), slots), PAD, dtype=np.int32)
     positions[:, : prefix.shape[1]] = prefix
+    return law_at(problem, positions, slot=prefix.shape[1])
+
+
+def law_at(problem: SlateProblem, slates: IndexArray, *, slot: int) -> FloatArray:
+    """Law of one slot of slates whose items before it stand.
+
+    Args:
+        problem: what fixes the law.
+        slates: as `score_slates` takes them, `int32 [B, L]`; unchecked, and from `slot` on unread.
+        slot: below `L`.
+
+    Returns:
+        As `next_law`, `float64 [B, K]`.
+
+    Raises:
+        ContextError: if pins break a cap.
+    """
     laws = np.zeros(problem.contexts.candidates.shape)
-    _run(problem, positions, laws=laws, last=prefix.shape[1])
+    _run(problem, np.array(slates, order="C"), laws=laws, last=slot)
     return laws
 
 

@@ -1,13 +1,12 @@
 """Immutable states of policies, and their files.
 
 A file is a plain npz (read without pickle) of the arrays and of one JSON document with kind,
-version and manifest. Its zip comment, the last 64 bytes, is the SHA-256 of all bytes before the
-comment, so that any damage shows. `Snapshot.content_hash` names the state itself and does not
-depend on the file.
+version, manifest and content hash. Its last 64 bytes are the SHA-256 of all bytes before them, so
+that any damage shows; it may be signed besides (`snapshot_signature.py`). `snapshot_file.py` knows
+the bytes. `Snapshot.content_hash` names the state itself and does not depend on the file.
 """
 
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -21,11 +20,11 @@ import numpy as np
 from matinee_policies.arrays import AnyArray
 from matinee_policies.config import plain
 from matinee_policies.errors import SnapshotError
+from matinee_policies.snapshot_file import read_arrays, write_bytes
+from matinee_policies.snapshot_signature import SigningKeys
 
 _FORMAT = "matinee-snapshot-1"
 _DOCUMENT = "snapshot_json"
-_DIGEST_LENGTH = 64
-_COMMENT_LENGTH = _DIGEST_LENGTH.to_bytes(2, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Snapshot:
     manifest: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.kind, str) or not isinstance(self.version, int):
+        if not _is_word(self.kind) or type(self.version) is not int:
             raise SnapshotError(
                 f"kind must be a word and version a whole number, "
                 f"got {self.kind!r} and {self.version!r}"
@@ -67,17 +66,18 @@ class Snapshot:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: Path | str, *, keys: SigningKeys | None = None) -> None:
         """Write the file at once or not at all; an existing file is replaced.
 
         Args:
             path: where to write; its folder must exist.
+            keys: the first of them signs the file; it is not signed without.
         """
         target = Path(path)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(self._file_bytes())
+                file.write(self._file_bytes(keys))
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(target)
@@ -86,41 +86,52 @@ class Snapshot:
             raise
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: Path | str, *, keys: SigningKeys | None = None) -> Self:
         """Read a file that `save` wrote.
 
         Args:
             path: the file.
+            keys: one of them must have signed the file; without, signatures are not looked at.
 
         Raises:
-            SnapshotError: if the file is missing, damaged, foreign or of an unknown format.
+            SnapshotError: if the file is missing, damaged, foreign, of an unknown format or not
+                signed as it must be.
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise SnapshotError(f"snapshot {path} cannot be read: {error.strerror}") from None
-        arrays = _verified_arrays(content, path)
+        arrays = read_arrays(path, keys=keys)
         try:
             document = json.loads(arrays.pop(_DOCUMENT).tobytes())
-            found = document["format"]
-            fields = {name: document[name] for name in ("kind", "version", "manifest")}
-        except (KeyError, TypeError, ValueError) as error:
+            found, manifest = document["format"], document["manifest"]
+            kind, version = document["kind"], document["version"]
+            wanted = document.get("content_hash")
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise SnapshotError(f"snapshot {path} has no readable description: {error}") from None
         if found != _FORMAT:
             raise SnapshotError(f"snapshot {path} must be of format {_FORMAT}, got {found!r}")
-        return cls(arrays=arrays, **fields)
+        if not isinstance(manifest, dict):
+            raise SnapshotError(f"snapshot {path} must hold a manifest by name, got {manifest!r}")
+        try:
+            snapshot = cls(kind=kind, version=version, arrays=arrays, manifest=manifest)
+            content_hash = snapshot.content_hash
+        except (SnapshotError, UnicodeError) as error:
+            raise SnapshotError(f"snapshot {path}: {error}") from None
+        # Files from before it was written down have none.
+        if wanted is not None and wanted != content_hash:
+            raise SnapshotError(
+                f"snapshot {path} must hold the content that it names, {wanted!r}, "
+                f"got {content_hash!r}"
+            )
+        return snapshot
 
-    def _document(self) -> bytes:
+    def _document(self, **more: str) -> bytes:
         fields = {"kind": self.kind, "version": self.version, "manifest": self.manifest}
-        return _canonical_json({"format": _FORMAT, **fields}).encode()
+        return _canonical_json({"format": _FORMAT, **fields, **more}).encode()
 
-    def _file_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        document = np.frombuffer(self._document(), dtype=np.uint8)
-        np.savez(buffer, allow_pickle=False, **{**self.arrays, _DOCUMENT: document})
-        # A zip ends with the length of its comment, 0 so far.
-        body = buffer.getvalue()[:-2] + _COMMENT_LENGTH
-        return body + hashlib.sha256(body).hexdigest().encode()
+    def _file_bytes(self, keys: SigningKeys | None) -> bytes:
+        # It ties the arrays to their names: a file cannot be put together of members of others.
+        text = self._document(content_hash=self.content_hash)
+        return write_bytes(
+            {**self.arrays, _DOCUMENT: np.frombuffer(text, dtype=np.uint8)}, keys=keys
+        )
 
 
 def expect_snapshot(snapshot: Snapshot, *, kind: str, version: int) -> None:
@@ -152,7 +163,14 @@ def snapshot_array(snapshot: Snapshot, name: str, *, shape: tuple[int, ...]) -> 
     return array.copy()
 
 
+def _is_word(name: object) -> bool:
+    """Whether it can be shown as it is: no control character of a terminal, say."""
+    return isinstance(name, str) and name.isprintable()
+
+
 def _frozen(name: str, array: AnyArray) -> AnyArray:
+    if not _is_word(name):
+        raise SnapshotError(f"names of snapshot arrays must be printable, got {name!r}")
     if name == _DOCUMENT or array.dtype.kind not in "biuf":
         raise SnapshotError(f"snapshot array {name!r} must hold numbers, got {array.dtype}")
     copy = np.array(array, order="C")
@@ -172,16 +190,3 @@ def _python_number(value: Any) -> Any:
     if number is value:
         raise TypeError(f"{type(value).__name__} is no JSON value")
     return number
-
-
-def _verified_arrays(content: bytes, path: Path | str) -> dict[str, AnyArray]:
-    body, digest = content[:-_DIGEST_LENGTH], content[-_DIGEST_LENGTH:]
-    if not body.startswith(b"PK") or not body.endswith(_COMMENT_LENGTH):
-        raise SnapshotError(f"{path} is no snapshot, or its end is missing")
-    if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise SnapshotError(f"snapshot {path} is damaged: its SHA-256 does not match")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:  # whatever numpy and zipfile make of bytes that are no npz
-        raise SnapshotError(f"snapshot {path} cannot be read: {error}") from None

@@ -11,7 +11,7 @@ from matinee_policies.config import Config
 from matinee_policies.diversity import Caps, Diversity
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.records import ContextBatch, OutcomeBatch, SlateBatch
-from matinee_policies.rules import Rule
+from matinee_policies.rules import GREEDY, Rule
 from matinee_policies.slate import (
     NO_CAPS,
     SlateProblem,
@@ -162,6 +162,8 @@ class ValuePolicy(abc.ABC, Generic[C]):
             slates: any slates, as `Policy.propensities` takes them, `int32 [B, L]`.
         """
         slots = slate_length(slates)
+        if self._rule.code == GREEDY and self._rule.exploring_weight(slots) == 0.0:
+            return np.zeros(len(slates))
 
         def cost(some: ContextBatch, slates: IndexArray) -> FloatArray:
             return exploration_cost(self._problem(some, slots=slots), slates)

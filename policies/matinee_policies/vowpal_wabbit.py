@@ -44,6 +44,15 @@ from matinee_policies.records import PAD, ContextBatch, OutcomeBatch
 from matinee_policies.rules import Rule, epsilon_rule, inverse_gap_rule, softmax_rule
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import ValuePolicy, config_of
+from matinee_policies.vw_checks import (
+    BOTH_NAMESPACES,
+    check_columns,
+    check_columns_fit,
+    check_dimension,
+    check_interactions,
+    check_numbers,
+    check_outcomes,
+)
 from matinee_policies.vw_text import (
     ACTION_NAMESPACE,
     CONTEXT_NAMESPACE,
@@ -53,12 +62,6 @@ from matinee_policies.vw_text import (
 from matinee_policies.vw_workspace import CHUNK_ROWS, Workspace
 
 EXPLORATIONS = ("epsilon", "squarecb", "softmax")
-
-LARGEST_NUMBER = 1e6
-"""Features and rewards beyond it are refused: the square of a product of three must stay finite in
-Vowpal Wabbit's single precision."""
-
-_NAMESPACES = ACTION_NAMESPACE + CONTEXT_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +133,12 @@ class VowpalWabbitConfig(SlateConfig):
             if not isinstance(values, list | tuple):
                 raise ConfigError(f"{name} must be a list, got {values!r}")
             object.__setattr__(self, name, tuple(values))
-        _check_columns(self.context_features)
-        _check_interactions(self.interactions, has_context=bool(self.context_features))
+        check_columns(self.context_features)
+        check_interactions(
+            self.interactions,
+            namespaces=BOTH_NAMESPACES,
+            has_context=bool(self.context_features),
+        )
 
 
 class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
@@ -159,11 +166,7 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
     def __init__(self, config: VowpalWabbitConfig | None = None, *, dimension: int) -> None:
         config = config or VowpalWabbitConfig()
         check_whole("dimension", dimension, low=1)
-        if any(column >= dimension for column in config.context_features):
-            raise ConfigError(
-                f"context_features must be below the dimension {dimension}, "
-                f"got {max(config.context_features)}"
-            )
+        check_columns_fit(config.context_features, dimension)
         super().__init__(
             config, rule=_rule(config, rows=0), diversity=config.diversity, caps=config.caps
         )
@@ -193,7 +196,7 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
 
     def values(self, contexts: ContextBatch) -> FloatArray:
         """Minus the predicted cost of each candidate, `float64 [B, K]`."""
-        self._check_dimension(contexts.features.shape[2])
+        check_dimension(contexts.features.shape[2], self.dimension)
         if self.config.interactions:
             return self._predicted_values(contexts)
         # No width is asked for, so the inverse is not read.
@@ -202,7 +205,7 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`; components that are not the first are counted and ignored."""
-        self._check_dimension(outcomes.features.shape[2])
+        check_dimension(outcomes.features.shape[2], self.dimension)
         if not outcomes.first:
             self.ignored += int(outcomes.shown.sum())
             return
@@ -282,16 +285,10 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
 
     def _training_rows(self, outcomes: OutcomeBatch) -> FloatArray:
         """Cost, weight and features of each shown item in order, `float64 [n, 2 + d]`."""
+        check_outcomes(outcomes)
         features = outcomes.features[outcomes.shown]
         rewards = outcomes.rewards[outcomes.shown]
         propensities = outcomes.propensities[outcomes.shown]
-        _check_numbers("features of shown slots", features)
-        _check_numbers("rewards of shown slots", rewards)
-        bad = ~((propensities > 0.0) & (propensities <= 1.0))
-        if bad.any():
-            raise ContextError(
-                f"propensities of shown slots must be in (0, 1], got {propensities[bad][0]}"
-            )
         weights = np.ones(len(rewards))
         if self.config.propensity_weighted:
             kept = np.maximum(propensities, self.config.least_propensity)
@@ -307,16 +304,12 @@ class VowpalWabbit(ValuePolicy[VowpalWabbitConfig]):
         present = contexts.candidates != PAD
         for b in range(len(contexts)):
             features = contexts.features[b, present[b]]
-            _check_numbers("features of candidates", features)
+            check_numbers("features of candidates", features)
             ordered = features[:, self._plain.columns].astype(np.float64)
             text = rows_text(ordered, self._plain)
             if len(ordered):
                 values[b, present[b]] = -self._reader.predict(text, rows=len(ordered))
         return values
-
-    def _check_dimension(self, got: int) -> None:
-        if got != self.dimension:
-            raise ContextError(f"features must have dimension {self.dimension}, got {got}")
 
 
 def _options(config: VowpalWabbitConfig) -> list[str]:
@@ -340,30 +333,3 @@ def _rule(config: VowpalWabbitConfig, *, rows: int) -> Rule:
 def _digest(manifest: dict[str, Any], model: AnyArray) -> str:
     text = json.dumps(manifest, sort_keys=True).encode()
     return hashlib.sha256(text + b"\n" + model.tobytes()).hexdigest()
-
-
-def _check_numbers(name: str, numbers: AnyArray) -> None:
-    bad = ~(np.abs(numbers) <= LARGEST_NUMBER)
-    if bad.any():
-        raise ContextError(
-            f"{name} must be finite and within {LARGEST_NUMBER:g}, got {numbers[bad][0]}"
-        )
-
-
-def _check_columns(columns: tuple[int, ...]) -> None:
-    for column in columns:
-        check_whole("context_features", column, low=0)
-    if len(set(columns)) < len(columns):
-        raise ConfigError(f"context_features must be distinct, got {list(columns)}")
-
-
-def _check_interactions(interactions: tuple[str, ...], *, has_context: bool) -> None:
-    for names in interactions:
-        if not isinstance(names, str) or len(names) not in (2, 3) or set(names) - set(_NAMESPACES):
-            raise ConfigError(
-                f"interactions must be two or three letters of {_NAMESPACES!r}, got {names!r}"
-            )
-        if CONTEXT_NAMESPACE in names and not has_context:
-            raise ConfigError(f"interactions of 'c' need context_features, got {names!r}")
-    if len({"".join(sorted(names)) for names in interactions}) < len(interactions):
-        raise ConfigError(f"interactions must be distinct, got {list(interactions)}")

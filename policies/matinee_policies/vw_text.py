@@ -19,6 +19,9 @@ ACTION_NAMESPACE = "a"
 CONTEXT_NAMESPACE = "c"
 """Holds the features of unit and session."""
 
+SLOT_NAMESPACE = "s"
+"""Holds what tells the slots of a page apart."""
+
 _NUMBER_BYTES = 16
 _NEWLINE = 10
 _DIGITS = 9
@@ -43,13 +46,20 @@ class RowFormat:
     columns: IndexArray
 
 
-def row_format(dimension: int, *, context_features: Collection[int], labelled: bool) -> RowFormat:
+def row_format(
+    dimension: int,
+    *,
+    context_features: Collection[int],
+    labelled: bool,
+    bandit: bool = False,
+) -> RowFormat:
     r"""The format of an example: namespace of actions, then of contexts.
 
     Args:
         dimension: of the features.
         context_features: those that go to the namespace of contexts; their name is their number.
         labelled: whether a label and an importance weight stand before the features.
+        bandit: whether they are a cost and its propensity, in the format of contextual bandits.
 
     Example:
         >>> form = row_format(3, context_features=[1], labelled=True)
@@ -57,7 +67,7 @@ def row_format(dimension: int, *, context_features: Collection[int], labelled: b
         '-1.00000000e0 5.00000000e-1 |a 0:2.50000000e-1 2:0 |c 1:3.00000000e0\n'
     """
     columns = sorted(range(dimension), key=lambda column: (column in context_features, column))
-    prefixes = ["", " "] if labelled else []
+    prefixes = (["0:", ":"] if bandit else ["", " "]) if labelled else []
     opened = ""
     for column in columns:
         namespace = CONTEXT_NAMESPACE if column in context_features else ACTION_NAMESPACE

@@ -31,6 +31,10 @@ CHUNK_ROWS = 256
 """Examples parsed together: each takes tens of kilobytes inside Vowpal Wabbit."""
 
 
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OSError)
+"""What the binding raises."""
+
+
 class Workspace:
     """An open regressor of squared loss without a constant.
 
@@ -48,11 +52,11 @@ class Workspace:
     def __init__(self, options: Sequence[str], *, model: UInt8Array | None = None) -> None:
         words = ["--quiet", "--noconstant", "--preserve_performance_counters", *options]
         if model is None:
-            with _failures(ConfigError, "take its options"):
+            with failures(ConfigError, "take its options"):
                 self._vw: Any = pylibvw.vw(words)
         else:
             with (
-                _failures(SnapshotError, "load its model"),
+                failures(SnapshotError, "load its model"),
                 tempfile.TemporaryDirectory() as folder,
             ):
                 path = Path(folder) / "model"
@@ -92,7 +96,7 @@ class Workspace:
                 workspace must then be closed.
         """
         learn, finish = self._vw.learn, self._vw._finish_example
-        with _failures(ContextError, "learn"):
+        with failures(ContextError, "learn"):
             examples = self._parsed(text, rows)
             for example in examples:
                 learn(example)
@@ -102,7 +106,7 @@ class Workspace:
     def predict(self, text: str, *, rows: int) -> FloatArray:
         """Predictions before any clamp, `float64 [rows]`; arguments and errors as `learn`."""
         predict, finish = self._vw.predict, self._vw._finish_example
-        with _failures(ContextError, "predict"):
+        with failures(ContextError, "predict"):
             examples = self._parsed(text, rows)
             for example in examples:
                 predict(example)
@@ -124,7 +128,7 @@ class Workspace:
 
     def model(self) -> UInt8Array:
         """The whole state, from which a workspace learns on to the last bit, `uint8`."""
-        with _failures(ContextError, "save its model"), tempfile.TemporaryDirectory() as folder:
+        with failures(ContextError, "save its model"), tempfile.TemporaryDirectory() as folder:
             self._check_open()
             path = Path(folder) / "model"
             self._vw.save(str(path))
@@ -144,11 +148,11 @@ class Workspace:
 
 
 @contextmanager
-def _failures(error_type: type[MatineeError], purpose: str) -> Iterator[None]:
+def failures(error_type: type[MatineeError], purpose: str) -> Iterator[None]:
     """Turn what the binding raises into an error of ours."""
     try:
         yield
     except MatineeError:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError, OSError) as error:
+    except FAILURES as error:
         raise error_type(f"Vowpal Wabbit could not {purpose}: {error}") from None

@@ -79,3 +79,23 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path
     run = tmp_path_factory.mktemp("runs") / "tiny"
     run_experiment(tiny(data=str(small_data)), run, workers=1)
     return run
+
+
+@pytest.fixture(scope="session")
+def explored_run(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path:
+    """A run whose only arm explores a lot, from few candidates."""
+    run = tmp_path_factory.mktemp("runs") / "explored"
+    settings = parse_settings(
+        {
+            "name": "explored",
+            "users": 1_200,
+            "world": {"arrival_days": 1},
+            "days": 3,
+            "slots": 4,
+            "candidates": 12,
+            "data": str(small_data),
+            "arms": [{"name": "soft", "policy": {"kind": "softmax", "temperature": 0.3}}],
+        }
+    )
+    run_experiment(settings, run, workers=1)
+    return run

@@ -1,12 +1,17 @@
 """The command line as a user meets it: results, help, and mistakes without a traceback."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from matinee_platform.cli import main
 
 CONFIG = """
 name: cli
@@ -26,14 +31,21 @@ def _without_data() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "MATINEE_DATA"}
 
 
-def matinee(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "matinee_platform.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**_without_data(), "COLUMNS": "120", **environment},
-    )
+def matinee(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command, in this process: what it prints, and its exit status."""
+    arguments = ["matinee", *map(str, words)]
+    out, errors, status = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", arguments),
+        mock.patch.dict(os.environ, {**_without_data(), "COLUMNS": "120"}, clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +126,16 @@ def test_a_bad_data_file_does_not_cost_an_older_run(
     done = matinee("simulate", "--config", config, "--out", run, "--overwrite", "--data", tmp_path)
     assert done.returncode == 1
     assert (run / "results.json").read_bytes() == before
+
+
+def test_a_process_ends_with_the_status_of_its_mistake(config: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
+    command += ["--out", str(tmp_path / "out"), "--set", "users=-1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_without_data())
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "users" in done.stderr
 
 
 def test_usage_errors_have_their_own_status() -> None:

@@ -1,17 +1,23 @@
 """Train policies on the log of another arm."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.learn_from_log import learn_from_log
 from matinee_platform.log_schema import COMPONENTS, column_values
 from matinee_platform.logged_rewards import read_day_rewards
-from matinee_platform.offline.run import run_experiment
-from matinee_platform.reward_settings import ReturnVisitSettings, RewardSettings
-from matinee_platform.settings import parse_settings
+from matinee_platform.reward_settings import (
+    EngagementSettings,
+    RatingSettings,
+    ReturnVisitSettings,
+    RewardSettings,
+)
 from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.policy import Policy
@@ -19,7 +25,10 @@ from matinee_policies.registry import build_policy
 from matinee_policies.snapshot import Snapshot
 
 AT_ONCE = RewardSettings()
-WITH_RETURNS = RewardSettings(return_visit=ReturnVisitSettings(weight=0.1, window_days=3))
+EVERYTHING = RewardSettings(
+    rating=RatingSettings(weight=0.2, window_days=4),
+    return_visit=ReturnVisitSettings(weight=0.1, window_days=3),
+)
 
 
 def _fresh(kind: str = "lin_ucb", **settings: object) -> Policy:
@@ -53,44 +62,76 @@ def test_what_has_not_closed_is_left_out_and_counted(tiny_run: Path) -> None:
 
 
 def test_rewards_of_a_day_are_those_of_a_loop_over_its_events(tiny_run: Path) -> None:
-    day, window = 2, 3
-    joined = read_day_rewards(tiny_run, "mf_explored", day=day, slots=5, rewards=WITH_RETURNS)
-    wanted = {int(i): np.zeros(5) for i in joined.ids}
-    came = set()
-    for later in range(day, day + window + 1):
-        for table in read_parts(tiny_run, "rewards", "mf_explored", day=later):
-            events = column_values(table)
-            for decision, component, slot, value in zip(
-                *(events[name].tolist() for name in ("decision_id", "component", "slot", "value")),
-                strict=True,
-            ):
-                if decision in wanted and COMPONENTS[component] == "watch":
-                    wanted[decision][slot] += value
-                if decision in wanted and COMPONENTS[component] == "return_visit":
-                    came.add(decision)
-    total = joined.total(joined.ids, WITH_RETURNS)
-    assert came
-    for row, decision in enumerate(joined.ids.tolist()):
-        np.testing.assert_allclose(total[row], wanted[decision] + 0.1 * (decision in came))
+    day, rewards = 2, EVERYTHING
+    theta = np.array([1.0, 0.8, 0.6, 0.5, 0.25])
+    seen = {"rating": 0, "return_visit": 0, "watch": 0}
+    for arm in ("popularity", "mf_order", "mf_explored", "epsilon_greedy", "lin_ucb"):
+        joined = read_day_rewards(tiny_run, arm, day=day, slots=5, rewards=rewards)
+        wanted = {int(i): np.zeros(5) for i in joined.ids}
+        for later in range(day, 10):
+            for table in read_parts(tiny_run, "rewards", arm, day=later):
+                for decision, component, slot, value in _events(table):
+                    name, after = COMPONENTS[component], later - day
+                    if decision not in wanted:
+                        continue
+                    if name == "watch":
+                        wanted[decision][slot] += value / theta[slot]
+                    elif name == "rating" and after <= 4:
+                        wanted[decision][slot] += 0.2 * (value - 3.0) / 2.0 / theta[slot]
+                    elif name == "return_visit" and after <= 3:
+                        wanted[decision] += 0.1
+                    else:
+                        continue
+                    seen[name] += 1
+        total = joined.total(joined.ids, rewards, examined=theta)
+        for row, decision in enumerate(joined.ids.tolist()):
+            np.testing.assert_allclose(total[row], wanted[decision], rtol=1e-6)
+    assert min(seen.values()) > 0
 
 
-@pytest.fixture(scope="module")
-def explored_run(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path:
-    """A run whose only arm explores a lot, from few candidates."""
-    run = tmp_path_factory.mktemp("runs") / "explored"
-    settings = parse_settings(
-        {
-            "name": "explored",
-            "users": 100,
-            "days": 4,
-            "slots": 4,
-            "candidates": 12,
-            "data": str(small_data),
-            "arms": [{"name": "soft", "policy": {"kind": "softmax", "temperature": 0.3}}],
-        }
-    )
-    run_experiment(settings, run, workers=1)
-    return run
+def _events(table: pa.Table) -> Iterator[tuple[int, int, int, float]]:
+    events = column_values(table)
+    names = ("decision_id", "component", "slot", "value")
+    yield from zip(*(events[name].tolist() for name in names), strict=True)
+
+
+def test_position_bias_is_corrected_by_the_curve_that_is_given_or_estimated(
+    explored_run: Path,
+) -> None:
+    found: dict[str, Policy] = {}
+    curve = [1.0, 0.8, 0.6, 0.5]
+    bias: dict[str, Literal["none", "estimated"] | list[float]] = {
+        "none": "none",
+        "flat": [1.0] * 4,
+        "given": curve,
+        "estimated": "estimated",
+    }
+    for name, one in bias.items():
+        rewards = RewardSettings(engagement=EngagementSettings(position_bias=one))
+        found[name] = _fresh()
+        learn_from_log(found[name], explored_run, "soft", estimator="plain", rewards=rewards)
+    theta = {name: policy.snapshot().arrays["theta"] for name, policy in found.items()}
+    np.testing.assert_array_equal(theta["flat"], theta["none"])
+    # All slots are filled, so that A of the bias shrinks by the mean of the curve.
+    bias_entry = {
+        name: policy.snapshot().arrays["gram"][:, 0, 0].sum() for name, policy in found.items()
+    }
+    assert bias_entry["given"] == pytest.approx(bias_entry["none"] * np.mean(curve), rel=1e-6)
+    assert 0.3 < bias_entry["estimated"] / bias_entry["none"] < 0.9
+    assert not np.array_equal(theta["given"], theta["none"])
+    slow = RewardSettings(engagement=EngagementSettings(position_bias=[1.0, 0.5]))
+    with pytest.raises(ConfigError, match="each of 4 slots is examined, got 2"):
+        learn_from_log(_fresh(), explored_run, "soft", rewards=slow)
+
+
+def test_a_policy_that_cannot_correct_learns_what_is_within_its_window(tiny_run: Path) -> None:
+    rewards = {days: EVERYTHING.model_copy(update={"learn_window_days": days}) for days in (0, 4)}
+    pending = {}
+    for days, one in rewards.items():
+        policy = _fresh("vowpal_wabbit", propensity_weighted=False)
+        learned = learn_from_log(policy, tiny_run, "mf_explored", estimator="plain", rewards=one)
+        pending[days] = learned.pending
+    assert pending[0] == 0 < pending[4]
 
 
 def test_an_explored_log_teaches_by_every_estimator(explored_run: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import column_values
 from matinee_platform.offline.prepare import catalogue_calendar, load_prepared, prepare
+from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.offline.shelf import arrives
 from matinee_platform.settings import ExperimentSettings, parse_settings
@@ -28,6 +29,7 @@ def _settings(data: Path, **changes: Any) -> ExperimentSettings:
         "name": "moving",
         "seed": 6,
         "users": 70,
+        "checkpoint_every": 0,
         "days": DAYS,
         "slots": 5,
         "candidates": CANDIDATES,
@@ -150,6 +152,7 @@ def test_nobody_has_rated_what_is_yet_to_come(run: Path, calendar: CatalogueCale
 
 
 def test_every_log_is_rescored(run: Path) -> None:
+    assert all(replay.passed for replay in replay_run(run))
     checks = check_run(run)
     assert len(checks) == len(ARMS)
     for check in checks:

@@ -9,6 +9,7 @@ import pytest
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import column_values
+from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import check_settings, run_experiment
 from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_platform.settings import ExperimentSettings, parse_settings
@@ -95,6 +96,7 @@ def _row(model: ServingModel, item: int) -> int:
 
 
 def test_every_log_is_rescored_under_its_rules(run: Path) -> None:
+    assert all(replay.passed for replay in replay_run(run))
     checks = check_run(run)
     assert len(checks) == 6
     for check in checks:

@@ -9,6 +9,7 @@ import pytest
 from matinee_platform.offline.arm_process import Reporter, run_arm
 from matinee_platform.offline.arm_run import DayReport
 from matinee_platform.offline.exploration_log import BOUNDS, NO_METHOD
+from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, load_settings, parse_settings
 from matinee_platform.verify import check_run
@@ -38,6 +39,7 @@ def settings(data: Path, **changes: Any) -> ExperimentSettings:
         "name": "kinds",
         "seed": 11,
         "users": 30,
+        "checkpoint_every": 0,
         "days": 4,
         "slots": 4,
         "candidates": 15,
@@ -83,6 +85,16 @@ def test_every_log_is_rescored_to_the_bit(whole: Path) -> None:
         assert check.passed, check
 
 
+def test_every_snapshot_is_rebuilt_from_the_log_alone(whole: Path) -> None:
+    replays = {replay.arm: replay for replay in replay_run(whole)}
+    runs = _results(whole)["arm_runs"]
+    assert set(replays) == set(runs)
+    for arm, replay in replays.items():
+        assert replay.passed, replay
+        found = (replay.decisions, replay.snapshots, replay.unmatched_events)
+        assert found == (runs[arm]["pages"], len(runs[arm]["snapshots"]), 0)
+
+
 def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
     cards = _results(whole)["arms"]
     costs = {arm: card["exploration_cost"] for arm, card in cards.items()}
@@ -93,8 +105,8 @@ def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
     reasons = {arm: card["exploration_cost_reason"] for arm, card in cards.items()}
     bounds = {arm for arm in reasons if "lin_ucb" in arm}
     assert {arm for arm, reason in reasons.items() if reason == BOUNDS} == bounds
-    unpriced = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
-    assert unpriced == {"mixture_0", "corral_0", "new_items_0"}
+    silent = {arm for arm, reason in reasons.items() if reason == NO_METHOD}
+    assert silent == {"mixture_0", "corral_0", "new_items_0", "vowpal_wabbit_per_slot_0"}
     assert {arm for arm, reason in reasons.items() if reason is None} == set(told)
     assert min(told.values()) >= 0.0 < max(told.values())
 
@@ -138,8 +150,8 @@ def test_the_example_of_the_family_runs(tmp_path: Path, small_data: Path) -> Non
     example = load_settings(path, tiny)
     kinds = {arm.policy["kind"] for arm in example.arms}
     # The others need no example: the defaults of these are in it, or they have one of their own.
-    own = {"softmax", "epsilon_greedy", "mixture", "new_items", "vowpal_wabbit"}
-    assert kinds >= set(POLICY_KINDS) - own
+    without = {"softmax", "epsilon_greedy", "mixture", "new_items", "vowpal_wabbit"}
+    assert kinds >= set(POLICY_KINDS) - without - {"vowpal_wabbit_per_slot"}
     results = run_experiment(example, tmp_path / "run", workers=1)
     assert set(results["arms"]) == {arm.name for arm in example.arms}
     assert all(card["pages"] > 0 for card in results["arms"].values())

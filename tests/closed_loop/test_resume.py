@@ -21,10 +21,13 @@ name: resumed
 seed: 5
 users: 200
 days: 9
+checkpoint_every: 0
 slots: 5
 candidates: 30
 world: {arrival_days: 2}
-reward: {return_visit: {weight: 0.1, window_days: 3}}
+reward:
+  rating: {weight: 0.1, window_days: 2}
+  return_visit: {weight: 0.1, window_days: 3}
 arms:
   - {name: mf_order, policy: {kind: score_order, epsilon: 0.1}}
   - {name: lin_ucb, policy: {kind: lin_ucb, diversity: 0.05}}
@@ -99,7 +102,13 @@ def test_a_run_stopped_after_any_day_goes_on_to_the_same_result(
     assert len(again) == 27 - stop_after
 
 
-@pytest.mark.parametrize("moment", ["prepared.json", "checkpoints/lin_ucb/day-00003.npz"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("prepared.json", marks=pytest.mark.long),
+        "checkpoints/lin_ucb/day-00003.npz",
+    ],
+)
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(
     config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, moment: str
 ) -> None:

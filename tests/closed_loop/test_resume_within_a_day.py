@@ -26,8 +26,9 @@ class StopError(Exception):
     """Ends a run from within."""
 
 
-@pytest.fixture(scope="module")
-def settings(small_data: Path) -> ExperimentSettings:
+@pytest.fixture(scope="module", params=[0, 250])
+def settings(small_data: Path, request: pytest.FixtureRequest) -> ExperimentSettings:
+    """With a checkpoint every day, or after every other one."""
     return parse_settings(
         {
             "name": "within",
@@ -38,6 +39,7 @@ def settings(small_data: Path) -> ExperimentSettings:
             "candidates": 30,
             "data": str(small_data),
             "state_memory_mb": 0,
+            "checkpoint_every": request.param,
             "world": {"arrival_days": 2, "taste_drift": 0.1, "rating_share": 0.5},
             "reward": {"return_visit": {"weight": 0.1, "window_days": 2}},
             "arms": [{"name": "lin_ucb", "policy": {"kind": "lin_ucb", "diversity": 0.05}}],
@@ -90,8 +92,8 @@ MOMENTS = {
     "first pages are served": (Simulation, "step_page", 25, True),
     "vectors are new": (UnitStates, "refresh_vectors", 2 + COMPILING + 4, True),
     "pages are closed, nothing is learned": (PageFiles, "close_day", COMPILING + 4, True),
-    "rows are digested": (UserRows, "close_day", COMPILING + 4, True),
-    "the checkpoint is there": (arm_run, "save_checkpoint", COMPILING + 4, True),
+    "rows are digested": (UserRows, "digest", COMPILING + 2, True),
+    "the checkpoint is there": (arm_run, "save_checkpoint", COMPILING + 2, True),
     "state is being built": (MappedRows, "finish", 2, False),
 }
 

@@ -42,6 +42,7 @@ def settings(**changes: Any) -> ExperimentSettings:
         "name": "measured",
         "seed": 5,
         "users": 120,
+        "checkpoint_every": 0,
         "days": 32,
         "slots": 4,
         "candidates": 20,

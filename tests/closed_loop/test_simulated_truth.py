@@ -83,6 +83,7 @@ def test_split_arms_share_no_unit(tiny_run: Path) -> None:
     assert np.unique(np.concatenate(units)).size == sum(map(len, units)) == 240
 
 
+@pytest.mark.long
 @pytest.mark.real_data
 @pytest.mark.skipif(REAL_DATA is None, reason="MATINEE_DATA is not set")
 def test_click_oracle_on_real_ratings(tmp_path: Path) -> None:

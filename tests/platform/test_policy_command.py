@@ -93,10 +93,13 @@ def test_a_learner_that_drops_later_rewards_is_told_so(
     assert "Note: this policy ignores rewards that come later (return visits)." in done.stdout
 
 
+IGNORE_LATER = {"logistic", "vowpal_wabbit", "vowpal_wabbit_per_slot"}
+
+
 @pytest.mark.parametrize("kind", POLICY_KINDS)
-def test_of_our_own_two_ignore_later_rewards(kind: str) -> None:
+def test_those_that_learn_row_by_row_ignore_later_rewards(kind: str) -> None:
     notes = notes_on(lambda: build_policy(kind, {}, dimension=3), dimension=3)
-    assert notes == ([IGNORES_LATER] if kind in {"logistic", "vowpal_wabbit"} else [])
+    assert notes == ([IGNORES_LATER] if kind in IGNORE_LATER else [])
 
 
 def test_list_shows_kinds_with_defaults() -> None:

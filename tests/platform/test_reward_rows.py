@@ -57,6 +57,7 @@ def test_a_rating_keeps_its_slot_and_stars() -> None:
         items=np.array([5], dtype=np.int32),
         slots=np.array([3], dtype=np.int16),
         stars=np.array([4.5], dtype=np.float32),
+        days=np.array([2], dtype=np.int64),
     )
     rows = rating_rewards(ratings, day=2)
     assert (COMPONENTS[int(rows.component[0])], int(rows.slot[0])) == ("rating", 3)

@@ -28,7 +28,7 @@ class Arm:
         self.whole = self.rows.begin({"x.wide": self.wide, "x.narrow": self.narrow})
 
     def checkpoint(self) -> dict[str, AnyArray]:
-        self.rows.close_day()
+        self.rows.digest()
         return {name: array.copy() for name, array in self.whole.items()}
 
     def play(self, day: int) -> None:
@@ -81,7 +81,7 @@ def test_a_day_is_whole_or_taken_back(tmp_path: Path, moment: str) -> None:
     for one in (arm, expected):
         one.play(0)
     checkpoint, day = arm.checkpoint(), 1
-    arm.rows.settle(0)
+    arm.rows.settle()
     if moment == "kept":
         arm.rows.open_day(np.arange(1, USERS, 3, dtype=np.int32), 1)
     elif moment == "half changed":
@@ -102,12 +102,45 @@ def test_a_day_is_whole_or_taken_back(tmp_path: Path, moment: str) -> None:
     np.testing.assert_array_equal(again.wide, expected.wide)
 
 
+def test_several_days_are_taken_back_to_the_last_checkpoint(tmp_path: Path) -> None:
+    arm, expected = Arm(tmp_path / "run"), Arm(tmp_path / "whole")
+    for one in (arm, expected):
+        one.play(0)
+    checkpoint = arm.checkpoint()
+    arm.rows.settle()
+    # Days 1 and 4 touch the same users, day 2 others.
+    for day in (1, 2, 4):
+        arm.play(day)
+    assert len(list((tmp_path / "run").glob("day-*.before"))) == 3
+    again = _resumed(tmp_path / "run", checkpoint, 1)
+    np.testing.assert_array_equal(again.wide, expected.wide)
+    for one in (again, expected):
+        one.play(1)
+        one.play(2)
+    second = again.checkpoint()
+    np.testing.assert_array_equal(_resumed(tmp_path / "run", second, 3).wide, expected.wide)
+
+
+def test_new_rows_are_not_those_of_a_run_that_ended_before_its_first_checkpoint(
+    tmp_path: Path,
+) -> None:
+    arm = Arm(tmp_path)
+    arm.play(0)
+    arm.play(3)
+    again = Arm(tmp_path)
+    again.play(0)
+    checkpoint, expected = again.checkpoint(), again.wide.copy()
+    again.rows.settle()
+    again.play(1)
+    np.testing.assert_array_equal(_resumed(tmp_path, checkpoint, 1).wide, expected)
+
+
 def test_a_way_back_that_was_not_finished_is_dropped(tmp_path: Path) -> None:
     arm = Arm(tmp_path)
     arm.play(0)
     checkpoint = arm.checkpoint()
-    arm.rows.settle(0)
-    (tmp_path / "unused.partial").write_bytes(b"half of it")
+    arm.rows.settle()
+    (tmp_path / "day-00001.partial").write_bytes(b"half of it")
     again = _resumed(tmp_path, checkpoint, 1)
     assert not list(tmp_path.glob("day-*"))
     expected = again.wide.copy()
@@ -120,7 +153,7 @@ def test_a_short_way_back_holds_nothing_of_a_longer_one_before_it(tmp_path: Path
     arm.rows.open_day(np.arange(USERS, dtype=np.int32), 0)
     arm.wide += 5.0
     checkpoint = arm.checkpoint()
-    arm.rows.settle(0)
+    arm.rows.settle()
     expected = arm.wide.copy()
     arm.rows.open_day(np.array([3], dtype=np.int32), 1)
     arm.wide[3] = -1.0

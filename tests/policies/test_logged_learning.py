@@ -241,3 +241,23 @@ def test_solutions_of_weighted_rows_are_those_of_weighted_least_squares() -> Non
         (x * w[:, None]).T @ x + 2.0 * np.eye(D), x.T @ (w * slates.rewards.reshape(-1))
     )
     np.testing.assert_allclose(ridge_solve(sums, l2=2.0).theta, wanted, rtol=1e-5)
+
+
+def test_slots_that_are_examined_less_weigh_less() -> None:
+    slates = replace(_world(11, 200, taste=0.5).slates, examined=np.array([1.0, 0.25]))
+    remaining = np.array([K, K - 1])
+    x = np.take_along_axis(slates.features, slates.positions[:, :, None], axis=1).astype(np.float64)
+    weights = {
+        "plain": np.tile([1.0, 0.25], (200, 1)),
+        "mtr": np.array([1.0, 0.25]) / (slates.propensities * remaining),
+    }
+    for estimator, w in weights.items():
+        A = np.einsum("nl,nli,nlj->ij", w, x, x)
+        b = np.einsum("nl,nl,nli->i", w, slates.rewards, x)
+        found = _sums(World(slates, np.zeros((200, K))), estimator)
+        np.testing.assert_allclose(found[0], A, rtol=1e-5)
+        np.testing.assert_allclose(found[1], b, rtol=1e-5)
+        if estimator == "mtr":
+            ips = _sums(World(slates, np.zeros((200, K))), "ips")
+            np.testing.assert_allclose(ips[1], b, rtol=1e-5)
+            assert ips[0][0, 0] == pytest.approx(200 * 1.25, rel=1e-6)

@@ -30,7 +30,7 @@ def test_the_kinds_are_those_of_the_configuration_files() -> None:
     kinds = (
         "uniform score_order softmax new_items epsilon_greedy lin_ucb thompson square_cb "
         "linear_softmax logistic discounted_lin_ucb sliding_window_lin_ucb vowpal_wabbit "
-        "mixture corral"
+        "vowpal_wabbit_per_slot mixture corral"
     )
     assert tuple(kinds.split()) == POLICY_KINDS
 

@@ -272,11 +272,12 @@ def test_scores_of_pairs_have_the_bits_of_a_sum_in_order(f: int) -> None:
     rng = np.random.default_rng(f)
     factors = rng.normal(size=(f, 256)).astype(np.float32)
     offset, users = rng.normal(size=256).astype(np.float32), random_units(3, f)
-    raw = np.empty((2, 200), dtype=np.float32)
-    for one, other in [(0, 1), (2, 2), (1, 0)]:
-        score_pair(offset, factors, users, one, other, 64, 192, raw)
+    for one, other, at in [(0, 1, 0), (2, 2, 64), (1, 0, 128)]:
+        raw = np.full((2, 328), 7.0, dtype=np.float32)
+        score_pair(offset, factors, users, one, other, 64, 192, raw, at)
         expected = score_pair_reference(offset, factors, users[[one, other]], 64, 192)
-        assert raw[:, :192].tobytes() == expected.tobytes()
+        assert raw[:, at : at + 192].tobytes() == expected.tobytes()
+        assert (np.delete(raw, slice(at, at + 192), axis=1) == 7.0).all()
 
 
 def test_bits_are_set_as_numpy_does_and_read_back() -> None:

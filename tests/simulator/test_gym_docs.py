@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.long
 def test_the_guide_runs_as_written(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "docs" / "gymnasium.md").read_text("utf-8")
     names: dict[str, object] = {}

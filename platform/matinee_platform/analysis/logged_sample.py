@@ -20,6 +20,7 @@ from matinee_policies.policy import Policy
 from matinee_policies.records import ContextBatch
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ def last_policy(run: Path, arm: str, *, config: Mapping[str, Any] | None = None)
     if not paths:
         raise DataError(folder, rule="must hold the snapshots of an arm")
     return restore_policy(
-        Snapshot.load(paths[-1]), kind=None if config is None else config["kind"], config=config
+        Snapshot.load(paths[-1], keys=SigningKeys.configured()),
+        kind=None if config is None else config["kind"],
+        config=config,
     )
 
 

@@ -12,9 +12,6 @@ from typing import Any
 from matinee_platform.analysis.tradeoff import Estimate, combine
 from matinee_policies.errors import ContextError
 
-GRID = (0.5, 1.0, 2.0)
-"""Sensitivities of a grid without a choice of one's own."""
-
 GRID_METRICS = ("ctr", "engagement_per_user", "sessions_per_user", "d7", "d28")
 """Metrics compared over a grid, by their names in the scorecard."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from matinee_policies.errors import ContextError
 
@@ -48,7 +48,7 @@ class Estimate:
             return math.nan
         if self.standard_error == 0.0:
             return 1.0 if self.difference == 0.0 else 0.0
-        return float(2.0 * norm.sf(abs(self.difference) / self.standard_error))
+        return float(2.0 * ndtr(-abs(self.difference) / self.standard_error))
 
 
 def combine(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]:
@@ -89,7 +89,7 @@ def _estimate(runs: Sequence[Mapping[str, Any]], arm: str, metric: str) -> Estim
     if any(difference is None for difference in found):
         return Estimate(value, math.nan, math.nan)
     width = {run["confidence"] for run in runs}
-    z = float(norm.ppf(0.5 + width.pop() / 2))
+    z = float(ndtri(0.5 + width.pop() / 2))
     differences = [_number(difference[metric]["difference"]) for difference in found]
     errors = [
         (_number(difference[metric]["high"]) - _number(difference[metric]["low"])) / (2 * z)

@@ -1,12 +1,21 @@
-"""`matinee export`: the log of a finished run as Parquet."""
+"""`matinee export`: the log of a finished run as Parquet or dsjson."""
 
 import json
 import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class LogFormat(StrEnum):
+    """What a log can be exported as."""
+
+    PARQUET = "parquet"
+    DSJSON_CB = "dsjson-cb"
+    DSJSON_CCB = "dsjson-ccb"
 
 
 def export(
@@ -14,9 +23,13 @@ def export(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Folder to write; empty, or new.")
     ],
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--format", help="Parquet, or events for Vowpal Wabbit: per slot or page."),
+    ] = LogFormat.PARQUET,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Copy the log of a finished run to Parquet, for DuckDB, Spark or a warehouse.
+    """Copy the log of a finished run to Parquet, for DuckDB, Spark or a warehouse, or to dsjson.
 
     Example: matinee export runs/demo --out parquet/demo
     """
@@ -27,7 +40,13 @@ def export(
         if sys.stderr.isatty():
             print(line, file=sys.stderr)
 
-    done = export_log(run, list(read_results(run)["arms"]), out, report=tell)
+    arms = list(read_results(run)["arms"])
+    if log_format is LogFormat.PARQUET:
+        done = export_log(run, arms, out, report=tell)
+    else:
+        from matinee_platform.dsjson_export import export_dsjson
+
+        done = export_dsjson(run, arms, out, form=log_format.value, report=tell)
     if as_json:
         print(json.dumps(asdict(done)))
         return

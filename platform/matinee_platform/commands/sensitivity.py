@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from typer.core import TyperCommand
 
-from matinee_platform.analysis.sensitivity import GRID
-
 if TYPE_CHECKING:
     from matinee_platform.settings import ExperimentSettings
+
+GRID = (0.5, 1.0, 2.0)
+"""Sensitivities of a grid without a choice of one's own."""
 
 SENSITIVITY_OPTION = "--sensitivity"
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matinee_platform.offline.arm_state import new_arm_state
@@ -21,6 +21,7 @@ from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_policies.arrays import Int64Array
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class ArmResult:
         log_hash: content hash of the log.
         snapshots: content hash of each snapshot of the policy, by version.
         figures: since the start of the run, for metrics.
+        reward_events: what became of the events of each later component that is learned.
         timing: what it took.
     """
 
@@ -69,6 +71,7 @@ class ArmResult:
     log_hash: str
     snapshots: tuple[str, ...]
     figures: ArmFigures
+    reward_events: dict[str, dict[str, int]]
     timing: ArmTiming
 
 
@@ -95,6 +98,7 @@ class ArmRun:
         run: Path,
     ) -> None:
         self._days = settings.days
+        self._checkpoint_every = settings.checkpoint_every
         self._arm = arm
         self._run = run
         self._found = last_checkpoint(run, arm.name)
@@ -123,6 +127,7 @@ class ArmRun:
         if first_day == 0:
             # A first state that was made from something says what from.
             self._hashes.append(self._save_snapshot(self._initial))
+        kept = state.log.decisions
         for day in range(first_day, self._days):
             before = state.log.decisions
             active = self._run_day(day)
@@ -130,8 +135,11 @@ class ArmRun:
                 state.engine.snapshot += 1
                 self._hashes.append(self._save_snapshot())
             self._seconds = time.perf_counter() - start
-            with state.clock.stage("checkpoint"):
-                self._checkpoint(day)
+            due = state.log.decisions - kept >= self._checkpoint_every
+            if due or day == self._days - 1:
+                with state.clock.stage("checkpoint"):
+                    self._checkpoint(day)
+                kept = state.log.decisions
             pages = state.log.decisions - before
             report(DayReport(self._arm.name, day, active, pages, self._figures(day)))
         return ArmResult(
@@ -141,6 +149,7 @@ class ArmRun:
             log_hash=state.log.content_hash,
             snapshots=tuple(self._hashes),
             figures=self._figures(self._days - 1),
+            reward_events={name: asdict(counts) for name, counts in state.learner.counts.items()},
             timing=ArmTiming(
                 seconds=time.perf_counter() - start,
                 stage_seconds=dict(state.clock.seconds),
@@ -174,6 +183,7 @@ class ArmRun:
     def _deliver_ratings(self, day: int) -> None:
         ratings = self._state.late_ratings.deliver(day)
         self._state.log.append_rewards(rating_rewards(ratings, day))
+        self._state.learner.observe_ratings(ratings)
         self._state.kpis.observe_ratings(ratings.ids.size)
         self._state.units.observe_ratings(ratings.units, ratings.items, ratings.stars)
 
@@ -193,7 +203,7 @@ class ArmRun:
             snapshot = self._state.policy.snapshot() if known is None else known
             path = self._snapshot_path(self._state.engine.snapshot)
             path.parent.mkdir(parents=True, exist_ok=True)
-            snapshot.save(path)
+            snapshot.save(path, keys=SigningKeys.configured())
             return snapshot.content_hash
 
     def _checkpoint(self, day: int) -> None:
@@ -206,9 +216,9 @@ class ArmRun:
             "seconds": self._seconds,
             "stage_seconds": dict(state.clock.seconds),
         }
-        state.rows.close_day()
+        state.rows.digest()
         save_checkpoint(self._run, self._arm.name, Checkpoint(day, state.arrays(), header))
-        state.settle(day)
+        state.settle()
 
     def _restore(self) -> int:
         """Take up the last checkpoint; returns the first day still to run."""
@@ -225,7 +235,8 @@ class ArmRun:
         state.clock.seconds.update(header["stage_seconds"])
         self._hashes = list(header["snapshot_hashes"])
         self._seconds = header["seconds"]
-        snapshot = Snapshot.load(self._snapshot_path(header["snapshot"]))
+        path = self._snapshot_path(header["snapshot"])
+        snapshot = Snapshot.load(path, keys=SigningKeys.configured())
         policy = restore_policy(snapshot, kind=self._arm.policy["kind"], config=self._arm.policy)
         state.replace_policy(policy, version=header["snapshot"])
         return found.day + 1

@@ -144,9 +144,9 @@ class ArmState:
             due = self.late_ratings.units_due(day)
             self.rows.open_day(np.union1d(active, due).astype(np.int32), day)
 
-    def settle(self, day: int) -> None:
-        """Let go of what only a way back to before `day` needs; its checkpoint is there."""
-        self.rows.settle(day)
+    def settle(self) -> None:
+        """Let go of what only a way back needs: the checkpoint is there."""
+        self.rows.settle()
         self.learner.forget()
 
 
@@ -174,7 +174,7 @@ def new_arm_state(
     Raises:
         MatineeError: the rows are not there, or there is no room for them.
     """
-    model, parameters, secret = shared.model, world_parameters(settings), _secret(settings, arm)
+    model, parameters, secret = shared.model, world_parameters(settings), arm_secret(settings, arm)
     own = roster.pseudonyms[users]
     policy = first_policy(arm, shared.initial)
     folder = run / STATE / arm.name
@@ -293,7 +293,7 @@ def _owner(settings: ExperimentSettings, arm: ArmSettings) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-state").hexdigest()
 
 
-def _secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:
+def arm_secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:
     """Key of an arm's draws: its own stream, fixed by the seed so that a run can be repeated."""
     text = f"{settings.name}\x1f{settings.seed}\x1f{arm.name}"
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-secret").digest()

@@ -1,10 +1,10 @@
-"""Keep the state of an arm's run at each day's end, so that an interrupted run goes on from there.
+"""Keep the state of an arm's run at the end of days, so that an interrupted run goes on from there.
 
     RUN/checkpoints/ARM/day-DDDDD.npz    what changes while the arm runs, but for the wide rows
                                          of users, which stay in RUN/state/ARM (user_rows.py)
 
 A checkpoint appears whole or not at all and replaces the one before. What the run wrote after its
-last checkpoint belongs to an unfinished day: it is discarded, and written again bit for bit.
+last checkpoint is discarded, and written again bit for bit.
 """
 
 from collections.abc import Mapping

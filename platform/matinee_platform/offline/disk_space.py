@@ -82,8 +82,7 @@ def disk_need(settings: ExperimentSettings, shared: Prepared) -> DiskNeed:
     served = settings.users * (len(settings.arms) if paired else 1)
     sessions = 1.0 + 0.6 * (settings.days ** (2 / 3) - 1.0)
     pages = served * _PAGES_PER_SESSION * sessions
-    visits = settings.reward.return_visit
-    window = min(settings.days, visits.window_days if visits.weight > 0 else 1)
+    window = min(settings.days, max([1, *settings.reward.later_windows().values()]))
     waiting = pages * min(1.0, 1.5 * window / settings.days)
     return DiskNeed(
         past=settings.users * parameters.history_mean * _RATING_BYTES,

@@ -23,6 +23,7 @@ from matinee_policies.arrays import (
     Int64Array,
     UInt64Array,
 )
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.records import PAD, SlateBatch
 
 RETENTION_DAYS = (1, 7, 28)
@@ -177,14 +178,21 @@ class KpiCounter:
             clicks: `bool [n, L]`.
             watch: watched fraction where clicked, `float32 [n, L]`.
         """
-        shown = slates.items[slates.positions != PAD]
-        self._shown[shown] = True
-        self._pages += (len(slates), shown.size, (slates.propensities < EXPLORED_BELOW).sum())
-        rows, slots = np.nonzero(clicks)
-        # Event by event, as the analysis adds: the same order gives the same bits.
-        np.add.at(self._watched, units[rows], watch[rows, slots].astype(np.float64))
-        self._count("click", rows.size)
-        self._count("watch", rows.size)
+        found = np.zeros(3, dtype=np.int64)
+        _count_pages(
+            units,
+            slates.items,
+            slates.propensities,
+            clicks,
+            watch,
+            self._shown,
+            self._watched,
+            found,
+        )
+        impressions, explored, clicked = found.tolist()
+        self._pages += (len(slates), impressions, explored)
+        self._count("click", clicked)
+        self._count("watch", clicked)
         diversity = intra_list_diversity(slates.items, self._embeddings)
         exact = (diversity[~np.isnan(diversity)] * _DIVERSITY_UNIT).astype(np.int64)
         high = exact >> _HALF_BITS
@@ -276,3 +284,31 @@ class KpiCounter:
     def _activity(self, day: int, window: int) -> Activity:
         days = slice(max(0, day + 1 - window), day + 1)
         return Activity(int(self._last_active[days].sum()), int(self._active[days].sum()))
+
+
+@lean_kernel
+def _count_pages(
+    units: IndexArray,
+    items: IndexArray,
+    propensities: FloatArray,
+    clicks: BoolArray,
+    watch: Float32Array,
+    shown: BoolArray,
+    watched: FloatArray,
+    found: Int64Array,
+) -> None:
+    """Note items shown and what was watched; add up impressions, explored slots and clicks.
+
+    Event by event, as the analysis adds: the same order gives the same bits.
+    """
+    for row in range(items.shape[0]):
+        for slot in range(items.shape[1]):
+            item = items[row, slot]
+            if item != PAD:
+                shown[item] = True
+                found[0] += 1
+            if propensities[row, slot] < EXPLORED_BELOW:
+                found[1] += 1
+            if clicks[row, slot]:
+                watched[units[row]] += np.float64(watch[row, slot])
+                found[2] += 1

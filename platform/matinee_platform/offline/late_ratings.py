@@ -39,6 +39,7 @@ class RatingQueue:
                     items=decisions.slates.items[rows[here], slots[here]],
                     slots=slots[here].astype(np.int16),
                     stars=feedback.ratings[rows[here], slots[here]],
+                    days=np.full(int(here.sum()), day, dtype=np.int64),
                 )
             )
 
@@ -81,6 +82,7 @@ def _joined(parts: list[LateRatings]) -> LateRatings:
         items=np.empty(0, dtype=np.int32),
         slots=np.empty(0, dtype=np.int16),
         stars=np.empty(0, dtype=np.float32),
+        days=np.empty(0, dtype=np.int64),
     )
     return LateRatings(
         **{

@@ -36,6 +36,7 @@ from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
 from matinee_policies.interactions import Interactions
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 from matinee_simulator.calibration import load_calibration
 from matinee_simulator.catalogue_calendar import CatalogueCalendar
 from matinee_simulator.parameters import Parameters
@@ -100,7 +101,7 @@ class Prepared:
         save_past(self.past, run / PAST_RATINGS)
         for arm, snapshot in self.initial.items():
             (run / _INITIAL).mkdir(exist_ok=True)
-            snapshot.save(run / _INITIAL / f"{arm}.npz")
+            snapshot.save(run / _INITIAL / f"{arm}.npz", keys=SigningKeys.configured())
         write_json(
             run / _PREPARED,
             {"data": self.data, "plays": asdict(self.plays), "users": self.past.n_users},
@@ -121,8 +122,15 @@ def load_prepared(run: Path) -> Prepared:
         world=World.load(run / "world" / "world.npz"),
         past=StoredPast(run / PAST_RATINGS, n_users=facts["users"]),
         model=load_serving_model(run / "model"),
-        initial={path.stem: Snapshot.load(path) for path in sorted((run / _INITIAL).glob("*.npz"))},
+        initial=load_initial(run),
     )
+
+
+def load_initial(run: Path) -> dict[str, Snapshot]:
+    """First states of the arms of a run that started warm, by the arm's name."""
+    keys = SigningKeys.configured()
+    paths = sorted((run / _INITIAL).glob("*.npz"))
+    return {path.stem: Snapshot.load(path, keys=keys) for path in paths}
 
 
 def world_parameters(settings: ExperimentSettings) -> Parameters:

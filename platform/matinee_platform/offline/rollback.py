@@ -1,12 +1,13 @@
-"""Take back a day that was not finished: the rows of its users as they were before it.
+"""Take back the days since the last checkpoint: the rows of their users as they were before.
 
-    RUN/state/ARM/day-DDDDD.before    rows of the users that day DDDDD may change: in blocks of a
-                                      count, row numbers, then those rows of each column by name
+    RUN/state/ARM/day-DDDDD.before    rows of the users that day DDDDD is the first to change since
+                                      the checkpoint: in blocks of a count, row numbers, then those
+                                      rows of each column by name
 
 Rows are changed in place while a day runs. Before the first of them changes, those of all users
-whom the day may touch are written beside them, and the file gets its name once it is whole; it goes
-when the checkpoint of the day is there. So at any moment either no row has changed since the last
-checkpoint, or the file of the day after it holds what has. Putting rows back twice does no harm.
+whom the day may touch, and no day before it has, are written beside them, and the file gets its
+name once it is whole; the files go when the next checkpoint is there. So at any moment the files
+hold every row that has changed since the last one. Putting rows back twice does no harm.
 This is the rollback journal of databases. It holds against the end of a process at any moment;
 against the end of the machine only as far as the digests of rows tell that something is amiss.
 """
@@ -44,17 +45,20 @@ class Rollback:
         self._columns = dict(sorted(columns.items()))
         self._release = release
         self._buffers: dict[str, AnyArray] = {}
+        self._spares: list[Path] = []
 
     def keep(self, rows: IndexArray, day: int) -> None:
         """Write down rows before `day` changes them.
 
         Args:
-            rows: all rows that the day may change, rising, `int32 [k]`.
+            rows: all rows that the day may change and that were not written down since the last
+                checkpoint, rising, `int32 [k]`.
             day: which is about to begin.
         """
         # Written over the rows of a day that is done: new room on the disk is the dearer part.
-        self._spare.touch()
-        with self._spare.open("r+b") as file:
+        spare = self._spares.pop() if self._spares else self._path(day).with_suffix(".partial")
+        spare.touch()
+        with spare.open("r+b") as file:
             for start in range(0, rows.size, _AT_ONCE):
                 block = rows[start : start + _AT_ONCE]
                 file.write(block.size.to_bytes(_COUNT, "little"))
@@ -65,20 +69,24 @@ class Rollback:
                     file.write(kept.data)
                 self._release()
             file.truncate()
-        self._spare.replace(self._path(day))
+        spare.replace(self._path(day))
 
-    def forget(self, day: int) -> None:
-        """Drop the rows of `day`, whose checkpoint is there."""
-        self._path(day).replace(self._spare)
+    def forget(self) -> None:
+        """Drop all rows kept: a checkpoint is there."""
+        for path in self._kept():
+            spare = path.with_suffix(".partial")
+            path.replace(spare)
+            self._spares.append(spare)
 
     def take_back(self, day: int) -> None:
-        """Put all rows back as they were before `day`, if it began; other days' rows are dropped.
+        """Put all rows back as they were before `day`; rows kept for days before it are dropped.
 
         Raises:
-            DataError: the file is damaged.
+            DataError: a file is damaged.
         """
-        path = self._path(day)
-        if path.is_file():
+        for path in self._kept():
+            if path < self._path(day):
+                continue
             try:
                 with path.open("rb") as file:
                     self._put_back(file)
@@ -86,9 +94,14 @@ class Rollback:
                 raise DataError(
                     path, rule=f"must hold whole rows ({error}); start anew with --overwrite"
                 ) from None
-        for left in self._folder.glob("day-*.before"):
-            if left != path:
-                left.unlink()
+        # Only now: a process that ends before it has put all of them back must find them again.
+        self.clear()
+
+    def clear(self) -> None:
+        """Delete all rows kept, and what is left of half-written ones."""
+        self._spares = []
+        for left in (*self._kept(), *self._folder.glob("day-*.partial")):
+            left.unlink()
 
     def _put_back(self, file: BinaryIO) -> None:
         while count := file.read(_COUNT):
@@ -97,9 +110,8 @@ class Rollback:
                 column[rows] = _read(file, (rows.size, *column.shape[1:]), column.dtype)
             self._release()
 
-    @property
-    def _spare(self) -> Path:
-        return self._folder / "unused.partial"
+    def _kept(self) -> list[Path]:
+        return sorted(self._folder.glob("day-*.before"))
 
     def _path(self, day: int) -> Path:
         return self._folder / f"day-{day:05d}.before"

@@ -169,6 +169,7 @@ def _identity(result: ArmResult) -> dict[str, Any]:
         "pages": result.pages,
         "log_hash": result.log_hash,
         "snapshots": list(result.snapshots),
+        "reward_events": result.reward_events,
     }
 
 

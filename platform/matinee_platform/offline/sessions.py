@@ -17,12 +17,16 @@ from matinee_platform.offline.arm_state import ArmState
 from matinee_platform.offline.reference import reference_scores
 from matinee_platform.reward_rows import page_rewards, return_rewards
 from matinee_platform.unit_state import NEVER
-from matinee_policies.arrays import BoolArray, IndexArray
+from matinee_policies.arrays import BoolArray, IndexArray, UInt64Array
+from matinee_policies.candidates.top_k import Candidates
 from matinee_simulator.feedback import PageFeedback
 from matinee_simulator.history import RUN_START
 
 SESSION_BLOCK = 4_096
 """Sessions served together; part of the definition of the log's order."""
+
+_PAGES_RANKED_FIRST = 3
+"""Nine visits in ten have no more pages; the others are ranked again, deeper, for the rest."""
 
 _DAY_MS = 86_400_000
 _SESSION_START_MS = RUN_START * 1_000 + 19 * 3_600_000
@@ -68,25 +72,37 @@ def _log_returns(state: ArmState, active: IndexArray, day: int) -> None:
         state.learner.observe_returns(int(session_day), ids)
 
 
-def _serve_block(state: ArmState, units: IndexArray, day: int) -> None:
+def _serve_block(state: ArmState, block: IndexArray, day: int) -> None:
+    settings = state.settings
+    state.pages_of_last_session[block] = 0
     with state.clock.stage("candidates"):
-        depth = state.settings.candidates + state.settings.slots * (state.max_pages - 1)
-        vectors, hidden = state.units.vectors[units], state.units.hidden(units)
-        ranked = state.shelf.rank(units, vectors, hidden, depth=depth)
-        pool = CandidatePool(ranked.items, ranked.scores)
-    state.pages_of_last_session[units] = 0
-    visits: IndexArray = np.arange(units.size, dtype=np.int32)
+        # As it is now, before the visits: what they click must not move their own candidates.
+        hidden = state.units.hidden(block)
+        first = min(_PAGES_RANKED_FIRST, state.max_pages)
+        pool = CandidatePool(_ranked(state, block, hidden, pages=first))
+    visits: IndexArray = np.arange(block.size, dtype=np.int32)
     page = 0
     while visits.size:
+        if page == first:
+            with state.clock.stage("candidates"):
+                block, hidden = block[visits], hidden[visits]
+                pool = pool.deepened(visits, _ranked(state, block, hidden, pages=state.max_pages))
+                visits = np.arange(block.size, dtype=np.int32)
         left = np.concatenate(
             [
-                _serve_page(state, pool, units, batch, day=day, page=page)
-                for batch in _batches(visits, state.settings.batch_size)
+                _serve_page(state, pool, block, batch, day=day, page=page)
+                for batch in _batches(visits, settings.batch_size)
             ]
         )
         visits, page = visits[~left], page + 1
     with state.clock.stage("exploration"):
         state.kpis.observe_exploration(*state.exploration.flush(state.policy))
+
+
+def _ranked(state: ArmState, units: IndexArray, hidden: UInt64Array, *, pages: int) -> Candidates:
+    """Enough candidates of each unit for so many pages of a visit."""
+    depth = state.settings.candidates + state.settings.slots * (pages - 1)
+    return state.shelf.rank(units, state.units.vectors[units], hidden, depth=depth)
 
 
 def _serve_page(
@@ -148,11 +164,14 @@ def _observe(
 ) -> None:
     with state.clock.stage("log"):
         state.log.append_rewards(page_rewards(decisions.ids, feedback.clicks, feedback.watch, day))
-    with state.clock.stage("learn"):
-        engagement = engagement_rewards(
-            feedback.clicks, feedback.watch, state.settings.reward.engagement
-        )
-        state.learner.observe_page(decisions, engagement, state.shards[units])
+    if state.policy.learns:
+        with state.clock.stage("learn"):
+            engagement = engagement_rewards(
+                feedback.clicks, feedback.watch, state.settings.reward.engagement
+            )
+            state.learner.observe_page(
+                decisions, engagement, state.shards[units], clicks=feedback.clicks
+            )
     with state.clock.stage("state"):
         state.pages_of_last_session[units] += 1
         state.units.observe_page(units, decisions.slates.items, feedback.clicks)

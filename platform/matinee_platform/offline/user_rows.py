@@ -1,8 +1,8 @@
-"""The state of an arm's users on disk: changed in place, and never lost by more than a day.
+"""The state of an arm's users on disk: changed in place, and brought back to the last checkpoint.
 
 Arrays of a few bytes per user go whole into every checkpoint. Arrays of wide rows stay where they
-are: a day's `Rollback` brings them back to the checkpoint, and a digest of each row, which the
-checkpoint holds, tells whether that is what came of it.
+are: a `Rollback` brings them back to the checkpoint, and a digest of each row, which the checkpoint
+holds, tells whether that is what came of it.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from matinee_platform.offline.mapped_rows import MappedRows
 from matinee_platform.offline.rollback import Rollback
 from matinee_platform.offline.row_digest import WORD, row_digests
-from matinee_policies.arrays import AnyArray, IndexArray, UInt64Array
+from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, UInt64Array
 from matinee_policies.errors import DataError
 
 _NARROW = 16
@@ -43,7 +43,7 @@ class UserRows:
         self._mapped = MappedRows(folder, owner=owner, resume=resume, keep_bytes=keep_bytes)
         self._wide: dict[str, AnyArray] = {}
         self._digests: UInt64Array = np.empty(0, dtype=np.uint64)
-        self._touched: IndexArray = np.empty(0, dtype=np.int32)
+        self._touched: BoolArray = np.empty(0, dtype=np.bool_)
         self._rollback: Rollback | None = None
 
     def under(self, prefix: str) -> "PrefixedRows":
@@ -66,8 +66,10 @@ class UserRows:
         users = max((len(array) for array in self._wide.values()), default=0)
         constant = [name for name in mapped if name not in changing]
         self._digests = self._mapped.full("digests", (users,), 0, np.uint64)
+        self._touched = np.zeros(users, dtype=np.bool_)
         self._rollback = Rollback(self._folder, self._wide, release=self.release)
         if self._mapped.fresh:
+            self._rollback.clear()
             self._digest(np.arange(users, dtype=np.int32))
             self._mapped.finish(constant)
         return {
@@ -77,21 +79,23 @@ class UserRows:
 
     def open_day(self, rows: IndexArray, day: int) -> None:
         """Make ready for a day that changes wide rows of these users only, rising, `int32 [k]`."""
-        self._touched = rows
-        self._guard().keep(rows, day)
+        self._guard().keep(rows[~self._touched[rows]], day)
+        self._touched[rows] = True
 
-    def close_day(self) -> None:
-        """Digest the rows that the day may have changed; its checkpoint is due."""
-        self._digest(self._touched)
+    def digest(self) -> None:
+        """Digest the rows that may have changed since the last checkpoint; the next one is due."""
+        self._digest(np.flatnonzero(self._touched).astype(np.int32))
 
-    def settle(self, day: int) -> None:
-        """Drop the way back to before `day`, whose checkpoint is there."""
-        self._guard().forget(day)
+    def settle(self) -> None:
+        """Drop the way back: the checkpoint is there."""
+        self._guard().forget()
+        self._touched[:] = False
         self.release()
 
     def take_back(self, day: int) -> None:
         """Bring wide rows back to what they were before `day`; see `Rollback.take_back`."""
         self._guard().take_back(day)
+        self._touched[:] = False
 
     def check(self) -> None:
         """Refuse rows that are not those of the checkpoint that was just copied over the others.

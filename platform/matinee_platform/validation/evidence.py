@@ -46,7 +46,7 @@ class Evidence:
         self.size = request.size
         self.parameters = request.parameters
         self._audiences: dict[tuple[int, int], Audience] = {}
-        self._played: dict[tuple[Ranker, int, Parameters], Played] = {}
+        self._played: dict[tuple[Ranker, int, Parameters, int], Played] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -97,12 +97,19 @@ class Evidence:
         )
         return self._samples(world, int(data.interactions.matrix.nnz))
 
-    def played(self, ranker: Ranker, seed: int, *, parameters: Parameters | None = None) -> Played:
+    def played(
+        self,
+        ranker: Ranker,
+        seed: int,
+        *,
+        parameters: Parameters | None = None,
+        candidates: int = CANDIDATES,
+    ) -> Played:
         """Lives of the population of one seed under a ranker."""
         chosen = parameters or self.parameters
-        key = (ranker, seed, chosen)
+        key = (ranker, seed, chosen, candidates)
         if key not in self._played:
-            self._played[key] = self.play(ranker, seed, parameters=chosen)
+            self._played[key] = self.play(ranker, seed, parameters=chosen, candidates=candidates)
         return self._played[key]
 
     def play(
@@ -113,6 +120,7 @@ class Evidence:
         parameters: Parameters | None = None,
         users: int | None = None,
         days: int | None = None,
+        candidates: int = CANDIDATES,
     ) -> Played:
         """The same, not kept; sizes as given."""
         chosen = parameters or self.parameters
@@ -135,7 +143,7 @@ class Evidence:
             seed=seed,
             parameters=chosen,
             slots=SLOTS,
-            candidates=CANDIDATES,
+            candidates=candidates,
             audience=audience,
         )
 

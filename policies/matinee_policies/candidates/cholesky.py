@@ -1,7 +1,8 @@
-"""Small symmetric positive definite systems, solved inside kernels.
+"""Small symmetric positive definite systems, solved inside kernels, one or eight at a time.
 
 Own loops instead of LAPACK: they need no call out of a kernel, and their bits depend on the system
-alone, not on threads or on what else is solved with it.
+alone, not on threads or on what else is solved with it. Eight systems lie side by side in the lanes
+of vectors and go through the steps of one, so each has the bits that it has alone.
 """
 
 import math
@@ -10,6 +11,10 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray
 from matinee_policies.compiled import kernel, lean_kernel
+from matinee_policies.lanes import add_lanes, load_lanes, multiply_lanes, store_lanes
+
+EIGHT = 8
+"""Systems that `solve_eight` takes; lanes of a vector of float64."""
 
 
 @kernel
@@ -42,6 +47,49 @@ def _solve(A: FloatArray, b: FloatArray, size: int, column: FloatArray) -> None:
     for i in range(size - 1, -1, -1):
         b[i] /= A[i, i]
         add_scaled(b, A[i], -b[i], 0, i)
+
+
+@lean_kernel
+def solve_eight(A: FloatArray, b: FloatArray, column: FloatArray, negative: FloatArray) -> None:
+    """Solve eight systems as `cholesky_solve` does each of them.
+
+    Args:
+        A: lower triangles, overwritten, `float64 [f, f, 8]`, C-contiguous as are the others.
+        b: right-hand sides; receives the solutions, `float64 [f, 8]`.
+        column: room, `float64 [f, 8]`.
+        negative: room, `float64 [f, 8]`.
+    """
+    size = b.shape[0]
+    row = size * EIGHT
+    for j in range(size):
+        for lane in range(EIGHT):
+            negative[j, lane] = 1.0 / math.sqrt(A[j, j, lane])
+        scale = load_lanes(negative, j * EIGHT)
+        for i in range(j, size):
+            at = i * row + j * EIGHT
+            scaled = multiply_lanes(load_lanes(A, at), scale)
+            store_lanes(column, i * EIGHT, scaled)
+            store_lanes(A, at, scaled)
+        for i in range(j + 1, size):
+            for lane in range(EIGHT):
+                negative[i, lane] = -column[i, lane]
+            weight = load_lanes(negative, i * EIGHT)
+            for k in range(j + 1, i + 1):
+                at = i * row + k * EIGHT
+                taken = multiply_lanes(weight, load_lanes(column, k * EIGHT))
+                store_lanes(A, at, add_lanes(load_lanes(A, at), taken))
+    for i in range(size):
+        for k in range(i):
+            for lane in range(EIGHT):
+                b[i, lane] -= A[i, k, lane] * b[k, lane]
+        for lane in range(EIGHT):
+            b[i, lane] /= A[i, i, lane]
+    for i in range(size - 1, -1, -1):
+        for lane in range(EIGHT):
+            b[i, lane] /= A[i, i, lane]
+        for k in range(i):
+            for lane in range(EIGHT):
+                b[k, lane] -= b[i, lane] * A[i, k, lane]
 
 
 @lean_kernel

@@ -8,7 +8,7 @@ its observations, and each unit is solved alone: its vector does not depend on t
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray, Int64Array
-from matinee_policies.candidates.cholesky import add_scaled, cholesky_solve
+from matinee_policies.candidates.cholesky import EIGHT, add_scaled, solve_eight
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.config import check_whole
@@ -213,24 +213,25 @@ def solve_vectors(
 ) -> None:
     """Solve for the vectors of some units; arguments as `FoldInStatistics` keeps them."""
     f = pull.shape[1]
-    A = np.empty((f, f))
-    b = np.empty(f)
-    for t in range(units.size):
-        unit = units[t]
-        if counts[unit] == 0:
+    A, b = np.empty((f, f, EIGHT)), np.empty((f, EIGHT))
+    column, negative = np.empty((f, EIGHT)), np.empty((f, EIGHT))
+    for first in range(0, units.size, EIGHT):
+        for lane in range(EIGHT):
+            # Lanes without a unit repeat the last one.
+            unit = units[min(first + lane, units.size - 1)]
+            start = 0
             for i in range(f):
-                vectors[t, i] = prior[i]
-            continue
-        start = 0
-        for i in range(f):
-            penalty = ridge[i] + ridge_per_observation[i] * counts[unit]
-            b[i] = penalty * prior[i] + pull[unit, i]
-            for k in range(i + 1):
-                A[i, k] = base[i, k]
+                penalty = ridge[i] + ridge_per_observation[i] * counts[unit]
+                b[i, lane] = penalty * prior[i] + pull[unit, i]
+                for k in range(i + 1):
+                    A[i, k, lane] = base[i, k]
                 if gram.shape[1] > 0:
-                    A[i, k] += gram[unit, start + k]
-            A[i, i] += penalty
-            start += i + 1
-        cholesky_solve(A, b, f)
-        for i in range(f):
-            vectors[t, i] = b[i]
+                    for k in range(i + 1):
+                        A[i, k, lane] += gram[unit, start + k]
+                A[i, i, lane] += penalty
+                start += i + 1
+        solve_eight(A, b, column, negative)
+        for t in range(first, min(first + EIGHT, units.size)):
+            known = counts[units[t]] > 0
+            for i in range(f):
+                vectors[t, i] = b[i, t - first] if known else prior[i]

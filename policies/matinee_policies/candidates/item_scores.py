@@ -29,6 +29,7 @@ def score_pair(
     start: int,
     size: int,
     raw: Float32Array,
+    at: int,
 ) -> None:
     """Raw scores of `size` items from `start` on.
 
@@ -40,7 +41,8 @@ def score_pair(
         other: row of the second, the same one if there is no second.
         start: first item, a multiple of `ITEM_GROUP`.
         size: number of items, a multiple of `ITEM_GROUP`.
-        raw: receives the scores of both, `float32 [2, >= size]`.
+        raw: receives the scores of both from `at` on, `float32 [2, >= at + size]`.
+        at: where in a row of `raw` the first score goes, a multiple of `ITEM_GROUP`.
     """
     M, f, width = factors.shape[1], users.shape[1], raw.shape[1]
     lanes = lanes_of(raw)
@@ -67,14 +69,15 @@ def score_pair(
             b1 = add_lanes(b1, multiply_lanes(p, q1))
             b2 = add_lanes(b2, multiply_lanes(p, q2))
             b3 = add_lanes(b3, multiply_lanes(p, q3))
-        store_lanes(raw, group, a0)
-        store_lanes(raw, group + lanes, a1)
-        store_lanes(raw, group + 2 * lanes, a2)
-        store_lanes(raw, group + 3 * lanes, a3)
-        store_lanes(raw, width + group, b0)
-        store_lanes(raw, width + group + lanes, b1)
-        store_lanes(raw, width + group + 2 * lanes, b2)
-        store_lanes(raw, width + group + 3 * lanes, b3)
+        to = at + group
+        store_lanes(raw, to, a0)
+        store_lanes(raw, to + lanes, a1)
+        store_lanes(raw, to + 2 * lanes, a2)
+        store_lanes(raw, to + 3 * lanes, a3)
+        store_lanes(raw, width + to, b0)
+        store_lanes(raw, width + to + lanes, b1)
+        store_lanes(raw, width + to + 2 * lanes, b2)
+        store_lanes(raw, width + to + 3 * lanes, b3)
 
 
 def score_pair_reference(

@@ -25,13 +25,14 @@ from matinee_policies.compiled import kernel, lean_kernel
 from matinee_policies.config import check_whole
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
+from matinee_policies.sigmoids import fill_sigmoids, sigmoids_reference
 
-# Scores of a block for two units, 32 kB, stay in the first cache; a multiple of ITEM_GROUP.
+# Items among which a unit's best are chosen at a time; its scores, 16 kB, fit the first cache.
 _BLOCK = 4096
-# Units that share a block's factors while they are in the second cache.
+# Items whose factors stay in the first cache while they are scored, for so many units in turn; both
+# a multiple of ITEM_GROUP.
+_TILE = 512
 _UNITS = 8
-# Beyond this distance from the mean a float32 score would round to 0 or 1.
-_FARTHEST = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,10 @@ def rank_reference(
             raw += user_factors[b, a] * model.item_factors[:, a]
         left = rows[~is_seen(seen, np.full(M, b), rows)]
         best = left[np.argsort(-raw[left], kind="stable")][:k]
-        z = (raw[best].astype(np.float64) - model.score_mean) / model.score_scale
         items[b, : best.size] = best
-        scores[b, : best.size] = 1.0 / (1.0 + np.exp(-np.clip(z, -_FARTHEST, _FARTHEST)))
+        scores[b, : best.size] = sigmoids_reference(
+            raw[best], mean=model.score_mean, scale=model.score_scale
+        )
     return Candidates(items, scores)
 
 
@@ -134,7 +136,7 @@ def rank_into(
     """Fill `items` and `scores`; `scores` holds sortable keys, then raws, then the scores."""
     B, k = items.shape
     kept = scores.view(np.int32)
-    raw = np.empty((2, _BLOCK), dtype=np.float32)
+    raw = np.empty((_UNITS // 2, 2, _BLOCK), dtype=np.float32)
     room = k + _BLOCK + GROUP
     keys = np.empty(room, dtype=np.int32)
     rows = np.empty(room, dtype=np.int32)
@@ -142,41 +144,41 @@ def rank_into(
     spare_rows = np.empty(room, dtype=np.int32)
     maxima = np.empty(_columns(k), dtype=np.int32)
     filled = np.zeros(B, dtype=np.int64)
+    powers, parts = np.empty(k, dtype=np.int64), np.empty(k)
     for first in range(0, B, _UNITS):
         last = min(first + _UNITS, B)
         for start in range(0, offset.size, _BLOCK):
             size = min(_BLOCK, offset.size - start)
-            for one in range(first, last, 2):
-                other = min(one + 1, last - 1)
-                score_pair(offset, factors, users, one, other, start, size, raw)
-                for b in range(one, other + 1):
-                    block = raw[b - one].view(np.int32)
-                    flip(block, size)
-                    _close_seen(seen[b], start, size, block)
-                    n = filled[b]
-                    # Items must beat the worst kept one; before k are kept, a bound will do.
-                    bound = kept[b, k - 1] if n == k else lower_bound(block, size, k, maxima)
-                    passed = 0
-                    for j in range(0, size, GROUP):
-                        passed = append_above(block, j, bound, spare_rows, passed)
-                    if passed == 0:
-                        continue
-                    for t in range(n):
-                        keys[t], rows[t] = kept[b, t], items[b, t]
-                    for t in range(passed):
-                        place = spare_rows[t]
-                        keys[n + t], rows[n + t] = block[place], start + place
-                    sort_keys(keys, rows, n + passed, spare_keys, spare_rows)
-                    n = min(n + passed, k)
-                    for t in range(n):
-                        kept[b, t], items[b, t] = keys[t], rows[t]
-                    filled[b] = n
+            for at in range(0, size, _TILE):
+                tile = min(_TILE, size - at)
+                for one in range(first, last, 2):
+                    other, pair = min(one + 1, last - 1), raw[(one - first) // 2]
+                    score_pair(offset, factors, users, one, other, start + at, tile, pair, at)
+            for b in range(first, last):
+                block = raw[(b - first) // 2, (b - first) % 2].view(np.int32)
+                flip(block, size)
+                _close_seen(seen[b], start, size, block)
+                n = filled[b]
+                # Items must beat the worst kept one; before k are kept, a bound will do.
+                bound = kept[b, k - 1] if n == k else lower_bound(block, size, k, maxima)
+                passed = 0
+                for j in range(0, size, GROUP):
+                    passed = append_above(block, j, bound, spare_rows, passed)
+                if passed == 0:
+                    continue
+                for t in range(n):
+                    keys[t], rows[t] = kept[b, t], items[b, t]
+                for t in range(passed):
+                    place = spare_rows[t]
+                    keys[n + t], rows[n + t] = block[place], start + place
+                sort_keys(keys, rows, n + passed, spare_keys, spare_rows)
+                n = min(n + passed, k)
+                for t in range(n):
+                    kept[b, t], items[b, t] = keys[t], rows[t]
+                filled[b] = n
     for b in range(B):
         flip(kept[b], filled[b])
-        for t in range(filled[b]):
-            z = (scores[b, t] - mean) / scale
-            z = min(max(z, -_FARTHEST), _FARTHEST)
-            scores[b, t] = 1.0 / (1.0 + np.exp(-z))
+        fill_sigmoids(scores[b], filled[b], mean, scale, powers, parts)
         for t in range(filled[b], k):
             items[b, t], scores[b, t] = PAD, 0.0
 
