@@ -11,6 +11,7 @@ import pytest
 from matinee_platform.decision_log import read_parts
 from matinee_platform.learn_from_log import learn_from_log
 from matinee_platform.log_schema import matrix
+from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_platform.verify import check_run
@@ -120,6 +121,12 @@ def test_later_snapshots_follow_from_the_first(warm_run: Path) -> None:
 def test_a_warm_run_rescores_to_ratio_one(warm_run: Path) -> None:
     for check in check_run(warm_run):
         assert check.passed, check
+
+
+def test_a_warm_run_is_replayed_from_its_first_states(warm_run: Path) -> None:
+    for found in replay_run(warm_run):
+        assert found.passed, found
+        assert found.snapshots == (1 if found.arm == "mf_order" else 4)
 
 
 def test_an_arm_with_the_prior_of_the_scores_ranks_by_them_on_its_first_day(
