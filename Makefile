@@ -28,7 +28,7 @@ help:
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
-	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 10 minutes)'
+	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
 	@echo 'make scale   time and memory of runs from 1,000 to 100,000 users (some minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
@@ -52,7 +52,7 @@ lint: $(STAMP)
 	@status=0; for check in 'ruff check' 'ruff format --check' mypy 'lint-imports --no-logo'; do \
 	$(BIN)/$$check || status=1; done; exit $$status
 
-# Thirteen arms, 90 days, four seeds of the same 3,000 users each; resumes where it was stopped.
+# Fourteen arms, 90 days, four seeds of the same 3,000 users each; resumes where it was stopped.
 tradeoff: $(STAMP)
 	@$(BIN)/matinee tradeoff --config examples/tradeoff.yaml --out runs/tradeoff --results docs/results.md
 

@@ -193,5 +193,5 @@ def read_part(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table
                 # What a damaged file says of itself is checked before anything trusts it.
                 table.validate(full=True)
                 yield table
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(path, rule=f"must be a complete Arrow file ({error})") from None

@@ -21,6 +21,15 @@ from matinee_policies.records import PAD
 
 _ITEM = "_item"
 _TOLERANCE = 1e-6
+_LARGEST_ITEM = 2**31 - 1
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +83,15 @@ def read_dsjson(path: Path) -> DsjsonEvents:
     """
     events = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not by `splitlines`: JSON may hold separators of lines that are no ends of ours.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
         raise DataError(path, rule=f"must be there to read, in UTF-8 ({error})") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 events.append(_event(json.loads(line, parse_constant=_no_number)))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except _UNREADABLE as error:
                 told = f"lacks {error}" if isinstance(error, KeyError) else str(error)
                 rule = f"must hold an event with outcomes in dsjson ({told})"
                 raise DataError(path, rule=rule, line=number) from None
@@ -89,6 +99,8 @@ def read_dsjson(path: Path) -> DsjsonEvents:
 
 
 def _event(raw: Mapping[str, Any]) -> _Event:
+    if raw.get("_skipLearn") or float(raw.get("pdrop", 0.0)) != 0.0:
+        raise ValueError("events that are not to be learned, or that stand for others, are refused")
     context = raw["c"]
     multi = context["_multi"]
     if not isinstance(multi, list) or not multi:
@@ -105,15 +117,18 @@ def _event(raw: Mapping[str, Any]) -> _Event:
         id=str(raw["EventId"]),
         shared=_features(context),
         actions=[_features(action) for action in multi],
-        items=[int(action.get(_ITEM, PAD)) for action in multi],
+        items=[_whole(action.get(_ITEM, PAD), _ITEM) for action in multi],
         slots=[_features(slot) for slot in slots] or [{}],
         outcomes=outcomes,
     )
 
 
 def _cb_outcome(raw: Mapping[str, Any]) -> tuple[int, float, float]:
-    chosen = int(raw["_labelIndex"]) if "_labelIndex" in raw else int(raw["_label_Action"]) - 1
-    if "_label_Action" in raw and int(raw["_label_Action"]) != chosen + 1:
+    if "_labelIndex" in raw:
+        chosen = _whole(raw["_labelIndex"], "_labelIndex")
+    else:
+        chosen = _whole(raw["_label_Action"], "_label_Action") - 1
+    if "_label_Action" in raw and raw["_label_Action"] != chosen + 1:
         raise ValueError(
             f"_label_Action must be _labelIndex + 1 = {chosen + 1}, got {raw['_label_Action']}"
         )
@@ -130,10 +145,16 @@ def _ccb_outcomes(raw: Mapping[str, Any]) -> list[tuple[int, float, float]]:
         total = math.fsum(_probability(chance, least=0.0) for chance in chances)
         if total > 1.0 + _TOLERANCE:
             raise ValueError(f"_p must sum to at most 1, got {total}")
-        found.append((int(ranked[0]), _cost(outcome), _probability(chances[0])))
+        found.append((_whole(ranked[0], "_a"), _cost(outcome), _probability(chances[0])))
     if not found:
         raise ValueError("_outcomes must hold at least one outcome")
     return found
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not PAD <= value <= _LARGEST_ITEM:
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+    return value
 
 
 def _cost(raw: Mapping[str, Any]) -> float:

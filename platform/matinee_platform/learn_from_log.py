@@ -158,7 +158,15 @@ class _Log:
         names = [one.name for one in self.settings.arms]
         if arm not in names:
             raise ConfigError(f"arm must be one of {', '.join(names)}, got {arm!r}")
+        if self.settings.arms[names.index(arm)].reference:
+            raise ConfigError(f"arm must not know the truth, {arm!r} is a reference arm")
         self.rewards = rewards if rewards is not None else self.settings.reward
+        later, logged = self.rewards.return_visit, self.settings.reward.return_visit
+        if later.weight > 0.0 and later.window_days > logged.window_days:
+            raise ConfigError(
+                f"return_visit.window_days must be at most the {logged.window_days} days within "
+                f"which {run} logged visits, got {later.window_days}"
+            )
         self._contexts = load_serving_model(run / "model").contexts(arm)
         self._examined: FloatArray | None = None
         self._bias_known = False
@@ -260,10 +268,15 @@ class _Log:
 def _estimated(run: Path, arm: str) -> FloatArray:
     """The curve that the log itself tells, by one ratio from the second slot on."""
     found = read_examination(run, [arm]).together
-    if not np.isfinite(found.persistence) or not np.isfinite(found.ratio[0]):
+    known = np.array([found.ratio[0], found.persistence])
+    errors = np.array([found.ratio_error[0], found.persistence_error])
+    # A curve that may be off by a fifth would be worse than none: rewards are divided by it.
+    if not (np.isfinite(known).all() and (known > 0).all() and (errors <= 0.2 * known).all()):
         raise DataError(
             run / "decisions" / arm,
-            rule="must be of an arm that explores, to estimate position bias",
+            rule="must hold enough exploration to estimate position bias within a fifth; name the "
+            "shares of slots, or learn without",
+            value=f"ratios {known.tolist()} with errors {errors.tolist()}",
         )
     ratios = np.full(found.ratio.size, found.persistence)
     ratios[0] = found.ratio[0]
@@ -287,6 +300,13 @@ def _check_policy(policy: Policy, *, estimator: str, log: _Log) -> None:
         raise ConfigError(
             f"arm {log.arm!r} caps its slates, so that {estimator} would count what it could not "
             "show as worth nothing: estimator must be plain or mtr"
+        )
+    config = getattr(policy, "config", None)
+    counts = getattr(config, "gamma_exponent", 0.0), getattr(config, "decay_rows", 0.0)
+    if estimator in ("ips", "dr") and max(counts) > 0.0:
+        raise ConfigError(
+            f"{policy.name} explores by the number of impressions learned, and {estimator} learns "
+            "rows of candidates that were not shown; take mtr or plain, or a schedule that is even"
         )
 
 

@@ -7,7 +7,7 @@ from matinee_policies.policy import Policy
 
 ENGAGEMENT = "engagement"
 
-_LEARN_ONCE = ("logistic", "vowpal_wabbit")
+_LEARN_ONCE = ("logistic", "vowpal_wabbit", "vowpal_wabbit_per_slot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ def can_correct(policy: Policy) -> bool:
 
     Example:
         >>> from matinee_policies import build_policy
-        >>> kinds = ("lin_ucb", "logistic")
+        >>> kinds = ("lin_ucb", "logistic", "vowpal_wabbit", "vowpal_wabbit_per_slot")
         >>> [can_correct(build_policy(kind, {}, dimension=3)) for kind in kinds]
-        [True, False]
+        [True, False, False, False]
     """
     bases = getattr(policy, "bases", ())
     own = policy.name not in _LEARN_ONCE and bool(getattr(policy, "corrects", True))

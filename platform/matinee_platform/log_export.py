@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from matinee_platform.decision_log import KINDS, read_part
 from matinee_platform.part_writer import PART_SUFFIX
-from matinee_policies.errors import ConfigError
+from matinee_policies.errors import ConfigError, DataError
 
 _COMPRESSION = "zstd"
 
@@ -57,6 +57,8 @@ def export_log(
                 target = out / kind / arm / f"{part.stem}.parquet"
                 rows[kind] += _export_part(part, target)
                 files, size = files + 1, size + target.stat().st_size
+    if not files:
+        raise DataError(run, rule=f"must hold parts of a log, part-*{PART_SUFFIX}, and holds none")
     return Exported(files, rows, size)
 
 

@@ -58,6 +58,7 @@ class ArmReplay:
         equal: of these, versions whose content hashes agree.
         first_unequal: the first version that does not agree; None if all do.
         reason: what is wrong with it.
+        complete: whether the log is the one whose length and content hash the results name.
     """
 
     arm: str
@@ -68,11 +69,13 @@ class ArmReplay:
     equal: int = 0
     first_unequal: int | None = None
     reason: str = ""
+    complete: bool = True
 
     @property
     def passed(self) -> bool:
-        """Whether every snapshot and every decision is the same."""
-        return self.equal == self.snapshots and self.unequal_decisions == 0
+        """Whether the log is whole, and every snapshot and every decision is the same."""
+        equal = self.equal == self.snapshots and self.unequal_decisions == 0
+        return equal and self.complete
 
 
 def replay_arm(

@@ -67,9 +67,9 @@ class RewardSettings(StrictSettings):
     rating: RatingSettings = RatingSettings()
     return_visit: ReturnVisitSettings = ReturnVisitSettings()
     learn_window_days: Annotated[int, Field(ge=0, le=28)] = 0
-    """For policies that cannot correct what they have learned (logistic, vowpal_wabbit): they learn
-    the components whose window is no longer, as one sum when the longest of them has closed, and
-    none of the others. At 0, engagement alone. The other policies learn every component."""
+    """For policies that cannot correct what they have learned (logistic, Vowpal Wabbit): they
+    learn the components whose window is no longer, as one sum when the longest of them has closed,
+    and none of the others. At 0, engagement alone. The other policies learn every component."""
 
     def later_windows(self) -> dict[str, int]:
         """Window in days of every component after engagement that carries weight, by name.

@@ -146,9 +146,9 @@ class ExperimentSettings(StrictSettings):
     """Largest state of an arm's users, in MB, that stays in memory. A larger one lies on disk, and
     of it is in memory what a block of users needs; results do not depend on it."""
     checkpoint_every: Annotated[int, Field(ge=0, le=1_000_000_000)] = 50_000
-    """Decisions of an arm after which the day's end gets a checkpoint; 0 for every day. What an
-    interruption costs is at most so many and those of a day, a few seconds of work; results do not
-    depend on it."""
+    """Decisions of an arm after which the day's end gets a checkpoint, if ten seconds have not
+    passed before; 0 for every day. What an interruption costs is at most that and a day; results do
+    not depend on it."""
     regret_every: Annotated[int, Field(ge=1, le=1_000_000)] = 40
     """One decision in so many is compared with the best page; 1 compares every one."""
     design: Literal["ab", "paired"] = "ab"

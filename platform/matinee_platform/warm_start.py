@@ -17,6 +17,7 @@ from matinee_policies.features import FEATURE_NAMES, FEATURE_VERSION, ItemFeatur
 from matinee_policies.policy import Policy
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 from matinee_policies.warm_start import inherit, with_origin, with_prior_mean
 
 _SCORE = FEATURE_NAMES.index("score")
@@ -64,7 +65,7 @@ def _made(
 ) -> Snapshot:
     if wanted.snapshot is not None:
         path = Path(wanted.snapshot)
-        donor = Snapshot.load(path)
+        donor = Snapshot.load(path, keys=SigningKeys.configured())
         _check_versions(_versions(donor, path), items, what=f"snapshot {path}")
         made = inherit(policy, donor, discount=wanted.discount)
         return with_origin(

@@ -127,12 +127,12 @@ def restore_policy(
     Args:
         snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names; a note of its
             origin is for people.
-        kind: the kind in the user's config; only a `module:Class` matters, since no class is
-            imported because a snapshot says so.
+        kind: the kind in the user's config, which the snapshot must have; no class is imported
+            because a snapshot says so.
         config: the settings in the user's config; of a mixture they name the classes of its bases.
 
     Raises:
-        SnapshotError: on an unknown kind or version, or an incomplete state.
+        SnapshotError: on an unknown kind or version, another kind, or an incomplete state.
         ConfigError: if the class that `kind` names is missing or incomplete.
     """
     snapshot = without_origin(snapshot)
@@ -141,6 +141,8 @@ def restore_policy(
     if snapshot.kind not in _KINDS:
         kinds = ", ".join(POLICY_KINDS)
         raise SnapshotError(f"snapshot must be of kind {kinds}, got {snapshot.kind!r}")
+    if kind is not None and kind != snapshot.kind:
+        raise SnapshotError(f"snapshot must be of kind {kind!r}, got {snapshot.kind!r}")
     entry = _KINDS[snapshot.kind]
     options = {"kinds": base_kinds(config)} if entry.has_bases else {}
     restored: Policy = entry.types()[0].from_snapshot(snapshot, **options)

@@ -112,7 +112,7 @@ class Snapshot:
         try:
             snapshot = cls(kind=kind, version=version, arrays=arrays, manifest=manifest)
             content_hash = snapshot.content_hash
-        except (SnapshotError, UnicodeError) as error:
+        except (SnapshotError, UnicodeError, RecursionError) as error:
             raise SnapshotError(f"snapshot {path}: {error}") from None
         # Files from before it was written down have none.
         if wanted is not None and wanted != content_hash:

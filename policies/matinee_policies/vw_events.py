@@ -4,15 +4,23 @@ An event is lines of actions, the last of which was chosen and has the label `0:
 No line is empty, so an empty line can stand between events.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from matinee_policies.errors import SnapshotError
 from matinee_policies.features import slot_feature
 from matinee_policies.records import OutcomeBatch
 from matinee_policies.vw_per_slot_config import VowpalWabbitPerSlotConfig
 from matinee_policies.vw_text import SLOT_NAMESPACE, RowFormat, row_format, rows_text
+
+_NUMBER = rb"-?\d+(?:\.\d+)?(?:e-?\d+)?"
+_FEATURES = rb"(?: ?\|[a-z](?: \d+:" + _NUMBER + rb")+)+"
+_LINE = rb"(?:0:" + _NUMBER + rb":" + _NUMBER + rb" ?)?" + _FEATURES + rb"\n"
+_OWN_TEXT = re.compile(rb"(?:(?:" + _LINE + rb")+\n)*")
+"""Events as `packed` writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +102,11 @@ def packed(events: Iterable[str]) -> bytes:
 
 
 def unpacked(content: bytes) -> list[str]:
-    """The inverse of `packed`."""
+    """The inverse of `packed`.
+
+    Raises:
+        SnapshotError: the bytes hold more than numbers, names of ours and ends of lines.
+    """
+    if not _OWN_TEXT.fullmatch(content):
+        raise SnapshotError("pending events must be numbers under names of ours")
     return content.decode("ascii").split("\n\n")[:-1]

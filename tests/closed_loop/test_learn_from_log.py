@@ -173,6 +173,7 @@ def test_a_thin_log_is_refused(tiny_run: Path) -> None:
         ("logistic", {"estimator": "mtr"}, "logistic takes no weights: estimator must be plain"),
         ("vowpal_wabbit", {"estimator": "dr"}, "vowpal_wabbit takes no weights"),
         ("uniform", {}, "policy must learn, uniform does not"),
+        ("square_cb", {"estimator": "dr"}, "square_cb explores by the number of impressions"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -191,6 +192,12 @@ def test_logistic_and_vowpal_wabbit_learn_from_logs_in_their_own_ways(explored_r
 
 
 def test_a_log_whose_windows_have_not_closed_is_refused(tiny_run: Path) -> None:
-    slow = RewardSettings(return_visit=ReturnVisitSettings(weight=0.1, window_days=20))
+    slow = RewardSettings(rating=RatingSettings(weight=0.1, window_days=20))
     with pytest.raises(DataError, match="window of 20 days has closed by day 9"):
         learn_from_log(_fresh(), tiny_run, "mf_explored", rewards=slow)
+
+
+def test_visits_later_than_the_log_has_them_are_not_taken_for_none(tiny_run: Path) -> None:
+    longer = RewardSettings(return_visit=ReturnVisitSettings(weight=0.1, window_days=4))
+    with pytest.raises(ConfigError, match=r"must be at most the 3 days within which .* got 4"):
+        learn_from_log(_fresh(), tiny_run, "mf_explored", rewards=longer)

@@ -29,13 +29,13 @@ Edit = Callable[[pa.Table], pa.Table]
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run with nothing but what a replay may read; of the results, that they are."""
+    """A copy of the run with nothing but what a replay may read."""
     copy = tmp_path / "run"
     copy.mkdir()
     for name in ("model", "decisions", "rewards", "snapshots"):
         shutil.copytree(tiny_run / name, copy / name)
-    shutil.copy(tiny_run / "settings.json", copy)
-    (copy / "results.json").write_text("{}")
+    for name in ("settings.json", "results.json"):
+        shutil.copy(tiny_run / name, copy)
     return copy
 
 
@@ -246,3 +246,11 @@ def without_ratings(table: pa.Table) -> pa.Table:
     keep = np.ones(table.num_rows, dtype=np.bool_)
     keep[component(table, "rating")] = False
     return table.filter(pa.array(keep))
+
+
+def test_a_log_of_an_arm_that_does_not_learn_must_be_whole_too(run: Path) -> None:
+    next((run / "decisions" / "popularity").glob("*.arrow")).unlink()
+    found = replay_one(run, "popularity")
+    assert found.equal == found.snapshots == 1
+    assert not found.complete
+    assert not found.passed

@@ -49,7 +49,7 @@ def test_days_without_users_are_passed_over() -> None:
 
 
 def test_false_alarms_are_as_rare_as_stated_where_days_are_independent() -> None:
-    """2 % of runs of 60 days or fewer at the default threshold; 4 sigma of 1,500 runs above it."""
+    """2 % of runs of 60 days at the default threshold; at most 4 sigma of 300 runs above it."""
     rng = np.random.default_rng(5)
     runs = sum(found_in(0.1 * rng.normal(size=60)).size > 0 for _ in range(300))
     assert runs / 300 <= 0.02 + 4.0 * np.sqrt(0.02 * 0.98 / 300)

@@ -23,6 +23,7 @@ from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.policy import Policy, reads_features
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 
 SAMPLE = 100_000
 """Decisions of each arm that are re-scored, unless asked for more."""
@@ -160,7 +161,9 @@ class _Policies:
 
     def policy(self, version: int) -> Policy:
         if self._policy is None or version != self._version:
-            snapshot = Snapshot.load(self._folder / f"{version:05d}.npz")
+            snapshot = Snapshot.load(
+                self._folder / f"{version:05d}.npz", keys=SigningKeys.configured()
+            )
             self._policy = restore_policy(snapshot, kind=self._config["kind"], config=self._config)
             self._version = version
         return self._policy

@@ -2,7 +2,8 @@
 
 The residual of a slot is its engagement minus the reward that the policy predicted for it, under
 the snapshot that chose it, from its features as logged. Where a policy predicts no reward (an
-order by scores, say) the residual is the engagement itself. Later components (return visits) are
+order by scores, say), or its predictions are corrected for position bias, the residual is the
+engagement itself. Later components (return visits) are
 left out: what a policy predicts of them is a part of the level, which no day departs from.
 
 Days, not pages, are the sample: users are the units within a day, so that neither pages of one user
@@ -30,11 +31,14 @@ from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_signature import SigningKeys
 
 Predictor = Callable[[ContextBatch], FloatArray]
 
 PAGES_A_DAY = 20_000
 """Pages looked at of a day: all, or about so many, drawn by their ids."""
+
+_BY_POLICY = "policy"
 
 _CLICK, _WATCH = COMPONENTS.index("click"), COMPONENTS.index("watch")
 
@@ -93,8 +97,12 @@ def read_residuals(
         residual = _engagement(run, arm, day, page, engagement)
         for version in np.unique(rows["snapshot"].to_numpy()):
             path = run / "snapshots" / arm / f"{version:05d}.npz"
-            predict = predictor(
-                restore_policy(Snapshot.load(path), kind=policy["kind"], config=policy)
+            snapshot = Snapshot.load(path, keys=SigningKeys.configured())
+            # Corrected for position, a prediction is of the reward where a slot is examined.
+            predict = (
+                predictor(restore_policy(snapshot, kind=policy["kind"], config=policy))
+                if engagement.position_bias == "none"
+                else None
             )
             if predict is not None:
                 predicted = True
@@ -155,7 +163,8 @@ def _sample(run: Path, arm: str, day: int, *, pages: int) -> Iterator[pa.Table]:
     )
     step = np.uint64(max(1, -(-logged // pages)))
     for table in read_parts(run, "decisions", arm, day=day):
-        chosen = np.flatnonzero(table["decision_id"].to_numpy() % step == 0)
+        served = table["served_by"].cast(pa.string()).to_numpy() == _BY_POLICY
+        chosen = np.flatnonzero(served & (table["decision_id"].to_numpy() % step == 0))
         if chosen.size:
             yield table if chosen.size == table.num_rows else table.take(chosen)
 

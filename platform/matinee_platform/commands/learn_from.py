@@ -1,7 +1,7 @@
 """`matinee learn-from`: train a policy on the log of another arm."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -39,9 +39,11 @@ def learn_from(
     """
     from matinee_platform.learn_from_log import learn_from_log
     from matinee_platform.settings import key_values
+    from matinee_platform.warm_start import versions_of_run
     from matinee_policies.errors import ConfigError
     from matinee_policies.features import FEATURE_NAMES
     from matinee_policies.registry import build_policy
+    from matinee_policies.snapshot_signature import SigningKeys
 
     folder, colon, arm = source.rpartition(":")
     if not (folder and colon and arm):
@@ -50,8 +52,11 @@ def learn_from(
         raise ConfigError(f"--out must name a new file in a folder that exists, got {out}")
     learner = build_policy(policy, key_values(overrides or []), dimension=len(FEATURE_NAMES))
     learned = learn_from_log(learner, Path(folder), arm, estimator=estimator, clip=clip)
-    snapshot = learner.snapshot()
-    snapshot.save(out)
+    features, catalogue = versions_of_run(Path(folder))
+    bare = learner.snapshot()
+    noted = {"feature_version": features, "catalogue_version": catalogue}
+    snapshot = replace(bare, manifest={**bare.manifest, **noted})
+    snapshot.save(out, keys=SigningKeys.configured())
     if as_json:
         report = {**asdict(learned), "snapshot": str(out), "content_hash": snapshot.content_hash}
         print(json.dumps(report, indent=2))

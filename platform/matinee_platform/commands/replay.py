@@ -20,7 +20,8 @@ def replay(
 ) -> None:
     """Learn every arm anew from its log alone: each snapshot must be the one that the run kept.
 
-    Exit status 1 if any snapshot or decision differs. Example: matinee replay runs/demo
+    Exit status 1 if any snapshot or decision differs, or the log is not whole.
+    Example: matinee replay runs/demo
     """
     from matinee_platform.offline.replay_run import replay_run
 
@@ -41,6 +42,8 @@ def _line(found: "ArmReplay") -> str:
         f"{found.equal} of {found.snapshots} snapshots equal",
         f"{found.decisions:,} decisions replayed, {found.unequal_decisions:,} unequal",
     ]
+    if not found.complete:
+        words.append("the log is not the one whose length and content hash the results name")
     if found.unmatched_events:
         words.append(f"{found.unmatched_events:,} events of no decision within its window")
     if found.first_unequal is not None:

@@ -19,9 +19,13 @@ from matinee_platform.offline.sessions import serve_sessions
 from matinee_platform.reward_rows import rating_rewards
 from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_policies.arrays import Int64Array
+from matinee_policies.errors import DataError
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.snapshot_signature import SigningKeys
+
+LONGEST_WITHOUT_CHECKPOINT = 10.0
+"""Seconds of an arm after which the end of a day gets a checkpoint, however few its decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ class ArmRun:
         if first_day == 0:
             # A first state that was made from something says what from.
             self._hashes.append(self._save_snapshot(self._initial))
-        kept = state.log.decisions
+        kept, kept_at = state.log.decisions, time.perf_counter()
         for day in range(first_day, self._days):
             before = state.log.decisions
             active = self._run_day(day)
@@ -135,11 +139,12 @@ class ArmRun:
                 state.engine.snapshot += 1
                 self._hashes.append(self._save_snapshot())
             self._seconds = time.perf_counter() - start
-            due = state.log.decisions - kept >= self._checkpoint_every
+            long_ago = time.perf_counter() - kept_at > LONGEST_WITHOUT_CHECKPOINT
+            due = long_ago or state.log.decisions - kept >= self._checkpoint_every
             if due or day == self._days - 1:
                 with state.clock.stage("checkpoint"):
                     self._checkpoint(day)
-                kept = state.log.decisions
+                kept, kept_at = state.log.decisions, time.perf_counter()
             pages = state.log.decisions - before
             report(DayReport(self._arm.name, day, active, pages, self._figures(day)))
         return ArmResult(
@@ -237,6 +242,13 @@ class ArmRun:
         self._seconds = header["seconds"]
         path = self._snapshot_path(header["snapshot"])
         snapshot = Snapshot.load(path, keys=SigningKeys.configured())
+        if snapshot.content_hash != self._hashes[-1]:
+            raise DataError(
+                path,
+                rule=f"must hold the state {self._hashes[-1]} of the last checkpoint; start anew "
+                "with --overwrite",
+                value=snapshot.content_hash,
+            )
         policy = restore_policy(snapshot, kind=self._arm.policy["kind"], config=self._arm.policy)
         state.replace_policy(policy, version=header["snapshot"])
         return found.day + 1

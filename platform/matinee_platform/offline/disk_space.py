@@ -24,8 +24,9 @@ from matinee_simulator.simulation import Simulation
 _PAGES_PER_SESSION = 1.8
 _LOG_BYTES_PER_PAGE = 1_200
 _RATING_BYTES = 20
-_BUSY_SHARE = 0.2
-"""Share of the users who come on the busiest day: their rows are written down before it."""
+_BUSY_SHARE = 0.4
+"""Share of the users who come between two checkpoints, at most two busy days: their rows are
+written down before."""
 
 _ENOUGH_ANYWAY = 2**30
 

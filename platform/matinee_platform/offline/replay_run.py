@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from matinee_platform.decision_log import rehash
 from matinee_platform.json_file import read_json
 from matinee_platform.offline.arm_state import arm_secret, first_policy
 from matinee_platform.offline.child_processes import one_blas_thread
 from matinee_platform.offline.prepare import load_initial
-from matinee_platform.offline.results import RESULTS
+from matinee_platform.offline.results import read_results
 from matinee_platform.replay import ArmReplay, replay_arm
 from matinee_platform.serving_model import load_serving_model
 from matinee_platform.settings import ExperimentSettings, parse_settings
-from matinee_policies.errors import ConfigError, DataError
+from matinee_policies.errors import ConfigError
 
 
 def replay_run(run: Path, arms: Sequence[str] = ()) -> Iterator[ArmReplay]:
@@ -28,7 +29,7 @@ def replay_run(run: Path, arms: Sequence[str] = ()) -> Iterator[ArmReplay]:
         MatineeError: if the folder holds no finished run or no such arm, or a file of it is
             damaged.
     """
-    settings = _finished_settings(run)
+    results, settings = read_results(run), _settings_of(run)
     names = [arm.name for arm in settings.arms]
     for name in arms:
         if name not in names:
@@ -46,11 +47,12 @@ def replay_run(run: Path, arms: Sequence[str] = ()) -> Iterator[ArmReplay]:
                     secret=arm_secret(settings, arm),
                     genesis=initial.get(arm.name),
                 )
+            wanted = results["arm_runs"][arm.name]
+            logged = rehash(run, arm.name, days=settings.days)
+            found.complete = logged == (wanted["pages"], wanted["log_hash"])
             yield found
 
 
-def _finished_settings(run: Path) -> ExperimentSettings:
-    if not (run / RESULTS).is_file():
-        raise DataError(run / RESULTS, rule="must exist; the folder holds no finished run")
+def _settings_of(run: Path) -> ExperimentSettings:
     path = run / "settings.json"
     return parse_settings(read_json(path), origin=str(path))

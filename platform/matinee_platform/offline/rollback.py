@@ -105,7 +105,10 @@ class Rollback:
 
     def _put_back(self, file: BinaryIO) -> None:
         while count := file.read(_COUNT):
-            rows = _read(file, (int.from_bytes(count, "little"),), np.dtype(np.int32))
+            size = int.from_bytes(count, "little")
+            if size > _AT_ONCE:
+                raise ValueError(f"at most {_AT_ONCE} rows are written at once, {size} are named")
+            rows = _read(file, (size,), np.dtype(np.int32))
             for column in self._columns.values():
                 column[rows] = _read(file, (rows.size, *column.shape[1:]), column.dtype)
             self._release()

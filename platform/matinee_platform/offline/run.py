@@ -77,7 +77,7 @@ def run_experiment(
         run: folder for the run; must be new, or hold an older run that `overwrite` allows to go.
         workers: processes that run arms side by side; the result does not depend on it.
         overwrite: whether an older run in the folder is deleted.
-        resume: whether an interrupted run in the folder goes on from each arm's last complete day;
+        resume: whether an interrupted run in the folder goes on from each arm's last checkpoint;
             the result is that of a run without interruption, timings aside.
         metrics_port: port of this machine that serves `/metrics` during the run, 0 for a free one;
             None serves nothing.
