@@ -67,8 +67,9 @@ ACCEPTANCE: dict[str, Claim] = {
             title="Variety has an interior optimum",
             source=_OURS,
             evidence=_STATISTICAL,
-            tolerance="among 300 candidates, the weight of MMR that is best on half of the populations beats both ends "
-            "on the other half by two standard errors, in clicks per user, paired by user",
+            tolerance="among 300 candidates, the weight of MMR that is best on half of the "
+            "populations beats both ends on the other half by two standard errors, in clicks per "
+            "user, paired by user",
         ),
         Claim(
             key="T9",
