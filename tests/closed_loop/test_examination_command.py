@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,8 +11,8 @@ from matinee_platform.analysis.examination_study import read_examination
 from matinee_platform.cli import app
 from matinee_platform.learn_from_log import learn_from_log
 from matinee_policies.errors import ConfigError, MatineeError
-from matinee_policies.features import FEATURE_NAMES
-from matinee_policies.registry import build_policy
+from matinee_policies.features import FEATURE_NAMES, FEATURE_VERSION, ItemFeatures
+from matinee_policies.registry import build_policy, restore_policy
 from matinee_policies.snapshot import Snapshot
 from matinee_simulator.parameters import Parameters
 
@@ -78,10 +77,13 @@ def test_a_policy_is_trained_from_the_command_line(explored_run: Path, tmp_path:
     told = _told("learn-from", source, *words, "--out", str(out), "--json")
     policy = build_policy("epsilon_greedy", {"epsilon": 0.2}, dimension=len(FEATURE_NAMES))
     learned = learn_from_log(policy, explored_run, "soft", estimator="dr")
-    assert told["content_hash"] == policy.snapshot().content_hash
     assert told["effective"] == learned.effective
-    assert Snapshot.load(out).content_hash == told["content_hash"]
-    assert np.isfinite(Snapshot.load(out).arrays["theta"]).all()
+    found = Snapshot.load(out)
+    assert found.content_hash == told["content_hash"]
+    items = ItemFeatures.load(explored_run / "model" / "item_features.npz")
+    noted = {"feature_version": FEATURE_VERSION, "catalogue_version": items.version}
+    assert found.manifest == {**policy.snapshot().manifest, **noted}
+    assert restore_policy(found).snapshot().content_hash == policy.snapshot().content_hash
     text = _told("learn-from", source, "--out", str(tmp_path / "other.npz"))
     assert "lin_ucb learned" in text
     assert "clipped" in text

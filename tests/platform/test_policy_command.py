@@ -93,7 +93,7 @@ def test_a_learner_that_drops_later_rewards_is_told_so(
     assert "Note: this policy ignores rewards that come later (return visits)." in done.stdout
 
 
-IGNORE_LATER = {"logistic", "vowpal_wabbit", "vowpal_wabbit_per_slot"}
+IGNORE_LATER = {"logistic", "new_items", "vowpal_wabbit", "vowpal_wabbit_per_slot"}
 
 
 @pytest.mark.parametrize("kind", POLICY_KINDS)

@@ -84,7 +84,9 @@ def test_every_kind_goes_on_to_the_bit_in_a_fresh_process(tmp_path: Path) -> Non
     # Learners go through states that differ, or the comparison would say nothing.
     learners = [name for name in expected if build_policy(name[3:], {}, dimension=D).learns]
     assert len(learners) == len(expected) - 3
-    assert all(len(set(expected[name][::2])) == 4 for name in learners)
+    # `new_items` counts what was shown, and a later component shows nothing.
+    states = {name: 3 if name.endswith("new_items") else 4 for name in learners}
+    assert {name: len(set(expected[name][::2])) for name in learners} == states
 
 
 VOWPAL_WABBIT: list[dict[str, Any]] = [
