@@ -1,0 +1,1 @@
+"""Experiments of the live service: definitions, life cycle, layers."""

@@ -1,0 +1,142 @@
+"""What a live experiment is: arms over bundles, a salt, a share of a layer, rewards."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from matinee_platform.reward_settings import RewardSettings
+from matinee_platform.strict_settings import Share, StrictSettings
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_WEIGHT_TOLERANCE = 1e-9
+
+HOLDOUT_ARM = "holdout"
+"""Arm of units in the holdout, in the log and in answers."""
+
+Learning = Literal["online", "apprentice", "log_only"]
+
+
+class LiveArm(StrictSettings):
+    """One arm of a live experiment."""
+
+    name: str
+    weight: Share
+    """Share of the experiment's units; if no arm gives one, all share equally."""
+    bundle: str
+    """Name of a deployed bundle (`matinee deploy RUN:ARM`): policy, snapshot, candidates."""
+    learning: Learning = "online"
+    """`online` learns and serves what it learned; `apprentice` shows the order of the candidates
+    and learns from it, without its slates being shown; `log_only` serves its first snapshot."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name) or name == HOLDOUT_ARM:
+            raise ValueError(
+                "arm name must be 1-40 lower-case letters, digits and _, a letter first, and not "
+                f"{HOLDOUT_ARM!r}, got {name!r}"
+            )
+        return name
+
+
+class LiveExperiment(StrictSettings):
+    """A live experiment.
+
+    Experiments of one layer exclude each other: each owns a slice of the layer's units. Layers are
+    independent of each other.
+
+    Example:
+        >>> experiment = LiveExperiment.model_validate({
+        ...     "key": "home", "salt": "home-1",
+        ...     "arms": [{"name": "old", "bundle": "old"}, {"name": "new", "bundle": "new"}],
+        ... })
+        >>> [arm.weight for arm in experiment.arms], experiment.control
+        ([0.5, 0.5], 'old')
+    """
+
+    key: str
+    """Name, for ever."""
+    salt: Annotated[str, Field(pattern=_SALT.pattern)]
+    """Seed of the assignment; an experiment that starts anew needs another one."""
+    layer: str = ""
+    """Layer; the experiment's own if not given."""
+    layer_slice: Annotated[tuple[Share, Share], Field(strict=False)] = (0.0, 1.0)
+    """Part of the layer's units that may take part: first share (inside), last share (outside)."""
+    coverage: Share = 1.0
+    """Share of each arm's units that take part; it only grows while the experiment runs."""
+    control: str = ""
+    """Arm to compare with; the first one if not given."""
+    slots: Annotated[int, Field(ge=1, le=100)] = 10
+    candidates: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Most candidates of a decision, `K`."""
+    rest: Annotated[int, Field(ge=0, le=10_000)] = 50
+    """Impressions of a unit after which an item that was not watched is a candidate again."""
+    engagement_minutes: Annotated[float, Field(gt=0, le=10_080, strict=False)] = 30.0
+    """Window of click and watch; the windows of ratings and return visits are in `reward`."""
+    reward: RewardSettings = RewardSettings()
+    arms: Annotated[list[LiveArm], Field(min_length=1, max_length=100)]
+
+    @field_validator("key")
+    @classmethod
+    def _plain_key(cls, key: str) -> str:
+        if not _NAME.fullmatch(key):
+            raise ValueError(
+                f"key must be 1-40 lower-case letters, digits and _, a letter first, got {key!r}"
+            )
+        return key
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: object) -> object:
+        """The first arm is the control unless named; arms share equally if none has a weight."""
+        if not isinstance(values, dict) or not isinstance(values.get("arms"), list):
+            return values
+        arms = [dict(arm) if isinstance(arm, dict) else arm for arm in values["arms"]]
+        plain = [arm for arm in arms if isinstance(arm, dict)]
+        if plain and not any("weight" in arm for arm in plain):
+            for arm in plain:
+                arm["weight"] = 1.0 / len(arms)
+        control = values.get("control") or (plain[0].get("name", "") if plain else "")
+        layer = values.get("layer") or values.get("key", "")
+        return {**values, "arms": arms, "control": control, "layer": layer}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"arm names must be distinct, got {doubled[0]!r} more than once")
+        if self.control not in names:
+            raise ValueError(f"control must be one of {', '.join(names)}, got {self.control!r}")
+        total = sum(arm.weight for arm in self.arms)
+        if abs(total - 1.0) > _WEIGHT_TOLERANCE:
+            raise ValueError(f"weights of the arms must sum to 1, got {total:.12g}")
+        if self.layer_slice[0] >= self.layer_slice[1]:
+            raise ValueError(f"layer_slice must rise, got {list(self.layer_slice)}")
+        if self.candidates < self.slots:
+            raise ValueError(
+                f"candidates must be at least slots = {self.slots}, got {self.candidates}"
+            )
+        if self.reward.engagement.position_bias == "estimated":
+            raise ValueError(
+                "reward.engagement.position_bias must be none or a list of shares in a live "
+                "experiment, got 'estimated'"
+            )
+        return self
+
+    def arm(self, name: str) -> LiveArm:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def windows_ms(self) -> tuple[int, int, int, int]:
+        """Window of each of `log_schema.COMPONENTS` in milliseconds."""
+        day = 86_400_000
+        engagement = round(self.engagement_minutes * 60_000)
+        return (
+            engagement,
+            engagement,
+            self.reward.rating.window_days * day,
+            self.reward.return_visit.window_days * day,
+        )

@@ -1,0 +1,1 @@
+"""The live service: decisions and rewards over HTTP."""

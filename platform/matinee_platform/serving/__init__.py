@@ -1,0 +1,1 @@
+"""Deciding live: bundles, unit memory, arms at work, fallback."""

@@ -1,0 +1,1 @@
+"""Durable storage of the live service: event log, control data, snapshots."""
