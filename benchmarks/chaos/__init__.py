@@ -1,0 +1,1 @@
+"""Programs that break the live service, and check that its promises hold."""
