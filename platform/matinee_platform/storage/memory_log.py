@@ -1,7 +1,7 @@
 """An event log in memory, for tests; it keeps the contract of the durable ones but durability."""
 
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Self, cast
 
 from matinee_platform.storage.append_plan import (
     REWARDS_PER_DECISION,
@@ -20,17 +20,16 @@ from matinee_platform.storage.records import (
     RewardReceipt,
     RewardRecord,
 )
-from matinee_platform.storage.reward_states import mark_of, shown_of
 
 
 class MemoryLog:
     """Rows of a log, shared by its appender and its readers."""
 
     def __init__(self) -> None:
-        self.last_seq = 0
+        self.known = Known(0)
         self.decisions: list[LoggedDecision] = []
         self.rewards: list[LoggedReward] = []
-        self.items: list[str] = []
+        self.items: dict[str, int] = {}
 
 
 class MemoryAppender:
@@ -65,20 +64,17 @@ class MemoryAppender:
 
     async def append_decision(self, record: DecisionRecord) -> DecisionReceipt:
         """Append one decision."""
-        (receipt,) = self._append([record])
-        assert isinstance(receipt, DecisionReceipt)  # noqa: S101
-        return receipt
+        return cast(DecisionReceipt, self._append([record])[0])
 
     async def append_rewards(self, records: Sequence[RewardRecord]) -> list[RewardReceipt]:
         """Append rewards."""
-        return [one for one in self._append(records) if isinstance(one, RewardReceipt)]
+        return cast(list[RewardReceipt], self._append(records))
 
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made when new."""
         self._refuse_if_told()
         items = self.log.items
-        items.extend(one for one in dict.fromkeys(ids) if one not in items)
-        return [items.index(one) for one in ids]
+        return [items.setdefault(one, len(items)) for one in ids]
 
     @property
     def state(self) -> str:
@@ -101,19 +97,8 @@ class MemoryAppender:
     def _append(self, batch: Sequence[Record]) -> list[Receipt]:
         self._refuse_if_told()
         log = self.log
-        known = Known(
-            log.last_seq,
-            decisions={one.record.decision_id: one for one in log.decisions},
-            rewards={one.record.reward_key: one for one in log.rewards},
-            shown={
-                one.record.decision_id: (one.record.experiment, shown_of(one))
-                for one in log.decisions
-            },
-        )
-        for one in log.rewards:
-            known.marks.setdefault(one.record.decision_id, []).append(mark_of(one))
-        plan = plan_append(batch, known, windows=self._windows, rewards_per_decision=self._cap)
-        log.last_seq = plan.last_seq
+        plan = plan_append(batch, log.known, windows=self._windows, rewards_per_decision=self._cap)
+        log.known.last_seq = plan.last_seq
         log.decisions.extend(plan.decisions)
         log.rewards.extend(plan.rewards)
         if self._published is not None and (plan.decisions or plan.rewards):
@@ -139,12 +124,11 @@ class MemoryReader:
 
     def last_seq(self) -> int:
         """Last place of the log."""
-        return self._log.last_seq
+        return self._log.known.last_seq
 
     def decision(self, decision_id: int) -> LoggedDecision | None:
         """One decision."""
-        found = (one for one in self._log.decisions if one.record.decision_id == decision_id)
-        return next(found, None)
+        return self._log.known.decisions.get(decision_id)
 
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
@@ -208,7 +192,8 @@ class MemoryReader:
 
     def items(self, rows: Sequence[int]) -> list[str]:
         """Ids of items, by row."""
-        return [self._log.items[row] for row in rows]
+        ids = list(self._log.items)
+        return [ids[row] for row in rows]
 
     def copy(self) -> Self:
         """Another reader of the same log."""
