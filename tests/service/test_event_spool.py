@@ -49,7 +49,7 @@ def test_records_wait_for_the_next_process(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     rows = records(10)
     spool.append(rows)
-    some, place = spool.peek(4)
+    _, place = spool.peek(4)
     spool.taken(4, place)
     spool.close()
     spool = Spool(tmp_path)

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from traceback import format_exc
 from typing import Any, Literal, Self, TypeVar, cast
 
 import structlog
@@ -284,7 +285,7 @@ class GroupCommit:
                 _fail(each, error)
         except Exception as error:  # one record that the store cannot take fails no other
             if len(batch) == 1:
-                _LOG.exception("append_failed")
+                _LOG.error("append_failed", traceback=format_exc())
                 _fail(batch[0], error)
                 return
             for each in batch:
@@ -326,7 +327,7 @@ class GroupCommit:
         try:
             self._committed(plan)
         except Exception:
-            _LOG.exception("published_failed")
+            _LOG.error("published_failed", traceback=format_exc())
         return plan.receipts
 
     def _lose(self, error: LogUnavailableError) -> None:
@@ -350,7 +351,7 @@ class GroupCommit:
             except LogUnavailableError:
                 await asyncio.sleep(self._retry_seconds)
             except Exception:
-                _LOG.exception("recovery_failed")
+                _LOG.error("recovery_failed", traceback=format_exc())
                 await asyncio.sleep(self._retry_seconds)
             else:
                 self._spool_fails = False
@@ -381,7 +382,7 @@ class GroupCommit:
         except LogUnavailableError:
             raise
         except Exception:
-            _LOG.exception("spooled_row_failed", row=_name(record))
+            _LOG.error("spooled_row_failed", row=_name(record), traceback=format_exc())
             return RewardReceipt(Outcome.CONFLICT, -1)
         return receipt
 

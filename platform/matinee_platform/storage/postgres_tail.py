@@ -6,6 +6,7 @@ from the log, a tenth of a second later at most.
 
 import asyncio
 from contextlib import suppress
+from traceback import format_exc
 
 import structlog
 
@@ -85,7 +86,7 @@ class PostgresTail:
         except LogUnavailableError as error:
             _LOG.debug("tail_away", error=str(error))
         except Exception:
-            _LOG.exception("tail_failed")
+            _LOG.error("tail_failed", traceback=format_exc())
         finally:
             self._reading = False
 
