@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from event_chaos import kill_writers
+from service.event_chaos import kill_writers
 
 
 def test_sqlite(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from matinee_platform.storage.reward_states import (
     Mark,
     Shown,
     mark_of,
-    shown_of,
     state_when_stored,
 )
 
@@ -124,7 +123,8 @@ def _decision(record: DecisionRecord, known: Known, plan: Plan) -> DecisionRecei
     logged = LoggedDecision(plan.last_seq, record)
     plan.decisions.append(logged)
     known.decisions[record.decision_id] = logged
-    known.shown[record.decision_id] = (record.experiment, shown_of(logged))
+    shown = Shown(plan.last_seq, record.decided_at, record.slate)
+    known.shown[record.decision_id] = (record.experiment, shown)
     return DecisionReceipt(Outcome.STORED, plan.last_seq)
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, Self, TypeVar, cast
 
 import structlog
 
+from matinee_platform.storage.append_counts import AppendCounts
 from matinee_platform.storage.append_plan import Plan, Receipt, Record
 from matinee_platform.storage.errors import (
     LogBusyError,
@@ -50,31 +51,6 @@ _T = TypeVar("_T")
 Hook = Callable[[], Awaitable[None]]
 Committed = Callable[[Plan], None]
 """Told of each commit of this process, in order, on the event loop."""
-
-
-@dataclass(slots=True)
-class AppendCounts:
-    """What happened since the start, for metrics.
-
-    Attributes:
-        commits: transactions.
-        rows: rows stored in the database by them, drained ones too.
-        busy: appends refused because the queue was full.
-        losses: times that the database went away.
-        spooled: rows that went to the spool.
-        drained: rows that left it.
-        drained_repeats: of those, rows that the log had already.
-        drained_conflicts: of those, rows that the log had with another body, or could not take.
-    """
-
-    commits: int = 0
-    rows: int = 0
-    busy: int = 0
-    losses: int = 0
-    spooled: int = 0
-    drained: int = 0
-    drained_repeats: int = 0
-    drained_conflicts: int = 0
 
 
 @dataclass(slots=True)
@@ -170,15 +146,15 @@ class GroupCommit:
 
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made when new; new ones need the database."""
-        new = [one for one in dict.fromkeys(ids) if one not in self._items]
-        rows = self._items
-        if new:
-            made = await self._intern(new)
-            if len(self._items) + len(new) > _ITEMS_REMEMBERED:
-                self._items = {}
-            self._items.update(made)
-            rows = {**{one: rows[one] for one in ids if one in rows}, **made}
-        return [rows[one] for one in ids]
+        try:
+            return [self._items[one] for one in ids]
+        except KeyError:
+            rows = {one: self._items.get(one) for one in ids}
+        made = await self._intern([one for one, row in rows.items() if row is None])
+        if len(self._items) + len(made) > _ITEMS_REMEMBERED:
+            self._items = {}
+        self._items.update(made)
+        return [made[one] if row is None else row for one in ids for row in (rows[one],)]
 
     @property
     def state(self) -> str:

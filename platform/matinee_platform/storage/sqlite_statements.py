@@ -1,8 +1,7 @@
 """What the writer of a SQLite log asks and tells the database, in few steps.
 
-Each step of a statement lets other threads run and then waits for its turn again, which takes
-milliseconds beside a busy event loop. So one statement inserts many rows, and what must be looked
-up comes as one value of JSON.
+Each row of an answer lets other threads run and then waits for its turn again. So what must be
+looked up for a batch comes as one value of JSON.
 """
 
 import json
@@ -88,14 +87,11 @@ def intern(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
 def _insert(
     connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]
 ) -> None:
-    def insert(chunk: Sequence[Row]) -> None:
-        marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(chunk))
-        connection.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks}",  # noqa: S608
-            [value for row in chunk for value in row],
-        )
-
-    _in_chunks(rows, insert)
+    marks = ", ".join("?" * len(columns))
+    connection.executemany(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
+        rows,
+    )
 
 
 def _look_up_rewards(connection: sqlite3.Connection, keys: Sequence[bytes], known: Known) -> None:

@@ -1,7 +1,7 @@
 """Kill a writer of the event log again and again; look for acknowledged events that are gone.
 
-    python benchmarks/event_chaos.py DATA_DIR --kills 100
-    python benchmarks/event_chaos.py DATA_DIR --kills 30 --database postgresql://USER@HOST/NAME
+    python benchmarks/service/event_chaos.py DATA_DIR --kills 100
+    python benchmarks/service/event_chaos.py DATA_DIR --kills 30 --database postgresql://USER@HOST/NAME
 
 A child process appends decisions and rewards from several tasks, some of them twice, and writes
 each acknowledgement to a pipe. It is killed with SIGKILL at a random moment; the next one goes on

@@ -1,7 +1,7 @@
 """Does the event log stay fast while it grows? Appends and every read at rising lengths.
 
-    python benchmarks/log_growth.py --decisions 10000 100000 1000000
-    python benchmarks/log_growth.py --decisions 10000 100000 --database postgresql://USER@HOST/NAME
+    python benchmarks/service/log_growth.py --decisions 10000 100000 1000000
+    python benchmarks/service/log_growth.py --decisions 10000 100000 --database postgresql://USER@HOST/NAME
 
 Each line is the median of some calls, in milliseconds, at one length of the log; decisions have 100
 candidates and 10 slots. Then: durable decisions a second through group commit, by the number of
