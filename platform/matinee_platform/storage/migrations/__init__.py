@@ -1,1 +1,1 @@
-"""Steps of the live service's tables, a tree each, with a version table of its own."""
+"""Versions of the database schemas, one tree for each database of the service."""
