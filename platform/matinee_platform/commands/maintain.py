@@ -130,14 +130,12 @@ def export(
 
 
 def _reader(data_dir: Path, database: str) -> "EventReader":
-    from matinee_platform.maintenance.removal import EVENTS_FILE
-    from matinee_platform.storage.sqlite_reader import SqliteReader
+    from matinee_platform.service.settings import ServiceSettings
+    from matinee_platform.storage.event_log import SQLITE_FILE, event_reader
 
-    if database != "sqlite":
-        raise ConfigError("database must be 'sqlite' to be exported from here")
-    if not (data_dir / EVENTS_FILE).is_file():
-        raise ConfigError(f"data folder must hold {EVENTS_FILE}, got {data_dir}")
-    return SqliteReader(data_dir / EVENTS_FILE)
+    if database == "sqlite" and not (data_dir / SQLITE_FILE).is_file():
+        raise ConfigError(f"data folder must hold {SQLITE_FILE}, got {data_dir}")
+    return event_reader(ServiceSettings(data_dir=data_dir, database=database, experiments=[]))
 
 
 @contextmanager

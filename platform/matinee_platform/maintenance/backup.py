@@ -20,8 +20,8 @@ from typing import Any
 
 from matinee_platform.clock import Clock
 from matinee_platform.json_file import read_json, write_json
-from matinee_platform.maintenance.removal import EVENTS_FILE
 from matinee_platform.storage.control_database import CONTROL_FILE
+from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore
 from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.snapshot_signature import SigningKeys
@@ -65,7 +65,7 @@ def back_up(data_dir: Path, target: Path, *, clock: Clock) -> BackupFacts:
         ConfigError: the target is there, or the data are not.
         DataError: the copy is not consistent.
     """
-    for name in (EVENTS_FILE, CONTROL_FILE):
+    for name in (SQLITE_FILE, CONTROL_FILE):
         if not (data_dir / name).is_file():
             raise ConfigError(f"data folder must hold {name}, got {data_dir}")
     if target.exists():
@@ -75,7 +75,7 @@ def back_up(data_dir: Path, target: Path, *, clock: Clock) -> BackupFacts:
     partial.mkdir(parents=True)
     try:
         _copy_database(data_dir / CONTROL_FILE, partial / CONTROL_FILE)
-        _copy_database(data_dir / EVENTS_FILE, partial / EVENTS_FILE)
+        _copy_database(data_dir / SQLITE_FILE, partial / SQLITE_FILE)
         for experiment, arm, version in _needed_snapshots(partial):
             _copy_snapshot(data_dir, partial, Path(experiment, arm, f"{version:08d}.npz"))
         if (data_dir / _BUNDLES).is_dir():
@@ -107,7 +107,10 @@ def check_backup(folder: Path, *, keys: SigningKeys | None = None) -> BackupFact
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DataError(folder / MANIFEST, rule=f"must be of format {_FORMAT}")
-    files: dict[str, str] = manifest["files"]
+    told = {name: manifest.get(name) for name in BackupFacts.__dataclass_fields__}
+    files, made_at = manifest.get("files"), told["made_at"]
+    if not isinstance(files, dict) or type(made_at) is not int:
+        raise DataError(folder / MANIFEST, rule="must tell when it was made, and of which files")
     found = {str(path.relative_to(folder)) for path in _files(folder)} - {MANIFEST}
     if found != set(files):
         odd = sorted(found ^ set(files))[0]
@@ -115,8 +118,7 @@ def check_backup(folder: Path, *, keys: SigningKeys | None = None) -> BackupFact
     for name, digest in files.items():
         if _digest(folder / name) != digest:
             raise DataError(folder / name, rule="is damaged: its SHA-256 does not match")
-    facts = _facts(folder, made_at=manifest["made_at"])
-    told = {name: manifest[name] for name in asdict(facts)}
+    facts = _facts(folder, made_at=made_at)
     if told != asdict(facts):
         raise DataError(folder / MANIFEST, rule=f"must tell what is there, {asdict(facts)}")
     if keys is not None:
@@ -146,14 +148,14 @@ def _needed_snapshots(folder: Path) -> Iterator[tuple[str, str, int]]:
 
 def _facts(folder: Path, *, made_at: int) -> BackupFacts:
     """Count, and refuse what contradicts itself."""
-    with closing(_opened(folder / EVENTS_FILE)) as events:
+    with closing(_opened(folder / SQLITE_FILE)) as events:
         last_seq = _number(events, "SELECT coalesce(max(last), 0) FROM seq")
         decisions = _number(events, "SELECT count(*) FROM decisions")
         rewards = _number(events, "SELECT count(*) FROM rewards")
         for table in ("decisions", "rewards"):
             if _number(events, f"SELECT coalesce(max(seq), 0) FROM {table}") > last_seq:  # noqa: S608
                 raise DataError(
-                    folder / EVENTS_FILE, rule=f"{table} must end at or before seq {last_seq}"
+                    folder / SQLITE_FILE, rule=f"{table} must end at or before seq {last_seq}"
                 )
     with closing(_opened(folder / CONTROL_FILE)) as control:
         barriers = _number(control, "SELECT count(*) FROM barriers")

@@ -17,11 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from matinee_platform.storage.control_database import open_engine
 from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_platform.storage.event_tables import EVENT_METADATA
 from matinee_platform.storage.int64 import to_signed
-
-EVENTS_FILE = "events.sqlite"
-"""The file of the SQLite tier, in the service's data folder."""
 
 _STEP_ROWS = 200
 _PAUSE_SECONDS = 0.01
@@ -191,7 +189,7 @@ def open_events(data_dir: Path, database: str) -> Engine:
         from matinee_platform.storage.control_database import control_url
 
         return open_engine(control_url(data_dir, database))
-    path = data_dir / EVENTS_FILE
+    path = data_dir / SQLITE_FILE
     if not path.is_file():
         raise LogUnavailableError(f"{path} cannot be read: there is none")
     return open_engine(f"sqlite:///{path.absolute()}", secure_delete=True)

@@ -1,6 +1,6 @@
 """Control data on SQLite and PostgreSQL: one suite, the real servers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +37,8 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def postgres(new_postgres_database: Callable[[], str]) -> Iterator[Engine]:
-    yield from opened(control_url(Path(), new_postgres_database()))
+def postgres(postgres_address: str) -> Iterator[Engine]:
+    yield from opened(control_url(Path(), postgres_address))
 
 
 class TestSqliteControl(ControlContract):

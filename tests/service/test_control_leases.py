@@ -62,33 +62,30 @@ class TestFileLease(LeaseContract):
         assert not first.acquire("learner")
 
 
-@pytest.fixture(scope="module")
-def url(new_postgres_database: Callable[[], str]) -> str:
-    return new_postgres_database()
-
-
 class TestPostgresLease(LeaseContract):
     @pytest.fixture
-    def make_lease(self, url: str) -> Iterator[Callable[[], Lease]]:
+    def make_lease(self, postgres_address: str) -> Iterator[Callable[[], Lease]]:
         made: list[PostgresLease] = []
 
         def make() -> Lease:
-            made.append(PostgresLease(url))
+            made.append(PostgresLease(postgres_address))
             return made[-1]
 
         yield make
         for lease in made:
             lease.close()
 
-    def test_dies_with_its_holder(self, make_lease: Callable[[], Lease], url: str) -> None:
-        taken_over(make_lease(), "postgres", url)
+    def test_dies_with_its_holder(
+        self, make_lease: Callable[[], Lease], postgres_address: str
+    ) -> None:
+        taken_over(make_lease(), "postgres", postgres_address)
 
     def test_a_lost_connection_is_a_lost_lease(
-        self, make_lease: Callable[[], Lease], url: str
+        self, make_lease: Callable[[], Lease], postgres_address: str
     ) -> None:
         first, second = make_lease(), make_lease()
         assert first.acquire("learner")
-        with psycopg.connect(url, autocommit=True) as admin:
+        with psycopg.connect(postgres_address, autocommit=True) as admin:
             admin.execute(
                 "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks "
                 "WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
