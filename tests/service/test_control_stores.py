@@ -1,6 +1,7 @@
 """Control data on SQLite and PostgreSQL: one suite, the real servers."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,24 @@ def test_upgrading_again_changes_nothing(database: str, request: pytest.FixtureR
     with engine.connect() as connection:
         version = text(f"SELECT version_num FROM {version_table('control')}")  # noqa: S608
         assert connection.execute(version).scalars().all() == ["0001"]
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_many_upgrade_at_once(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = control_url(tmp_path, "sqlite")
+    if database == "postgres":
+        engine: Engine = request.getfixturevalue("postgres")
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("CREATE DATABASE at_once"))
+        address = engine.url.set(database="at_once")
+        url = address.render_as_string(hide_password=False)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(upgrade, [url] * 4))
+    engine = open_engine(url)
+    assert ControlStore(engine, clock=FakeClock()).experiments() == []
+    engine.dispose()
 
 
 def test_sqlite_is_durable(sqlite: Engine) -> None:

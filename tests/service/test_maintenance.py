@@ -287,6 +287,11 @@ class Load:
         assert self.begun.wait(60)
         return self
 
+    def goes_on(self) -> None:
+        """Wait for another round, which failed if it never comes."""
+        self.begun.clear()
+        assert self.begun.wait(60)
+
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(60)
@@ -304,6 +309,21 @@ class Load:
             self.begun.set()
         await log.appender.close()
         log.reader.close()
+
+
+def test_forgetting_beside_the_appender(local: Place) -> None:
+    """As the admin route does it: in the process that appends, which goes on undisturbed."""
+    local.append([example_decision(number, unit=ADA) for number in range(10**6, 10**6 + 500)], [])
+    eraser = SqlEventEraser(local.events)
+    with Load(local) as load:
+        before = local.last_seq()
+        removed = eraser.erase_unit("home", "new", ADA) + eraser.erase_unit("home", "old", ADA)
+        load.goes_on()
+    assert removed == Removed(500, 0)
+    assert local.last_seq() > before
+    decisions, rewards = local.rows()
+    assert ADA not in {one.unit for one in decisions}
+    assert len(decisions) + len(rewards) == local.last_seq() - 500
 
 
 def test_backup_under_load_is_consistent(local: Place, tmp_path: Path) -> None:

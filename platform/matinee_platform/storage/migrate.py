@@ -4,11 +4,15 @@ There is no `env.py` to find and no file to configure: a tree is a package of st
 says in a version table of the tree's own how far it is.
 """
 
+import threading
+
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def upgrade_tree(connection: Connection, tree: str) -> None:
@@ -24,7 +28,8 @@ def upgrade_tree(connection: Connection, tree: str) -> None:
     def steps(revision: object, _: object) -> "list[MigrationStep | RevisionStep]":
         return script._upgrade_revs("head", revision)  # type: ignore[arg-type, return-value]
 
-    with EnvironmentContext(Config(), script, fn=steps) as environment:
+    # Steps speak to the one `alembic.op` of a process.
+    with _ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
         environment.configure(connection=connection, version_table=version_table(tree))
         environment.run_migrations()
 
