@@ -110,6 +110,9 @@ def test_expiry_and_revocation(keys: ApiKeys, clock: FakeClock, engine: Engine) 
     assert ring.identify(first, now_ms=clock.now_ms()) is None
     # Nobody is let in because all keys are over.
     assert not ring.empty
+    last, _ = keys.create("last", ["read"], who="ada")
+    keys.revoke(last.key_id, who="bo")
+    assert not keys.ring().empty
     with pytest.raises(UnknownKeyError):
         keys.revoke(gone.key_id, who="bo")
     told = AuditLog(engine, clock=clock).entries(subject=gone.key_id)

@@ -228,14 +228,15 @@ def test_retention_keeps_to_the_day(place: Place) -> None:
     decisions, rewards = some_rows("retain")
     stray = example_reward(900, decision=999, received_at=START_MS)
     late = example_reward(901, decision=998, received_at=START_MS + 60_000)
-    place.append(decisions, [*rewards, stray, late])
+    early = example_reward(902, decision=50, slot=2, received_at=START_MS)
+    place.append(decisions, [*rewards, stray, late, early])
     ControlStore(place.control, clock=place.clock).create(example_experiment(), who="ada")
     caretaker = place.caretaker()
     before_ms = decisions[20].decided_at
     removed = caretaker.retain(before_ms=before_ms, who="cron")
     assert removed == Removed(20, 21)
     kept = [one for one in rewards if one.decision_id >= 20]
-    assert place.rows() == (decisions[20:], [*kept, late])
+    assert place.rows() == (decisions[20:], [*kept, late, early])
     barriers = SqlBarrierStore(place.control, clock=place.clock)
     assert barriers.genesis_due("retain", "new")
     assert barriers.genesis_due("retain", "old")
