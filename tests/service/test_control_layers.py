@@ -39,7 +39,7 @@ def experiment(**changes: Any) -> LiveExperiment:
     return LiveExperiment.model_validate({"key": "home", "salt": "spring", "arms": arms, **changes})
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     units=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=20),
     coverage=st.floats(0, 1),
@@ -66,7 +66,7 @@ def test_one_unit_equals_the_batch(
         assert assigner.assign("home", unit) == Assignment(int(own[row]), names[wanted])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     codes=st.lists(st.integers(0, 2**16 - 1), max_size=50),
     states=st.lists(st.integers(0, 2**32 - 1), min_size=3, max_size=3),

@@ -376,7 +376,7 @@ class SnapshotStoreContract:
         store.save("home", "damaged", 0, example_snapshot(0.0))
         content = self.content(store, "home", "damaged", 0)
         rng = np.random.default_rng(5)
-        for bit in rng.choice(8 * len(content), size=200, replace=False).tolist():
+        for bit in rng.choice(8 * len(content), size=60, replace=False).tolist():
             damaged = bytearray(content)
             damaged[bit // 8] ^= 1 << bit % 8
             self.replace(store, "home", "damaged", 0, bytes(damaged))
