@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_platform.context_builder import ContextBuilder
-from matinee_platform.decision_keys import decision_keys
+from matinee_platform.decision_keys import DecisionKeys
 from matinee_platform.engine import FEATURE_SAMPLE, catalogue_number
 from matinee_platform.experiments.definition import HOLDOUT_ARM, Learning
-from matinee_platform.log_schema import pack_state
 from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.serving.bundle import LoadedBundle
 from matinee_platform.serving.errors import BundleError
@@ -22,6 +21,7 @@ from matinee_platform.serving.fallback import INVALID, RAISED, default_slates, i
 from matinee_platform.serving.given_features import GIVEN, GivenContexts, given_contexts
 from matinee_platform.serving.live_candidates import CatalogueCandidates
 from matinee_platform.serving.observer import Observer
+from matinee_platform.serving.quick_contexts import QuickContexts
 from matinee_platform.serving.unit_fold import Unit, UnitFold
 from matinee_platform.serving.unit_memory import PREVIEWS, UnitMemory
 from matinee_platform.storage.records import DecisionRecord, ServedBy
@@ -83,6 +83,7 @@ class Page:
         candidates: rows of items, `int32 [n, K]`.
         scores: `float32 [n, K]`.
         state: of the units as seen; None without a catalogue.
+        packed: the same as the log has it, `float32 [n, S]`.
         numbers: place of each page in its visit.
         keys: of the decisions, `uint64 [n]`.
         slots: of each slate.
@@ -93,6 +94,7 @@ class Page:
     candidates: IndexArray
     scores: Float32Array
     state: UnitStateBatch | None
+    packed: Float32Array | None
     numbers: list[int]
     keys: UInt64Array
     slots: int
@@ -149,9 +151,10 @@ class ArmRuntime:
         self.memory: UnitMemory | None = None
         self.shows_default = learning == "apprentice" or name == HOLDOUT_ARM
         self._observer = observer
-        self._draws = draws
+        self._keys = DecisionKeys(draws)
         self._rest, self._start_ms = rest, start_ms
         self._builder: ContextBuilder | None = None
+        self._contexts: QuickContexts | None = None
         self._shelf: CatalogueCandidates | None = None
         self._given: GivenContexts | None = None
         self._nobody: UnitFold | None = None
@@ -162,6 +165,7 @@ class ArmRuntime:
             return
         arm = str(manifest.arm)
         self._builder = model.contexts(arm)
+        self._contexts = QuickContexts(self._builder)
         self._catalogue_version = catalogue_number(model.items)
         self._shelf = CatalogueCandidates(
             model,
@@ -271,7 +275,7 @@ class ArmRuntime:
             places = np.maximum(slates.positions, 0)
             items = np.take_along_axis(page.candidates, places, axis=1)
             items = np.where(slates.positions == PAD, np.int32(PAD), items)
-        states = None if state is None else pack_state(state)
+        states = page.packed
         lasts = None if state is None else state.last_watched.tolist()
         rows, positions = items.tolist(), slates.positions.tolist()
         propensities = slates.propensities.tolist()
@@ -322,7 +326,7 @@ class ArmRuntime:
     def _page(self, works: Sequence[Work]) -> Page:
         slots, n = works[0].slots, len(works)
         ids = np.array([work.ask.decision_id for work in works], dtype=np.uint64)
-        keys = decision_keys(self._draws, ids)
+        keys = self._keys.of(ids)
         if self._given is not None:
             candidates, scores = _joined(works, self.candidates)
             features = np.zeros((n, self.candidates, self._given.dimension), dtype=np.float32)
@@ -330,16 +334,19 @@ class ArmRuntime:
                 if work.features is not None:
                     features[row, : len(work.features)] = work.features
             contexts = self._given.build(candidates, scores, features)
-            return Page(works, contexts, candidates, scores, None, [0] * n, keys, slots)
+            return Page(works, contexts, candidates, scores, None, None, [0] * n, keys, slots)
         fold, rows, numbers = self._view(works)
         candidates, scores = self._candidates(works, fold, rows, numbers)
-        state = fold.as_seen(rows)
-        if self._builder is None:
+        if self._contexts is None:
             raise BundleError("an arm with a catalogue must have features")
-        contexts = self._builder.build(
-            state, candidates, scores, with_features=reads_features(self.policy)
+        contexts, state, packed = self._contexts.build(
+            fold.states,
+            rows,
+            candidates,
+            scores,
+            with_features=reads_features(self.policy),
         )
-        return Page(works, contexts, candidates, scores, state, numbers, keys, slots)
+        return Page(works, contexts, candidates, scores, state, packed, numbers, keys, slots)
 
     def _view(self, works: Sequence[Work]) -> tuple[UnitFold, IndexArray, list[int]]:
         """Where the state of each unit is as it is now, and the number of its page."""
