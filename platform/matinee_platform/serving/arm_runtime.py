@@ -22,6 +22,7 @@ from matinee_platform.serving.given_features import GIVEN, GivenContexts, given_
 from matinee_platform.serving.live_candidates import CatalogueCandidates
 from matinee_platform.serving.observer import Observer
 from matinee_platform.serving.quick_contexts import QuickContexts
+from matinee_platform.serving.quick_records import record_maker
 from matinee_platform.serving.unit_fold import Unit, UnitFold
 from matinee_platform.serving.unit_memory import PREVIEWS, UnitMemory
 from matinee_platform.storage.records import DecisionRecord, ServedBy
@@ -33,6 +34,9 @@ from matinee_policies.records import PAD, ContextBatch, SlateBatch
 
 MOST_TOGETHER = PREVIEWS
 """Decisions that are taken in one call of a policy."""
+
+_record = record_maker(DecisionRecord)
+_decided = record_maker(Decided)
 
 UNKNOWN_SCORE = 0.5
 """Score of a candidate that nobody has given one."""
@@ -289,38 +293,31 @@ class ArmRuntime:
                 base, share = None, None
                 if served is ServedBy.POLICY and slates.base is not None:
                     base, share = _base(slates, place)
-                record = DecisionRecord(
-                    decision_id=work.ask.decision_id,
-                    body_digest=work.ask.body_digest,
-                    experiment=self.experiment,
-                    arm=self.name,
-                    unit=work.pseudonym,
-                    bucket=work.bucket,
-                    decided_at=work.at,
-                    page=page.numbers[place],
-                    snapshot=self.version,
-                    feature_version=GIVEN if states is None else FEATURE_VERSION,
-                    catalogue_version=self._catalogue_version,
-                    served_by=served,
-                    last_watched=PAD if lasts is None else lasts[place],
-                    unit_state=b"" if states is None else states[place].tobytes(),
-                    candidates=page.candidates[place].tobytes(),
-                    scores=page.scores[place].tobytes(),
-                    slate=items[place].tobytes(),
-                    propensities=slates.propensities[place].tobytes(),
-                    features=self._features(page, place),
-                    base=base,
-                    base_propensity=share,
+                record = _record(
+                    work.ask.decision_id,
+                    work.ask.body_digest,
+                    self.experiment,
+                    self.name,
+                    work.pseudonym,
+                    work.bucket,
+                    work.at,
+                    page.numbers[place],
+                    self.version,
+                    GIVEN if states is None else FEATURE_VERSION,
+                    self._catalogue_version,
+                    served,
+                    PAD if lasts is None else lasts[place],
+                    b"" if states is None else states[place].tobytes(),
+                    work.candidates or page.candidates[place].tobytes(),
+                    page.scores[place].tobytes(),
+                    items[place].tobytes(),
+                    slates.propensities[place].tobytes(),
+                    self._features(page, place),
+                    base,
+                    share,
                 )
             names = self._names(work, rows[place], positions[place])
-            found.append(
-                Decided(
-                    record=record,
-                    items=names,
-                    propensities=propensities[place][: len(names)],
-                    fallback=reason,
-                )
-            )
+            found.append(_decided(record, names, propensities[place][: len(names)], reason))
         return found
 
     def _page(self, works: Sequence[Work]) -> Page:

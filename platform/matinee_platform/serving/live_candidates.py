@@ -6,6 +6,7 @@ its first page.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -51,14 +52,17 @@ class CatalogueCandidates:
         self._candidates = candidates
         self._row = {name: row for row, name in enumerate(item_ids)}
 
-    def rows_of(self, ids: Sequence[str]) -> list[int]:
+    def rows_of(self, ids: Sequence[str]) -> tuple[int, ...]:
         """Catalogue rows of items.
 
         Raises:
             ContextError: naming the first that is not in the catalogue.
         """
         try:
-            return list(map(self._row.__getitem__, ids))
+            if len(ids) > 1:
+                found: tuple[int, ...] = itemgetter(*ids)(self._row)
+                return found
+            return tuple(self._row[name] for name in ids)
         except KeyError as unknown:
             raise ContextError(
                 f"candidates must be items of the arm's catalogue, got {unknown.args[0]!r}"
