@@ -43,6 +43,30 @@ def decision_keys(secret: bytes, ids: UInt64Array) -> UInt64Array:
     return _siphash_kernel(state, np.ascontiguousarray(ids))
 
 
+class DecisionKeys:
+    """`decision_keys` of one secret, which is looked at once.
+
+    Args:
+        secret: 128 bits.
+
+    Raises:
+        ConfigError: on a secret that has not 16 bytes.
+    """
+
+    __slots__ = ("_state",)
+
+    def __init__(self, secret: bytes) -> None:
+        self._state = np.array(_initial_state(secret), dtype=np.uint64)
+
+    def of(self, ids: UInt64Array) -> UInt64Array:
+        """The key of each decision, `uint64 [n]`.
+
+        Args:
+            ids: in order, `uint64 [n]`.
+        """
+        return _siphash_kernel(self._state, ids)
+
+
 def siphash_reference(secret: bytes, message: bytes) -> int:
     """Plain Python twin: SipHash-2-4 of a message of any length, below 2^64."""
     state = list(_initial_state(secret))

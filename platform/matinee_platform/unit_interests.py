@@ -38,12 +38,13 @@ def interests(genre_history: Float32Array) -> Float32Array:
     """
     shares = np.empty(genre_history.shape, dtype=np.float32)
     # Arrays read from files may be read-only, which the kernel would be compiled for anew.
-    _normalise(np.require(genre_history, np.float32, ["C", "W"]), shares)
+    fill_interests(np.require(genre_history, np.float32, ["C", "W"]), shares)
     return shares
 
 
 @lean_kernel
-def _normalise(weights: Float32Array, shares: Float32Array) -> None:
+def fill_interests(weights: Float32Array, shares: Float32Array) -> None:
+    """Write the share of each weight in its row, or zeros; both `float32 [n, G]`."""
     for row in range(weights.shape[0]):
         total = 0.0
         for g in range(weights.shape[1]):
