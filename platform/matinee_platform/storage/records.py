@@ -46,6 +46,8 @@ class Outcome(IntEnum):
     """The id was there with the same body: the first answer stands."""
     CONFLICT = 2
     """The id was there with another body: nothing was stored."""
+    CAPPED = 3
+    """The decision has as many rewards as it may have: nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
