@@ -26,6 +26,7 @@ from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, OutcomeBatch
 from matinee_policies.weighted_outcomes import weighted
 
+
 class ArmLearner:
     """Learner of one arm; it works at day barriers, where all snapshots change.
 

@@ -51,6 +51,7 @@ class LiveRows:
         scores: `float32 [n, K]`, 0 at padding.
         slate: rows of the items shown, `PAD` at empty slots, `int32 [n, L]`.
         propensities: of each slot, 1 at padding, `float64 [n, L]`.
+        features: bytes of `float32 [K, d]` if the row has its features, else None, `object [n]`.
         base: which base of a mixture drew the slate, -1 where nothing says so, `int8 [n]`; None if
             no row says so.
         base_propensity: probability of that draw, `float64 [n]`; comes with `base`.
@@ -70,6 +71,7 @@ class LiveRows:
     scores: Float32Array
     slate: IndexArray
     propensities: FloatArray
+    features: AnyArray
     base: Int8Array | None = None
     base_propensity: FloatArray | None = None
 
@@ -79,7 +81,8 @@ class LiveRows:
     @property
     def shown(self) -> BoolArray:
         """Which slots held an item, `bool [n, L]`."""
-        return self.slate != PAD
+        shown: BoolArray = self.slate != PAD
+        return shown
 
     @property
     def shards(self) -> UInt8Array:
@@ -136,6 +139,7 @@ def live_rows(decisions: Sequence[LoggedDecision]) -> LiveRows:
         propensities=blob_matrix(
             [one.propensities for one in records], "propensities", "<f8", fill=1
         ),
+        features=_objects([one.features for one in records]),
         base=_optional(records, lambda one: one.base, np.int8, fill=-1) if drawn else None,
         base_propensity=_optional(records, lambda one: one.base_propensity, np.float64, fill=1)
         if drawn
@@ -197,6 +201,12 @@ def _state_matrix(records: Sequence[DecisionRecord]) -> Float32Array:
         raise ContextError("unit states of one arm must have one length, got several")
     states: Float32Array = blob_matrix(blobs, "unit_state", "<f4", fill=0)
     return states
+
+
+def _objects(values: Sequence[bytes | None]) -> AnyArray:
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = values
+    return objects
 
 
 def _optional(
