@@ -64,11 +64,11 @@ class MemoryAppender:
 
     async def append_decision(self, record: DecisionRecord) -> DecisionReceipt:
         """Append one decision."""
-        return cast(DecisionReceipt, self._append([record])[0])
+        return cast("DecisionReceipt", self._append([record])[0])
 
     async def append_rewards(self, records: Sequence[RewardRecord]) -> list[RewardReceipt]:
         """Append rewards."""
-        return cast(list[RewardReceipt], self._append(records))
+        return cast("list[RewardReceipt]", self._append(records))
 
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made when new."""
