@@ -26,6 +26,7 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
@@ -67,6 +68,7 @@ app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command()(deploy)
 app.command("learning-curve")(learning_curve)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]
