@@ -23,6 +23,10 @@ from matinee_policies.snapshot import Snapshot
 MARGIN_MS = 1_000
 """How long after the end of a window its rewards may take to reach the log."""
 
+MOST_UNREAD = 200_000
+"""Places of the log after which there is a barrier even if nothing has matured: a learner that
+starts looks through the log from the last one on."""
+
 
 class LearnerBarriers(BarrierStore, Protocol):
     """Barriers, and whether rows were removed from under them."""
@@ -115,7 +119,7 @@ class LiveLearner:
             days=self._day_count(),
             scanned=scanned if version == last.version else 0,
         )
-        if not step.is_due and not genesis:
+        if not (step.is_due or genesis or now.seq - last.seq > MOST_UNREAD):
             self._scanned = (last.version, now.seq)
             return Progress(last, is_new=False, caught_up_ms=time_ms, step=step)
         barrier = self._append(step, last.version + 1, now, genesis=genesis)
