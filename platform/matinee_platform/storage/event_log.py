@@ -1,14 +1,12 @@
 """The event log that settings name: its appender and its reader."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from matinee_platform.storage.append_plan import REWARDS_PER_DECISION, Plan
-from matinee_platform.storage.group_commit import QUEUE_ROWS, GroupCommit
-from matinee_platform.storage.ports import EventReader, Published, Windows
+from matinee_platform.storage.group_commit import QUEUE_ROWS, Committed, GroupCommit
+from matinee_platform.storage.ports import Published, Windows
 from matinee_platform.storage.spool import Spool
 from matinee_platform.storage.sqlite_appender import SqliteStore
-from matinee_platform.storage.sqlite_reader import SqliteReader
 
 
 async def sqlite_appender(
@@ -30,7 +28,7 @@ async def sqlite_appender(
     return await appender.start()
 
 
-def _direct(published: Published | None):
+def _direct(published: Published | None) -> Committed:
     def committed(plan: Plan) -> None:
         if published is not None and (plan.decisions or plan.rewards):
             published(plan.decisions, plan.rewards)

@@ -80,7 +80,7 @@ class RewardRow(EventTable, table=True):
     __tablename__ = "rewards"
     __table_args__ = (
         Index(None, "reward_key", unique=True),
-        Index(None, "decision_id", "seq"),
+        Index(None, "decision_id", "component", "slot", "received_at", "seq"),
     )
 
     seq: int = Field(sa_column=_place())

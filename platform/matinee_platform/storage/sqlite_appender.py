@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,24 +13,20 @@ from sqlalchemy.exc import DBAPIError
 
 from matinee_platform.storage.append_plan import (
     REWARDS_PER_DECISION,
-    Known,
     Plan,
     Record,
     plan_append,
 )
 from matinee_platform.storage.errors import LogHeldError, LogUnavailableError
 from matinee_platform.storage.event_migrations import sqlite_url, upgrade
-from matinee_platform.storage.event_rows import (
-    decision_from_row,
-    decision_row,
-    reward_from_row,
-    reward_row,
-)
-from matinee_platform.storage.event_tables import DECISION_COLUMNS, REWARD_COLUMNS
-from matinee_platform.storage.int64 import to_signed, to_unsigned
+from matinee_platform.storage.event_rows import decision_row, reward_row
 from matinee_platform.storage.ports import Windows
-from matinee_platform.storage.records import DecisionRecord
-from matinee_platform.storage.reward_states import Mark, Shown
+from matinee_platform.storage.sqlite_statements import (
+    insert_decisions,
+    insert_rewards,
+    intern,
+    known_of,
+)
 
 _T = TypeVar("_T")
 
@@ -51,18 +46,6 @@ _AWAY = frozenset({
 
 _CHECKPOINT_PAGES = 4_000
 _CACHE_KIB = 32_768
-
-
-def _columns(table: str, names: Sequence[str]) -> tuple[str, str]:
-    """`SELECT ... FROM` and `INSERT` of a whole row; the names are ours, the values are bound."""
-    listed = ", ".join(names)
-    marks = ", ".join("?" * len(names))
-    return f"SELECT {listed} FROM {table} ", f"INSERT INTO {table} ({listed}) VALUES ({marks})"  # noqa: S608
-
-
-_SELECT_DECISION, _INSERT_DECISION = _columns("decisions", DECISION_COLUMNS)
-_SELECT_REWARD, _INSERT_REWARD = _columns("rewards", REWARD_COLUMNS)
-_SELECT_DECISIONS = f"{_SELECT_DECISION} WHERE decision_id IN (SELECT value FROM json_each(?))"
 
 
 class SqliteStore:
@@ -104,7 +87,7 @@ class SqliteStore:
 
     async def intern(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made where new."""
-        return await self._in_thread(lambda: self._transaction(lambda it: _intern(it, ids)))
+        return await self._in_thread(lambda: self._transaction(lambda it: intern(it, ids)))
 
     async def probe(self) -> None:
         """Write the last place again."""
@@ -170,71 +153,15 @@ class SqliteStore:
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
         plan = plan_append(
             batch,
-            _known(connection, batch),
+            known_of(connection, batch),
             windows=self._windows,
             rewards_per_decision=self._cap,
         )
-        if plan.decisions:
-            connection.executemany(_INSERT_DECISION, map(decision_row, plan.decisions))
-        if plan.rewards:
-            connection.executemany(_INSERT_REWARD, map(reward_row, plan.rewards))
+        insert_decisions(connection, [decision_row(one) for one in plan.decisions])
+        insert_rewards(connection, [reward_row(one) for one in plan.rewards])
         if plan.decisions or plan.rewards:
             connection.execute("UPDATE seq SET last = ?", (plan.last_seq,))
         return plan
-
-
-def _known(connection: sqlite3.Connection, batch: Sequence[Record]) -> Known:
-    (last,) = connection.execute("SELECT last FROM seq").fetchone()
-    known = Known(last)
-    decided, named = [], set()
-    for record in batch:
-        if isinstance(record, DecisionRecord):
-            decided.append(to_signed(record.decision_id))
-            continue
-        named.add(record.decision_id)
-        there = connection.execute(
-            _SELECT_REWARD + "WHERE reward_key = ?", (record.reward_key,)
-        ).fetchone()
-        if there is not None:
-            known.rewards[record.reward_key] = reward_from_row(there)
-    for row in connection.execute(_SELECT_DECISIONS, (json.dumps(decided),)):
-        there = decision_from_row(row)
-        known.decisions[there.record.decision_id] = there
-    if named:
-        ids = json.dumps([to_signed(one) for one in named])
-        _look_up_named(connection, ids, known)
-    return known
-
-
-def _look_up_named(connection: sqlite3.Connection, ids: str, known: Known) -> None:
-    """Decisions that rewards name, and the rewards that these have already."""
-    for decision_id, experiment, *shown in connection.execute(
-        "SELECT decision_id, experiment, seq, decided_at, slate FROM decisions "
-        "WHERE decision_id IN (SELECT value FROM json_each(?))",
-        (ids,),
-    ):
-        known.shown[to_unsigned(decision_id)] = (experiment, Shown(*shown))
-    for decision_id, *mark in connection.execute(
-        "SELECT decision_id, seq, component, slot, received_at FROM rewards "
-        "WHERE decision_id IN (SELECT value FROM json_each(?))",
-        (ids,),
-    ):
-        known.marks.setdefault(to_unsigned(decision_id), []).append(Mark(*mark))
-
-
-def _intern(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
-    (free,) = connection.execute("SELECT coalesce(max(item_row) + 1, 0) FROM items").fetchone()
-    rows = []
-    for one in ids:
-        there = connection.execute(
-            "SELECT item_row FROM items WHERE item_id = ?", (one,)
-        ).fetchone()
-        if there is None:
-            there = (free,)
-            connection.execute("INSERT INTO items (item_row, item_id) VALUES (?, ?)", (free, one))
-            free += 1
-        rows.append(there[0])
-    return rows
 
 
 def _touch(connection: sqlite3.Connection) -> None:

@@ -39,11 +39,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_decisions"),
     )
     op.create_index("ix_decisions_decision_id", "decisions", ["decision_id"], unique=True)
-    for columns in (
-        ["experiment", "arm", "decided_at", "seq"],
-        ["experiment", "arm", "unit", "seq"],
-    ):
-        op.create_index(f"ix_decisions_{'_'.join(columns)}", "decisions", columns)
+    _create_index("decisions", "experiment", "arm", "decided_at", "seq")
+    _create_index("decisions", "experiment", "arm", "unit", "seq")
     op.create_table(
         "rewards",
         sa.Column("seq", place, autoincrement=False, nullable=False),
@@ -58,7 +55,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_rewards"),
     )
     op.create_index("ix_rewards_reward_key", "rewards", ["reward_key"], unique=True)
-    op.create_index("ix_rewards_decision_id_seq", "rewards", ["decision_id", "seq"])
+    _create_index("rewards", "decision_id", "component", "slot", "received_at", "seq")
     op.create_table(
         "items",
         sa.Column("item_row", place, autoincrement=False, nullable=False),
@@ -79,3 +76,7 @@ def downgrade() -> None:
     """Remove them."""
     for table in ("seq", "items", "rewards", "decisions"):
         op.drop_table(table)
+
+
+def _create_index(table: str, *columns: str) -> None:
+    op.create_index(f"ix_{table}_{'_'.join(columns)}", table, list(columns))
