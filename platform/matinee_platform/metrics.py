@@ -256,7 +256,7 @@ HTTP_REQUESTS = Metric(
     "matinee_http_requests_total",
     "counter",
     "requests",
-    "Requests answered, by template of the route (`unmatched` if there is none), method and status.",
+    "Requests answered, by template of the route (`unmatched` without one), method and status.",
     ("route", "method", "status"),
 )
 HTTP_SECONDS = Metric(

@@ -1,4 +1,4 @@
-"""Small real parts of a service, in memory, for tests of its HTTP side."""
+"""Small real parts of a service, in memory: for tests and benchmarks of its HTTP side."""
 
 import hashlib
 import hmac
@@ -58,6 +58,7 @@ class FirstItems:
         self._arms: dict[str, list[str]] = {"home": ["old", "new"]}
 
     async def decide(self, ask: Ask) -> Decided:
+        """Show the first candidates."""
         if self.error is not None:
             raise self.error
         if ask.experiment not in self._arms:
@@ -95,6 +96,7 @@ class FirstItems:
         return Decided(record=record, items=items, propensities=propensities)
 
     def answer(self, record: DecisionRecord) -> Decided:
+        """What a logged row was answered with."""
         names = list(self._log.items)
         items = [names[row] for row in np.frombuffer(record.slate, dtype="<i4")]
         return Decided(
@@ -106,6 +108,8 @@ class FirstItems:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldExperiment:
+    """An experiment and where it stands."""
+
     definition: LiveExperiment
     state: str = "created"
     version: int = 1
@@ -115,6 +119,8 @@ class HeldExperiment:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
+    """An entry of the audit."""
+
     number: int
     at: int
     who: str
@@ -132,14 +138,17 @@ class MemoryControl:
         self._lines: list[Line] = []
 
     def experiments(self) -> Sequence[HeldExperiment]:
+        """All of them, by key."""
         return [self._held[key] for key in sorted(self._held)]
 
     def experiment(self, key: str) -> HeldExperiment:
+        """One."""
         if key not in self._held:
             raise NotFoundError("there is no experiment of this key")
         return self._held[key]
 
     def create(self, definition: LiveExperiment, *, who: str) -> HeldExperiment:
+        """Add one."""
         if definition.key in self._held:
             raise ConflictError("the key is taken")
         return self._put(HeldExperiment(definition=definition), who, "experiment.create")
@@ -147,18 +156,22 @@ class MemoryControl:
     def start(
         self, key: str, *, salt: str | None, coverage: float | None, who: str
     ) -> HeldExperiment:
+        """Let units in."""
         return self._change(key, "running", who, "experiment.start", {})
 
     def ramp(self, key: str, *, coverage: float, who: str) -> HeldExperiment:
+        """Let more units in."""
         held = self.experiment(key)
         if coverage <= held.definition.coverage:
             raise ConflictError("coverage must grow")
         return self._change(key, held.state, who, "experiment.ramp", {"coverage": coverage})
 
     def stop(self, key: str, *, who: str) -> HeldExperiment:
+        """Let no unit in."""
         return self._change(key, "stopped", who, "experiment.stop", {})
 
     def audit(self, *, after: int, limit: int) -> Sequence[Line]:
+        """Entries above a number."""
         return [line for line in self._lines if line.number > after][:limit]
 
     def _change(
@@ -195,6 +208,7 @@ class MemoryCounts:
     def arm_counts(
         self, experiment: str, *, windows: Sequence[int], upto: int
     ) -> Sequence[ArmCounts]:
+        """Counts of every arm."""
         found = []
         for arm in sorted({one.record.arm for one in self._log.decisions}):
             rows = [
@@ -228,9 +242,11 @@ class MemoryKeys:
 
     @property
     def empty(self) -> bool:
+        """Whether there are none."""
         return not self._callers
 
     def identify(self, presented: str, *, now_ms: int) -> Caller | None:
+        """Whose key this is."""
         return self._callers.get(presented)
 
 
@@ -242,6 +258,7 @@ class MemoryMaintenance:
         self._log = log
 
     def forget(self, unit: str, *, who: str) -> Removed:
+        """Remove the decisions of a unit."""
         pseudonym = int(pseudonyms([unit], secret=self._secrets.pseudonyms)[0])
         rows = [one for one in self._log.decisions if one.record.unit == pseudonym]
         for one in rows:
@@ -249,6 +266,7 @@ class MemoryMaintenance:
         return Removed(len(rows), 0)
 
     def retain(self, *, before_ms: int, who: str) -> Removed:
+        """Remove nothing."""
         return Removed(0, 0)
 
 
@@ -259,9 +277,11 @@ class MacTokens:
         self._key = key
 
     def sign(self, decision_id: int, *, expires_ms: int) -> str:
+        """The token of a decision."""
         return f"{expires_ms}.{self._code(decision_id, expires_ms)}"
 
     def valid(self, token: str, *, decision_id: int, now_ms: int) -> bool:
+        """Whether it was signed here."""
         head, _, code = token.partition(".")
         if not head.isascii() or not head.isdigit() or int(head) < now_ms:
             return False
@@ -294,6 +314,7 @@ class Bench:
         replay: Callable[[LoggedDecision], Replayed] | None = None,
         explain: Callable[[LoggedDecision], Mapping[str, Any]] | None = None,
     ) -> ServiceParts:
+        """The parts, for `create_app`."""
         problems: dict[type[BaseException], Problem] = {KeyError: CONFLICT, LookupError: NOT_FOUND}
 
         async def close() -> None:
