@@ -53,6 +53,12 @@ def new_postgres_database(postgres_server: str) -> Callable[[], str]:
     return make
 
 
+@pytest.fixture(scope="module")
+def postgres_address(new_postgres_database: Callable[[], str]) -> str:
+    """Address of an empty database of a module."""
+    return new_postgres_database()
+
+
 class Asked:
     """An application between start-up and shutdown, asked from plain code."""
 

@@ -12,7 +12,7 @@ No timer: while one commit runs, the next batch gathers. In the three modes:
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ _ITEMS_REMEMBERED = 200_000
 
 _T = TypeVar("_T")
 
+Hook = Callable[[], Awaitable[None]]
 Committed = Callable[[Plan], None]
 """Told of each commit of this process, in order, on the event loop."""
 
@@ -100,6 +101,8 @@ class GroupCommit:
         spool: holds rows while the database is away; without one, appends fail then.
         queue_rows: rows that may wait.
         retry_seconds: time between two questions whether the database is back.
+        started: awaited when the store is open, before the first commit.
+        closed: awaited after the last commit.
 
     Attributes:
         counts: what happened since the start.
@@ -113,6 +116,8 @@ class GroupCommit:
         spool: Spool | None = None,
         queue_rows: int = QUEUE_ROWS,
         retry_seconds: float = 0.25,
+        started: Hook | None = None,
+        closed: Hook | None = None,
     ) -> None:
         self.counts = AppendCounts()
         self._store = store
@@ -120,6 +125,8 @@ class GroupCommit:
         self._committed = committed
         self._queue_rows = queue_rows
         self._retry_seconds = retry_seconds
+        self._started = started
+        self._closed = closed
         self._mode: Literal["ok", "spooling", "away"] = "ok"
         self._spool_fails = False
         self._waiting: deque[_Waiting] = deque()
@@ -143,6 +150,8 @@ class GroupCommit:
             await self._store.open()
         except LogUnavailableError as error:
             self._lose(error)
+        if self._started is not None:
+            await self._started()
         if self._spool is not None and self._spool.rows and self._mode == "ok":
             self._mode = "spooling"
             self._recovering = asyncio.create_task(self._recover())
@@ -197,6 +206,8 @@ class GroupCommit:
             self._recovering.cancel()
             with suppress(asyncio.CancelledError):
                 await self._recovering
+        if self._closed is not None:
+            await self._closed()
         await self._store.close()
         if self._spool is not None:
             self._spool.close()

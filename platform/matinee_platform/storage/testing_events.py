@@ -204,7 +204,7 @@ class EventLogContract:
         appender = await self.open_appender()
         first = example_decision(1)
         posts = [*[first] * 20, replace(first, body_digest=b"o" * 16)]
-        receipts = await asyncio.gather(*map(appender.append_decision, posts))
+        receipts = await asyncio.gather(*(appender.append_decision(one) for one in posts))
         outcomes = [one.outcome for one in receipts]
         assert outcomes == [Outcome.STORED, *[Outcome.REPEATED] * 19, Outcome.CONFLICT]
         assert {(one.seq, one.stored) for one in receipts} == {(1, None), (1, first)}
@@ -293,7 +293,8 @@ class EventLogContract:
         assert reader.last_seq() == 150
         decisions = reader.decisions(upto=150)
         rewards = reader.rewards(upto=150)
-        assert sorted(one.seq for one in (*decisions, *rewards)) == list(range(1, 151))
+        places = [one.seq for one in decisions] + [one.seq for one in rewards]
+        assert sorted(places) == list(range(1, 151))
         place = {one.record.decision_id: one.seq for one in decisions}
         assert all(place[one.record.decision_id] < one.seq for one in rewards)
         await self.published(told, 150)
