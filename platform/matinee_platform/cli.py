@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, policy, scenarios, snapshot, study
+from matinee_platform.commands import candidates, index, keys, policy, scenarios, snapshot, study
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -60,6 +60,7 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
+app.add_typer(keys.app, name="keys")
 app.command()(report)
 app.command()(export)
 app.command()(replay)

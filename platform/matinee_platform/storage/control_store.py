@@ -131,6 +131,10 @@ class ControlStore:
             if not more:
                 return found
 
+    def audit(self, *, after: int = 0, limit: int = 1_000) -> list[AuditEntry]:
+        """Changes of everything with numbers above `after`, the first one first."""
+        return self._audit.entries(after=after, limit=limit)
+
     def _create(
         self, session: Session, definition: LiveExperiment, *, who: str
     ) -> StoredExperiment:
