@@ -73,6 +73,7 @@ def create_app(
             built = await open_parts(settings, clock=clock, log=service.log)
         service.run(built)
         # What start-up made lives as long as the process: no collection need look at it.
+        before = gc.get_threshold()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GENERATIONS)
@@ -80,6 +81,7 @@ def create_app(
             yield
         finally:
             await service.stop()
+            gc.set_threshold(*before)
             gc.unfreeze()
 
     app = FastAPI(
