@@ -227,7 +227,7 @@ def test_of_two_that_race_past_the_lease_one_barrier_stands() -> None:
     # The second one read the last barrier before the first one made the next.
     stale = world.barriers.last("home", "new")
     assert learners[0].advance().is_new
-    learners[1]._barriers.last = lambda *_: stale  # type: ignore[attr-defined]
+    learners[1]._barriers.last = lambda *_: stale  # type: ignore[method-assign]
     with pytest.raises(LeaseLostError, match="version 1 is there already"):
         learners[1].advance()
 

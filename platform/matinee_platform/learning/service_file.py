@@ -36,7 +36,7 @@ def settings_of_folder(data_dir: Path) -> ServiceSettings:
     """
     if not service_files(data_dir):
         raise ConfigError(f"{data_dir} must hold the data of a service, got none")
-    return ServiceSettings(data_dir=data_dir)
+    return ServiceSettings.model_validate({"data_dir": data_dir})
 
 
 def settings_of_line(line: str) -> ServiceSettings:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from matinee_platform.clock import FakeClock
+from matinee_platform.clock import Clock
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import decision_keys
 from matinee_platform.learning.learning_arm import LearningArm
@@ -91,7 +91,7 @@ class ExampleTraffic:
         seed: any integer.
     """
 
-    def __init__(self, arm: LearningArm, *, clock: FakeClock, seed: int = 0) -> None:
+    def __init__(self, arm: LearningArm, *, clock: Clock, seed: int = 0) -> None:
         self.arm, self.clock = arm, clock
         self.rng = np.random.default_rng(seed)
         self.version = 0
@@ -112,7 +112,9 @@ class ExampleTraffic:
         slates = self.policy.decide(
             contexts, slots=self.arm.slots, keys=decision_keys(self.arm.secret, rows.ids)
         )
-        full = self.arm.contexts.contexts(rows).features
+        full = contexts.features
+        if not full.shape[2]:
+            full = self.arm.contexts.contexts(rows).features
         records = []
         for row, draft in enumerate(drafts):
             chosen: dict[str, Any] = {
@@ -122,7 +124,7 @@ class ExampleTraffic:
             if slates.base is not None and slates.base_propensity is not None:
                 chosen["base"] = int(slates.base[row])
                 chosen["base_propensity"] = float(slates.base_propensity[row])
-            if draft.decision_id % 10 == 0:
+            if draft.features is None and draft.decision_id % 10 == 0:
                 chosen["features"] = full[row, : len(draft.candidates) // 4].tobytes()
             if self.arm.learning == "apprentice" or self.rng.random() < 0.05:
                 apprentice = self.arm.learning == "apprentice"
@@ -175,6 +177,8 @@ class ExampleTraffic:
             days_since_visit=rng.integers(-1, 9, 1).astype(np.float32),
         )
         candidates = rng.permutation(ITEMS)[:size].astype(np.int32)
+        given = not isinstance(self.arm.contexts, CatalogueContexts)
+        features = rng.normal(size=(size, self.arm.contexts.dimension)).astype(np.float32)
         return DecisionRecord(
             decision_id=int(rng.integers(2**64, dtype=np.uint64)),
             body_digest=bytes(16),
@@ -185,15 +189,16 @@ class ExampleTraffic:
             decided_at=self.clock.now_ms(),
             page=0,
             snapshot=self.version,
-            feature_version=FEATURE_VERSION,
+            feature_version=0 if given else FEATURE_VERSION,
             catalogue_version=_catalogue(self.arm),
             served_by=ServedBy.POLICY,
-            last_watched=int(state.last_watched[0]),
-            unit_state=pack_state(state)[0].tobytes(),
+            last_watched=-1 if given else int(state.last_watched[0]),
+            unit_state=b"" if given else pack_state(state)[0].tobytes(),
             candidates=candidates.tobytes(),
             scores=rng.uniform(0.01, 0.99, size).astype(np.float32).tobytes(),
             slate=np.full(self.arm.slots, -1, dtype=np.int32).tobytes(),
             propensities=np.ones(self.arm.slots).tobytes(),
+            features=features.tobytes() if given else None,
         )
 
 
