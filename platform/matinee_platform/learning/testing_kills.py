@@ -40,6 +40,7 @@ from matinee_platform.storage.records import Barrier, ServedBy
 EXPERIMENT, ARM, BUNDLE = "home", "new", "kills"
 _WINDOW_SECONDS = 0.3
 _SECONDS = 120.0
+_MODULE = "matinee_platform.learning.testing_kills"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,7 @@ def _kill_one(start: Callable[[str], int], stores: ServiceStores, *, delay: floa
 @contextmanager
 def _learners(config: Path) -> Iterator[Callable[[str], int]]:
     """Gives a function that starts a learner and tells its process id."""
-    command = [sys.executable, "-m", __name__, "--nursery", str(config)]
+    command = [sys.executable, "-m", _MODULE, "--nursery", str(config)]
     with subprocess.Popen(  # noqa: S603 - our own program
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as nursery:

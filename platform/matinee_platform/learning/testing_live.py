@@ -25,7 +25,7 @@ from matinee_platform.storage.records import (
 from matinee_policies.errors import SnapshotError
 from matinee_policies.features import FEATURE_NAMES, FEATURE_VERSION, ItemFeatures, UnitStateBatch
 from matinee_policies.policy import Policy, reads_features
-from matinee_policies.records import ItemTraits
+from matinee_policies.records import PAD, ItemTraits
 from matinee_policies.registry import build_policy
 from matinee_policies.snapshot import Snapshot
 
@@ -115,10 +115,13 @@ class ExampleTraffic:
         full = contexts.features
         if not full.shape[2]:
             full = self.arm.contexts.contexts(rows).features
+        at = slates.positions
+        items = np.take_along_axis(rows.candidates, np.maximum(at, 0), axis=1)
+        items[at == PAD] = PAD
         records = []
         for row, draft in enumerate(drafts):
             chosen: dict[str, Any] = {
-                "slate": slates.items[row].tobytes(),
+                "slate": items[row].tobytes(),
                 "propensities": slates.propensities[row].tobytes(),
             }
             if slates.base is not None and slates.base_propensity is not None:
