@@ -204,7 +204,13 @@ def test_rewards_are_judged_as_the_states_say(seed: int) -> None:
             else:
                 # What waited in a spool reaches the log out of the order of its times.
                 shift = int(rng.integers(-40_000, 40_000)) if rng.random() < 0.3 else 0
-                moved = replace(event, received_at=event.received_at + shift)
+                at = event.received_at + shift
+                named = [one for one in decisions if one.record.decision_id == event.decision_id]
+                if named and rng.random() < 0.2:
+                    # In the last moment of the window, or in the first one after it.
+                    end = named[0].record.decided_at + WINDOWS_MS[event.component]
+                    at = end + int(rng.integers(0, 2))
+                moved = replace(event, received_at=at)
                 rewards.append(LoggedReward(seq, moved))
         clock.advance(seconds=float(rng.uniform(0, 20)))
     some = [one for one in decisions if rng.random() < 0.7]

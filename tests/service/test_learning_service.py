@@ -2,6 +2,11 @@
 
 import asyncio
 import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +15,11 @@ from typer.testing import CliRunner
 
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock, SystemClock
+from matinee_platform.learning.decide_again import decide_one_again
 from matinee_platform.learning.learner_metrics import LearnerCollector
 from matinee_platform.learning.learner_status import read_status
 from matinee_platform.learning.service_arms import open_stores
+from matinee_platform.learning.supervisor import learner_supervisor
 from matinee_platform.learning.testing_kills import (
     ARM,
     EXPERIMENT,
@@ -23,6 +30,7 @@ from matinee_platform.learning.testing_live import ExampleTraffic
 from matinee_platform.metrics import LEARNER_METRICS
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.storage.event_log import make_event_log
+from matinee_platform.storage.records import ServedBy
 from matinee_policies.errors import ConfigError
 
 
@@ -99,6 +107,46 @@ def test_learn_says_what_is_wrong(config: Path, tmp_path: Path) -> None:
     bad.write_text("data_dir: x\nlearn_every_seconds: 0\n")
     found = runner.invoke(app, ["learn", "--config", str(bad)])
     assert f"{bad}: learn_every_seconds: " in str(found.exception)
+
+
+def test_the_learner_that_serve_starts_is_restarted_and_ends_with_it(tmp_path: Path) -> None:
+    settings = make_service(tmp_path / "service")
+    _traffic(settings, decisions=20)
+    path = settings.data_dir / "learner.json"
+
+    def has_learned(process: int | None) -> bool:
+        status = read_status(path)
+        known = status is not None and status.process == process and bool(status.arms)
+        return known and status is not None and status.arms[0].version >= 1
+
+    supervisor = learner_supervisor(settings, clock=SystemClock())
+    supervisor.start()
+    try:
+        _until(lambda: has_learned(supervisor.process))
+        assert supervisor.state == "ok"
+        first = supervisor.process
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        _until(lambda: supervisor.process not in (None, first) and has_learned(supervisor.process))
+    finally:
+        supervisor.stop()
+    assert supervisor.starts == 2
+    with open_stores(settings, clock=SystemClock()) as stores:
+        assert stores.leases.acquire(f"learner-{EXPERIMENT}-{ARM}"), "nobody holds it any more"
+        stores.leases.release(f"learner-{EXPERIMENT}-{ARM}")
+        (experiment,) = settings.experiments
+        arm = stores.arm(experiment, experiment.arms[0])
+        rows = stores.reader.decisions(upto=stores.reader.last_seq())
+        served = [row for row in rows if row.record.served_by == ServedBy.POLICY]
+        assert decide_one_again(arm, stores.snapshots, served[0]).equal.all()
+
+
+def _until(true: Callable[[], bool], *, seconds: float = 240.0) -> None:
+    """Wait for other processes; generous, as the machine may be busy."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "the other process did not get there"
+        threading.Event().wait(0.02)
 
 
 def test_learners_that_are_killed_lose_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 from matinee_platform.decision_keys import decision_keys
 from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_contexts import CatalogueContexts
-from matinee_platform.learning.live_rows import LiveRows
+from matinee_platform.learning.live_rows import LiveRows, live_rows
+from matinee_platform.storage.ports import SnapshotStore
+from matinee_platform.storage.records import LoggedDecision
 from matinee_policies.arrays import BoolArray
 from matinee_policies.policy import Policy, reads_features
 from matinee_policies.records import SlateBatch
@@ -56,6 +58,26 @@ def decide_again(arm: LearningArm, policy: Policy, rows: LiveRows) -> Again:
             equal &= (slates.base == rows.base) & (slates.base_propensity == rows.base_propensity)
     compared, unequal = _compare_features(arm, rows)
     return Again(slates, equal, compared, unequal)
+
+
+def decide_one_again(arm: LearningArm, snapshots: SnapshotStore, decision: LoggedDecision) -> Again:
+    """Decide one logged decision of a policy anew, in the stored state that chose it.
+
+    Args:
+        arm: that logged it.
+        snapshots: of all arms; version 0 may be that of the bundle.
+        decision: served by the policy.
+
+    Raises:
+        SnapshotError: if that state is gone, damaged or not signed as it must be.
+        ContextError: if the decision is of another catalogue or other features.
+    """
+    version = decision.record.snapshot
+    if version == 0 and not snapshots.versions(arm.experiment, arm.name):
+        state = arm.genesis
+    else:
+        state = snapshots.load(arm.experiment, arm.name, version)
+    return decide_again(arm, arm.restored(state), live_rows([decision]))
 
 
 def _compare_features(arm: LearningArm, rows: LiveRows) -> tuple[int, int]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 from matinee_platform.clock import Clock
+from matinee_platform.learning.learner_status import STATUS_FILE, read_status
+from matinee_platform.service.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -174,6 +176,17 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def learner_supervisor(settings: ServiceSettings, *, clock: Clock) -> Supervisor:
+    """A supervisor of the learner of a service, not started yet."""
+    path = settings.data_dir / STATUS_FILE
+
+    def last_beat_ms(process: int) -> int | None:
+        status = read_status(path)
+        return None if status is None or status.process != process else status.beat_ms
+
+    return Supervisor(settings.model_dump_json(), last_beat_ms=last_beat_ms, clock=clock)
 
 
 def read_line() -> str:
