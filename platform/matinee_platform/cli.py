@@ -39,6 +39,7 @@ from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
 from matinee_platform.commands.replay import replay
@@ -74,6 +75,7 @@ app.command()(report)
 app.command()(export)
 app.command()(replay)
 app.command()(examination)
+app.command()(learn)
 app.command()(learn_from)
 app.command()(tradeoff)
 app.command()(calibrate)

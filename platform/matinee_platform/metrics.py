@@ -5,6 +5,7 @@ in `_ratio`. Labels have few values: never an id of a user, an item or a decisio
 counts are left to queries, so that they add up over arms and time. Values come from elsewhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -249,11 +250,181 @@ METRICS = (
 """All metrics, in the order in which they are exposed."""
 
 
-def markdown_table() -> str:
-    """The table of docs/metrics.md."""
+_REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+HTTP_REQUESTS = Metric(
+    "matinee_http_requests_total",
+    "counter",
+    "requests",
+    "Requests answered, by template of the route (`unmatched` without one), method and status.",
+    ("route", "method", "status"),
+)
+HTTP_SECONDS = Metric(
+    "matinee_http_request_seconds",
+    "histogram",
+    "seconds",
+    "Time from a request's head to the end of its answer.",
+    ("route",),
+    _REQUEST_SECONDS,
+)
+HTTP_IN_FLIGHT = Metric(
+    "matinee_http_requests_in_flight", "gauge", "requests", "Requests being answered.", ()
+)
+PROBLEMS = Metric(
+    "matinee_http_problems_total",
+    "counter",
+    "requests",
+    "Requests answered with a problem, by its code (docs/service.md lists them).",
+    ("code",),
+)
+SERVED = Metric(
+    "matinee_served_decisions_total",
+    "counter",
+    "slates",
+    "Slates of new decisions, logged and answered, by who chose: policy, fallback, default.",
+    (*_ARM, "served_by"),
+)
+OUTSIDE = Metric(
+    "matinee_outside_decisions_total",
+    "counter",
+    "slates",
+    "Slates for units outside the experiment: the default ranking, not logged.",
+    ("experiment",),
+)
+REPEATED_DECISIONS = Metric(
+    "matinee_repeated_decisions_total",
+    "counter",
+    "requests",
+    "Requests that repeated a decision and got its first answer.",
+    ("experiment",),
+)
+FALLBACKS = Metric(
+    "matinee_fallbacks_total",
+    "counter",
+    "slates",
+    "Slates that the policy did not choose although it should have, by reason.",
+    (*_ARM, "reason"),
+)
+REWARD_EVENTS = Metric(
+    "matinee_reward_events_total",
+    "counter",
+    "events",
+    "Reward events taken in by component and outcome: joined, early, late, duplicate or orphan as "
+    "known when they came; unjudged if the spool holds them; repeated, conflict or refused.",
+    ("component", "outcome"),
+)
+LOG_QUEUED = Metric(
+    "matinee_log_queued_rows", "gauge", "rows", "Rows that wait for a commit of the log.", ()
+)
+LOG_SPOOLED = Metric(
+    "matinee_log_spooled_rows",
+    "gauge",
+    "rows",
+    "Rows in the local spool, waiting for the database to come back.",
+    (),
+)
+SERVICE_STATE = Metric(
+    "matinee_service_state",
+    "gauge",
+    "1 or 0",
+    "1 for the state that readiness tells: starting, ready, degraded or down.",
+    ("state",),
+)
+
+SERVICE_METRICS = (
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    HTTP_IN_FLIGHT,
+    PROBLEMS,
+    SERVED,
+    OUTSIDE,
+    REPEATED_DECISIONS,
+    FALLBACKS,
+    REWARD_EVENTS,
+    LOG_QUEUED,
+    LOG_SPOOLED,
+    SERVICE_STATE,
+)
+"""Metrics of the live service that its HTTP side fills."""
+
+
+LEARNER_BEAT = Metric(
+    "matinee_learner_beat_age_seconds",
+    "gauge",
+    "seconds",
+    "Time since the learner last did something.",
+    (),
+)
+LEARNER_LAG = Metric(
+    "matinee_learner_lag_seconds",
+    "gauge",
+    "seconds",
+    "Age of the moment up to which every window that ended has been learned; it rises while no "
+    "learner runs, and does not when there is nothing to learn.",
+    _ARM,
+)
+LEARNER_FAILED = Metric(
+    "matinee_learner_failed",
+    "gauge",
+    "1 or 0",
+    "1 while the arm cannot be learned; the learner's log says why.",
+    _ARM,
+)
+SNAPSHOT_VERSION = Metric(
+    "matinee_learner_snapshot_version",
+    "gauge",
+    "version",
+    "Newest snapshot that the learner made; what decides is a moment behind.",
+    _ARM,
+)
+BARRIER_SECONDS = Metric(
+    "matinee_learner_barrier_seconds",
+    "gauge",
+    "seconds",
+    "Time that the newest barrier took.",
+    _ARM,
+)
+BARRIER_DELAY = Metric(
+    "matinee_learner_delay_seconds",
+    "gauge",
+    "seconds",
+    "From the earliest end of a window that the newest barrier learned to that barrier.",
+    _ARM,
+)
+LEARNED_DECISIONS = Metric(
+    "matinee_learned_decisions_total",
+    "counter",
+    "decisions",
+    "Decisions learned since the learner started, by lesson: components learned together.",
+    (*_ARM, "lesson"),
+)
+LEARNED_EVENTS = Metric(
+    "matinee_learned_events_total",
+    "counter",
+    "events",
+    "Reward events of the decisions learned, by component and outcome: joined, late, duplicate or "
+    "orphan, which add up; early ones are counted a second time as such.",
+    (*_ARM, "component", "outcome"),
+)
+
+LEARNER_METRICS = (
+    LEARNER_BEAT,
+    LEARNER_LAG,
+    LEARNER_FAILED,
+    SNAPSHOT_VERSION,
+    BARRIER_SECONDS,
+    BARRIER_DELAY,
+    LEARNED_DECISIONS,
+    LEARNED_EVENTS,
+)
+"""Metrics of the live service that its learner fills."""
+
+
+def markdown_table(metrics: Sequence[Metric] = METRICS) -> str:
+    """A table of docs/metrics.md: of offline runs, or of the metrics given."""
     head = "| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n"
     return head + "".join(
         f"| `{metric.name}` | {metric.kind} | {metric.unit} | {', '.join(metric.labels)} "
         f"| {metric.help} |\n"
-        for metric in METRICS
+        for metric in metrics
     )

@@ -29,6 +29,8 @@ class Limits(StrictSettings):
     requests_per_second: Annotated[float, Field(gt=0, strict=False)] = 1_000.0
     """Per API key, or in all without keys."""
     burst: Annotated[int, Field(ge=1)] = 2_000
+    in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Requests that are answered at once by a process; beyond it, 503 with Retry-After."""
     rewards_per_decision: Annotated[int, Field(ge=1, le=100_000)] = 200
     """Reward events of one decision that are taken in."""
 

@@ -1,0 +1,155 @@
+"""The routes that decide: one slate, or several at once."""
+
+import asyncio
+
+from matinee_platform.service.answers import DecisionAnswer, DecisionResult, DecisionsAnswer
+from matinee_platform.service.decision_names import decision_number, decision_text, new_decision
+from matinee_platform.service.digests import decision_digest
+from matinee_platform.service.errors import ConflictError
+from matinee_platform.service.parts import Caller
+from matinee_platform.service.problems import problem_answer
+from matinee_platform.service.request_rules import check_decision, check_decisions
+from matinee_platform.service.requests import DecisionRequest, DecisionsRequest
+from matinee_platform.service.route import Route
+from matinee_platform.service.running import Service
+from matinee_platform.service.service_metrics import SERVED_WORDS
+from matinee_platform.serving.asks import Ask, Decided
+from matinee_platform.storage.errors import LogBusyError, LogUnavailableError
+from matinee_platform.storage.records import Outcome
+from matinee_policies.errors import MatineeError
+
+TOKEN_LIFE_MS = 29 * 86_400_000
+"""How long a decision's token lets rewards in: the longest window there can be, and a day."""
+
+_PROBLEMS = ("not_found", "conflict", "log_busy", "log_unavailable")
+
+
+def decision_routes(service: Service) -> list[Route]:
+    """The routes."""
+
+    async def decide(body: DecisionRequest) -> DecisionAnswer:
+        """Choose a slate, log it, then answer.
+
+        A request that repeats an id with the same content is answered as the first time; one with
+        other content is a conflict.
+        """
+        return await decide_one(service, body)
+
+    async def decide_batch(body: DecisionsRequest, caller: Caller) -> DecisionsAnswer:
+        """Choose several slates; each has an answer or a problem of its own."""
+        requests = body.decisions
+        check_decisions(body, service.limits)
+        service.gate.spend(caller, len(requests) - 1)
+        found = await asyncio.gather(
+            *(decide_one(service, request) for request in requests), return_exceptions=True
+        )
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, MatineeError):
+                raise one
+        if isinstance(found[0], LogBusyError | LogUnavailableError) and all(
+            isinstance(one, LogBusyError | LogUnavailableError) for one in found
+        ):
+            raise found[0]
+        return DecisionsAnswer(
+            results=[
+                _result(service, one, request) for one, request in zip(found, requests, strict=True)
+            ]
+        )
+
+    return [
+        Route(
+            method="POST",
+            path="/v1/decisions",
+            endpoint=decide,
+            scope="decide",
+            problems=_PROBLEMS,
+            tag="decisions",
+        ),
+        Route(
+            method="POST",
+            path="/v1/decisions:batch",
+            endpoint=decide_batch,
+            scope="decide",
+            problems=("log_busy", "log_unavailable"),
+            tag="decisions",
+        ),
+    ]
+
+
+async def decide_one(service: Service, request: DecisionRequest) -> DecisionAnswer:
+    """Choose a slate, log it, and give the answer."""
+    check_decision(request, service.limits)
+    parts = service.parts
+    text = request.decision_id
+    if text is None:
+        number = new_decision()
+        text = decision_text(number)
+    else:
+        number = decision_number(text, key=parts.secrets.decision_ids)
+    decided = await parts.runtime.decide(
+        Ask(
+            experiment=request.experiment,
+            unit=request.unit,
+            decision_id=number,
+            body_digest=decision_digest(request, key=parts.secrets.digests),
+            candidates=request.candidates,
+            scores=request.scores,
+            features=request.features,
+            slots=request.slots,
+        )
+    )
+    record = decided.record
+    if record is None:
+        service.metrics.outside(request.experiment)
+        return DecisionAnswer(
+            decision_id=text,
+            experiment=request.experiment,
+            arm=None,
+            items=decided.items,
+            propensities=decided.propensities,
+            served_by="default",
+            snapshot=None,
+        )
+    receipt = await parts.appender.append_decision(record)
+    if receipt.outcome is Outcome.STORED:
+        service.metrics.served(
+            record.experiment, record.arm, record.served_by, fallback=decided.fallback
+        )
+    elif receipt.outcome is Outcome.REPEATED:
+        service.metrics.repeated(record.experiment)
+        if receipt.stored is not None:
+            decided = parts.runtime.answer(receipt.stored)
+    else:
+        raise ConflictError("decision_id was used before, with another request")
+    return _answer(service, decided, text)
+
+
+def _answer(service: Service, decided: Decided, text: str) -> DecisionAnswer:
+    record = decided.record
+    if record is None:
+        raise AssertionError("an answer from the log has its record")
+    token = None
+    if service.parts.tokens is not None:
+        token = service.parts.tokens.sign(
+            record.decision_id, expires_ms=record.decided_at + TOKEN_LIFE_MS
+        )
+    return DecisionAnswer(
+        decision_id=text,
+        experiment=record.experiment,
+        arm=record.arm,
+        items=decided.items,
+        propensities=decided.propensities,
+        served_by=SERVED_WORDS[record.served_by],
+        snapshot=record.snapshot,
+        token=token,
+    )
+
+
+def _result(
+    service: Service, found: DecisionAnswer | BaseException, request: DecisionRequest
+) -> DecisionResult:
+    if isinstance(found, DecisionAnswer):
+        return DecisionResult(status=200, decision=found)
+    problem, _ = problem_answer(found, request_id="", more=service.more_problems, hide=request.unit)
+    service.metrics.problem(problem.code)
+    return DecisionResult(status=problem.status, problem=problem)

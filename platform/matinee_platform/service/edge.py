@@ -1,0 +1,151 @@
+"""The outermost layer of every request: its number, its size, its count, its time, its headers.
+
+Pure ASGI. A body that is announced as too large is refused before a byte of it is read; one that
+is not announced is read up to the limit and no further.
+"""
+
+import itertools
+import os
+from collections.abc import Callable
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from matinee_platform.service.errors import OverloadedError, TooLargeError
+from matinee_platform.service.log_lines import places
+from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
+from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
+from matinee_policies.errors import MatineeError
+
+HEADERS = "matinee.headers"
+"""Key of the request's headers in the scope, as a dict; of a repeated one, the last."""
+
+REQUEST_ID = "matinee.request_id"
+ROUTE = "matinee.route"
+"""Key of the template of the route, set by the route."""
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+
+Report = Callable[[str, BaseException, list[str]], None]
+"""Told of an exception that nobody foresaw: request id, exception, places."""
+
+
+class Edge:
+    """Wraps the application.
+
+    Args:
+        app: what is wrapped.
+        metrics: counts requests.
+        body_bytes: most bytes of a body.
+        in_flight: most requests at once; probes and scrapes do not count.
+        report: told of exceptions that nobody foresaw.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: ServiceMetrics,
+        body_bytes: int,
+        in_flight: int,
+        report: Report,
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._body_bytes = body_bytes
+        self._most = in_flight
+        self._report = report
+        self._prefix = os.urandom(4).hex()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        metrics = self._metrics
+        request_id = f"{self._prefix}{next(self._numbers):08x}"
+        headers = scope[HEADERS] = dict(scope["headers"])
+        scope[REQUEST_ID] = request_id
+        status = 0
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *SECURITY_HEADERS,
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        metrics.in_flight += 1
+        try:
+            if metrics.in_flight > self._most and scope["path"] not in _ALWAYS_ANSWERED:
+                raise OverloadedError("too many requests are being answered, try again")
+            await self._app(scope, self._bounded(headers, receive), send_on)
+        except Exception as error:
+            if not isinstance(error, MatineeError):
+                self._report(request_id, error, places(error))
+            if status == 0:
+                await self._send_problem(error, request_id, send_on)
+        finally:
+            metrics.in_flight -= 1
+            # 499 as other servers write it: the caller went away before there was an answer.
+            metrics.answered(
+                scope.get(ROUTE, UNMATCHED),
+                scope["method"],
+                status or 499,
+                perf_counter() - started,
+            )
+
+    def _bounded(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
+        """What reads the body, up to the limit; the server holds callers to announced lengths."""
+        announced = headers.get(b"content-length")
+        if announced is not None:
+            # As many digits as the limit has are enough to compare; longer numbers are larger.
+            if not announced.isdigit() or len(announced) > 18 or int(announced) > self._body_bytes:
+                raise self._too_large()
+            return receive
+        if b"transfer-encoding" not in headers:
+            return receive
+        read = 0
+
+        async def receive_on() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._body_bytes:
+                raise self._too_large()
+            return message
+
+        return receive_on
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(f"a body must have at most {self._body_bytes} bytes")
+
+    async def _send_problem(self, error: Exception, request_id: str, send: Send) -> None:
+        answer, extra = problem_answer(error, request_id=request_id)
+        self._metrics.problem(answer.code)
+        body = answer.model_dump_json().encode()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [
+                    (b"content-type", MEDIA_TYPE.encode()),
+                    (b"content-length", str(len(body)).encode()),
+                    *((name.encode(), value.encode()) for name, value in extra.items()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})

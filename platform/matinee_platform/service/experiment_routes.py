@@ -1,0 +1,164 @@
+"""The routes of experiments: create, start, ramp, stop, results, audit."""
+
+from typing import Annotated, Literal, cast
+
+from fastapi import Query
+
+from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.service.answers import (
+    ArmResults,
+    AuditAnswer,
+    AuditEntry,
+    ExperimentAnswer,
+    ExperimentsAnswer,
+    ResultsAnswer,
+)
+from matinee_platform.service.parts import ArmCounts, Caller, ExperimentState
+from matinee_platform.service.requests import AuditQuery, RampRequest, StartRequest
+from matinee_platform.service.route import Route
+from matinee_platform.service.running import Service
+from matinee_platform.service.service_metrics import SERVED_WORDS
+from matinee_platform.storage.ports import EventReader
+from matinee_platform.storage.records import ServedBy
+
+_CHANGE = ("not_found", "conflict")
+
+
+def experiment_routes(service: Service) -> list[Route]:
+    """The routes."""
+
+    async def list_experiments() -> ExperimentsAnswer:
+        """All experiments, by key."""
+        control = service.parts.control
+        found = await service.threads.run(control.experiments)
+        return ExperimentsAnswer(experiments=[_answer(one) for one in found])
+
+    async def create_experiment(body: LiveExperiment, caller: Caller) -> ExperimentAnswer:
+        """Add an experiment; it runs once it is started."""
+        control = service.parts.control
+        made = await service.threads.run(lambda: control.create(body, who=caller.key_id))
+        return _answer(made)
+
+    async def start_experiment(key: str, body: StartRequest, caller: Caller) -> ExperimentAnswer:
+        """Let units in. An experiment that ran before needs a new salt."""
+        control = service.parts.control
+        changed = await service.threads.run(
+            lambda: control.start(key, salt=body.salt, coverage=body.coverage, who=caller.key_id)
+        )
+        return _answer(changed)
+
+    async def ramp_experiment(key: str, body: RampRequest, caller: Caller) -> ExperimentAnswer:
+        """Let more units in; those inside keep their arm."""
+        control = service.parts.control
+        changed = await service.threads.run(
+            lambda: control.ramp(key, coverage=body.coverage, who=caller.key_id)
+        )
+        return _answer(changed)
+
+    async def stop_experiment(key: str, caller: Caller) -> ExperimentAnswer:
+        """Let no unit in any more. Rewards of decisions made before still come in."""
+        control = service.parts.control
+        changed = await service.threads.run(lambda: control.stop(key, who=caller.key_id))
+        return _answer(changed)
+
+    async def results(key: str) -> ResultsAnswer:
+        """Counts by arm: exposed units, decisions, rewards. No statistics here yet."""
+        parts = service.parts
+
+        def count(reader: EventReader) -> tuple[int, list[ArmCounts]]:
+            windows = parts.control.experiment(key).definition.windows_ms()
+            upto = reader.last_seq()
+            return upto, list(parts.counts.arm_counts(key, windows=windows, upto=upto))
+
+        upto, counts = await service.threads.read(count)
+        return ResultsAnswer(experiment=key, upto=upto, arms=[_arm_results(one) for one in counts])
+
+    async def audit(query: Annotated[AuditQuery, Query()]) -> AuditAnswer:
+        """What was changed, by whom and when; oldest first."""
+        control = service.parts.control
+        lines = await service.threads.run(
+            lambda: control.audit(after=query.after, limit=query.limit)
+        )
+        return AuditAnswer(
+            entries=[
+                AuditEntry(
+                    number=line.number,
+                    at=line.at,
+                    who=line.who,
+                    action=line.action,
+                    subject=line.subject,
+                    details=dict(line.details),
+                )
+                for line in lines
+            ]
+        )
+
+    tag, one = "experiments", "/v1/experiments/{key}"
+    return [
+        Route(
+            method="GET", path="/v1/experiments", endpoint=list_experiments, scope="read", tag=tag
+        ),
+        Route(
+            method="POST",
+            path="/v1/experiments",
+            endpoint=create_experiment,
+            scope="admin",
+            problems=("conflict",),
+            tag=tag,
+        ),
+        Route(
+            method="POST",
+            path=one + ":start",
+            endpoint=start_experiment,
+            scope="admin",
+            problems=_CHANGE,
+            tag=tag,
+        ),
+        Route(
+            method="POST",
+            path=one + ":ramp",
+            endpoint=ramp_experiment,
+            scope="admin",
+            problems=_CHANGE,
+            tag=tag,
+        ),
+        Route(
+            method="POST",
+            path=one + ":stop",
+            endpoint=stop_experiment,
+            scope="admin",
+            problems=_CHANGE,
+            tag=tag,
+        ),
+        Route(
+            method="GET",
+            path=one + "/results",
+            endpoint=results,
+            scope="read",
+            problems=("not_found",),
+            tag=tag,
+        ),
+        Route(method="GET", path="/v1/audit", endpoint=audit, scope="admin", tag=tag),
+    ]
+
+
+def _answer(found: ExperimentState) -> ExperimentAnswer:
+    return ExperimentAnswer(
+        state=cast("Literal['created', 'running', 'stopped']", str(found.state)),
+        version=found.version,
+        created_at=found.created_at,
+        changed_at=found.changed_at,
+        definition=found.definition,
+    )
+
+
+def _arm_results(counts: ArmCounts) -> ArmResults:
+    return ArmResults(
+        arm=counts.arm,
+        exposed_units=counts.units,
+        decisions=sum(counts.served_by.values()),
+        served_by={SERVED_WORDS[ServedBy(code)]: n for code, n in counts.served_by.items()},
+        rewards={COMPONENTS[code]: n for code, n in counts.rewards.items()},
+        reward_sums={COMPONENTS[code]: value for code, value in counts.reward_sums.items()},
+    )

@@ -1,0 +1,263 @@
+"""The parts of a service as its routes see them: ports, and what they hand over.
+
+`compose.py` builds the real ones by the settings. Calls without `async` may touch a database; the
+routes make them in a thread. None of those is on the path of a decision.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.service.errors import Problem
+from matinee_platform.service.secrets import Secrets
+from matinee_platform.serving.asks import DecisionRuntime
+from matinee_platform.storage.ports import EventAppender, EventReader
+from matinee_platform.storage.records import LoggedDecision
+
+Scope = Literal["decide", "reward", "read", "admin"]
+SCOPES: tuple[Scope, ...] = ("decide", "reward", "read", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request.
+
+    Attributes:
+        key_id: names the API key, in the audit and for rate limits; never the key itself.
+        scopes: what it may do.
+    """
+
+    key_id: str
+    scopes: frozenset[str]
+
+
+NOBODY = Caller("anonymous", frozenset(SCOPES))
+"""Whoever calls a service on loopback that has no keys."""
+
+
+class KeyRing(Protocol):
+    """The API keys, held in memory."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are none at all: then the service is for this machine alone."""
+
+    def identify(self, presented: str, *, now_ms: int) -> Caller | None:
+        """Whose key this is, compared in constant time; None for one that is unknown or over."""
+
+
+class ExperimentState(Protocol):
+    """An experiment and where it stands."""
+
+    @property
+    def definition(self) -> LiveExperiment:
+        """With the salt and the coverage of now."""
+
+    @property
+    def state(self) -> str:
+        """`created`, `running` or `stopped`."""
+
+    @property
+    def version(self) -> int:
+        """Rises by one with each change."""
+
+    @property
+    def created_at(self) -> int:
+        """UTC milliseconds."""
+
+    @property
+    def changed_at(self) -> int:
+        """UTC milliseconds of the last change."""
+
+
+class AuditLine(Protocol):
+    """One entry of the audit."""
+
+    @property
+    def number(self) -> int:
+        """Rises, from 1."""
+
+    @property
+    def at(self) -> int:
+        """UTC milliseconds."""
+
+    @property
+    def who(self) -> str:
+        """Who made the change."""
+
+    @property
+    def action(self) -> str:
+        """Such as `experiment.ramp`."""
+
+    @property
+    def subject(self) -> str:
+        """What was changed."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """JSON values."""
+
+
+class ExperimentControl(Protocol):
+    """Creates and changes experiments; every change is in the audit before it counts."""
+
+    def experiments(self) -> Sequence[ExperimentState]:
+        """All of them, by key."""
+
+    def experiment(self, key: str) -> ExperimentState:
+        """One.
+
+        Raises:
+            UnknownExperimentError: there is none of this key.
+        """
+
+    def create(self, definition: LiveExperiment, *, who: str) -> ExperimentState:
+        """Add one that does not run yet."""
+
+    def start(
+        self, key: str, *, salt: str | None, coverage: float | None, who: str
+    ) -> ExperimentState:
+        """Let units in."""
+
+    def ramp(self, key: str, *, coverage: float, who: str) -> ExperimentState:
+        """Let more units in."""
+
+    def stop(self, key: str, *, who: str) -> ExperimentState:
+        """Let no unit in any more."""
+
+    def audit(self, *, after: int, limit: int) -> Sequence[AuditLine]:
+        """Entries with numbers above `after`, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCounts:
+    """Sums over the log rows of one arm.
+
+    Attributes:
+        arm: name.
+        units: distinct units.
+        served_by: decisions by code of `ServedBy`.
+        rewards: events within their windows, one per decision and slot, by code of component.
+        reward_sums: sums of their values, by code of component.
+    """
+
+    arm: str
+    units: int
+    served_by: Mapping[int, int]
+    rewards: Mapping[int, int]
+    reward_sums: Mapping[int, float]
+
+
+class ArmCounter(Protocol):
+    """Counts by arm, in one pass of the database."""
+
+    def arm_counts(
+        self, experiment: str, *, windows: Sequence[int], upto: int
+    ) -> Sequence[ArmCounts]:
+        """Counts of every arm with a row at or below `upto`, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Rows that maintenance removed."""
+
+    decisions: int
+    rewards: int
+
+
+class Maintenance(Protocol):
+    """Removes rows for good, and says so in the audit."""
+
+    def forget(self, unit: str, *, who: str) -> Removed:
+        """Remove everything of a unit, given by its raw id."""
+
+    def retain(self, *, before_ms: int, who: str) -> Removed:
+        """Remove raw events of before a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A logged decision, taken again.
+
+    Attributes:
+        equal: whether it came out the same, bit for bit.
+        items: shown now.
+        propensities: of the slots.
+        note: why it could not be taken again, if it could not.
+    """
+
+    equal: bool
+    items: Sequence[str]
+    propensities: Sequence[float]
+    note: str = ""
+
+
+class DecisionTokens(Protocol):
+    """Tokens that prove that a decision was made here."""
+
+    def sign(self, decision_id: int, *, expires_ms: int) -> str:
+        """The token of a decision."""
+
+    def valid(self, token: str, *, decision_id: int, now_ms: int) -> bool:
+        """Whether it was signed here for this decision and is not over, in constant time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How the parts are, as they know without asking anyone.
+
+    Attributes:
+        log: as `EventAppender.state` says.
+        policies: `ok`, or `fallback` if some arm serves the order of its candidates for now.
+        learner: `ok`, `away` if the one that is supervised does not run, `none` if none is.
+        control: `ok`, or `stale` if experiments and keys could not be read again lately.
+    """
+
+    log: str = "ok"
+    policies: Literal["ok", "fallback"] = "ok"
+    learner: Literal["ok", "away", "none"] = "none"
+    control: Literal["ok", "stale"] = "ok"
+
+
+async def _nothing() -> None:
+    """Close nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceParts:
+    """Everything that routes call.
+
+    Attributes:
+        secrets: keys by purpose.
+        appender: of the event log.
+        reader: makes a reader of the event log, for one thread.
+        runtime: decides.
+        control: experiments and audit.
+        counts: results.
+        keys: API keys.
+        maintenance: forget and retention.
+        tokens: of decisions; None without `signed_tokens`.
+        replay: takes a logged decision again; None if this service cannot.
+        explain: tells how a logged decision came about, as JSON values; None likewise.
+        conditions: how the parts are; must not wait for anything.
+        collectors: further metrics of the parts, for the registry of the service.
+        problems: what further classes of errors become.
+        close: lets go of everything, the log last.
+    """
+
+    secrets: Secrets
+    appender: EventAppender
+    reader: Callable[[], EventReader]
+    runtime: DecisionRuntime
+    control: ExperimentControl
+    counts: ArmCounter
+    keys: KeyRing
+    maintenance: Maintenance
+    conditions: Callable[[], Conditions]
+    tokens: DecisionTokens | None = None
+    replay: Callable[[LoggedDecision], Replayed] | None = None
+    explain: Callable[[LoggedDecision], Mapping[str, Any]] | None = None
+    collectors: Sequence[Any] = ()
+    problems: Mapping[type[BaseException], Problem] = field(default_factory=dict)
+    close: Callable[[], Any] = _nothing

@@ -1,0 +1,73 @@
+"""What readiness tells, and that liveness asks nobody."""
+
+import asyncio
+from itertools import product
+from typing import Any
+
+import httpx
+
+from matinee_platform.service.app import create_app
+from matinee_platform.service.parts import Conditions
+from matinee_platform.service.readiness import judge
+from matinee_platform.service.testing_parts import Bench
+
+
+def test_the_table() -> None:
+    for log, policies, learner, control in product(
+        ("ok", "spooling", "away"), ("ok", "fallback"), ("ok", "away", "none"), ("ok", "stale")
+    ):
+        now = Conditions(log=log, policies=policies, learner=learner, control=control)
+        assert judge("starting", now).state == "starting"
+        assert judge("stopping", now).state == "down"
+        verdict = judge("running", now)
+        fine = log == "ok" and policies == "ok" and learner != "away" and control == "ok"
+        expected = "down" if log == "away" else "ready" if fine else "degraded"
+        assert verdict.state == expected
+        assert verdict.status == (503 if expected == "down" else 200)
+        assert bool(verdict.reasons) == (expected != "ready")
+
+
+def test_states_are_told_over_http_and_to_prometheus(bench: Bench, client: Any) -> None:
+    for conditions, status, state in (
+        (Conditions(), 200, "ready"),
+        (Conditions(log="spooling"), 200, "degraded"),
+        (Conditions(log="away"), 503, "down"),
+        (Conditions(), 200, "ready"),
+    ):
+        bench.conditions = conditions
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["state"]) == (status, state)
+        assert f'matinee_service_state{{state="{state}"}} 1.0' in client.get("/metrics").text
+
+
+def test_before_start_and_after_the_end_only_liveness_is_fine(bench: Bench) -> None:
+    app = create_app(bench.settings, clock=bench.clock, parts=bench.parts())
+
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        told = [await client.get(path) for path in ("/healthz", "/readyz", "/v1/experiments")]
+        return [one.status_code for one in told]
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            assert await ask(client) == [200, 503, 503]
+            async with app.router.lifespan_context(app):
+                assert await ask(client) == [200, 200, 200]
+            assert await ask(client) == [200, 503, 503]
+
+    asyncio.run(run())
+
+
+def test_liveness_and_readiness_ask_no_database(bench: Bench, serve: Any) -> None:
+    def no_reader() -> Any:
+        raise AssertionError("a reader was made")
+
+    parts = bench.parts()
+    object.__setattr__(parts, "reader", no_reader)
+    bench.parts = lambda **_: parts  # type: ignore[method-assign]
+    client = serve(bench)
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/metrics").status_code == 200
+    # It would have been noticed.
+    assert client.get("/v1/decisions/d").status_code == 500

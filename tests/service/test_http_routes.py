@@ -1,0 +1,315 @@
+"""Every route once as it should go, and the ways in which ids repeat and contradict."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from matinee_platform.service.app import create_app
+from matinee_platform.service.parts import Replayed
+from matinee_platform.service.testing_parts import Bench, make_bench
+from matinee_platform.storage.errors import LogBusyError, LogUnavailableError
+from matinee_platform.storage.records import LoggedDecision
+
+DECIDE = "/v1/decisions"
+ASK = {"experiment": "home", "unit": "ada", "decision_id": "page 1"}
+CLICK = {"id": "c1", "decision_id": "page 1", "component": "click", "slot": 0}
+
+
+def test_a_decision_is_logged_before_it_is_answered(bench: Bench, client: Any) -> None:
+    answer = client.post(DECIDE, json=ASK)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["decision_id"] == "page 1"
+    assert told["items"] == ["item 0", "item 1", "item 2"]
+    assert told["propensities"] == [1.0, 1.0, 1.0]
+    (logged,) = bench.log.decisions
+    assert logged.record.arm == told["arm"]
+    assert len(logged.record.body_digest) == 16
+
+
+def test_the_callers_candidates_are_chosen_from(client: Any) -> None:
+    ask = {**ASK, "candidates": ["x", "y"], "scores": [0.5, 0.25], "features": [[1.0], [2]]}
+    assert client.post(DECIDE, json={**ask, "slots": 1}).json()["items"] == ["x"]
+
+
+def test_a_repeated_decision_gets_its_first_answer(bench: Bench, client: Any) -> None:
+    first = client.post(DECIDE, json=ASK).json()
+    bench.clock.advance(seconds=5)
+    again = client.post(DECIDE, json=dict(reversed(ASK.items())))
+    assert again.json() == first
+    assert len(bench.log.decisions) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": "bo"},
+        {"slots": 2},
+        {"candidates": ["a", "b"]},
+        {"candidates": ["a"], "scores": [0.5]},
+        {"candidates": ["a"], "features": [[1.0]]},
+    ],
+)
+def test_the_same_id_with_another_body_is_a_conflict(
+    change: dict[str, Any], bench: Bench, client: Any
+) -> None:
+    assert client.post(DECIDE, json=ASK).status_code == 200
+    answer = client.post(DECIDE, json={**ASK, **change})
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert len(bench.log.decisions) == 1
+
+
+def test_one_and_one_point_zero_are_the_same_request(client: Any) -> None:
+    ask = {**ASK, "candidates": ["a"], "features": [[1]]}
+    assert client.post(DECIDE, json=ask).status_code == 200
+    assert client.post(DECIDE, json={**ask, "features": [[1.0]]}).status_code == 200
+
+
+def test_features_of_another_shape_are_another_request(client: Any) -> None:
+    ask = {**ASK, "candidates": ["a", "b"]}
+    assert client.post(DECIDE, json={**ask, "features": [[1], [2]]}).status_code == 200
+    assert client.post(DECIDE, json={**ask, "features": [[1, 2], [3, 4]]}).status_code == 409
+
+
+def test_a_decision_without_an_id_gets_one_that_rewards_can_name(client: Any) -> None:
+    drawn = client.post(DECIDE, json={"experiment": "home", "unit": "ada"}).json()["decision_id"]
+    assert len(drawn) == 16
+    reward = client.post("/v1/rewards", json={**CLICK, "decision_id": drawn})
+    assert reward.json()["state"] == "joined"
+
+
+def test_a_unit_outside_is_answered_and_not_logged(bench: Bench, client: Any) -> None:
+    bench.runtime.outside.add("ada")
+    told = client.post(DECIDE, json=ASK).json()
+    assert (told["arm"], told["served_by"], told["snapshot"]) == (None, "default", None)
+    assert bench.log.decisions == []
+
+
+def test_each_decision_of_a_batch_stands_for_itself(bench: Bench, client: Any) -> None:
+    asks = [ASK, {**ASK, "unit": "bo"}, {"experiment": "none", "unit": "bo"}, ASK]
+    results = client.post(DECIDE + ":batch", json={"decisions": asks}).json()["results"]
+    assert [one["status"] for one in results] == [200, 409, 404, 200]
+    assert results[3]["decision"] == results[0]["decision"]
+    assert len(bench.log.decisions) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LogBusyError("full"), "log_busy"), (LogUnavailableError("away"), "log_unavailable")],
+)
+def test_a_log_that_takes_nothing_in_is_503_with_retry_after(
+    error: Exception, code: str, bench: Bench, client: Any
+) -> None:
+    bench.appender.busy = isinstance(error, LogBusyError)
+    bench.appender.away = not bench.appender.busy
+    calls = [
+        (DECIDE, ASK),
+        (DECIDE + ":batch", {"decisions": [ASK, ASK]}),
+        ("/v1/rewards", CLICK),
+        ("/v1/rewards", {"rewards": [CLICK]}),
+    ]
+    for path, body in calls:
+        answer = client.post(path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (503, code)
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_rewards_go_through_the_states(bench: Bench, client: Any) -> None:
+    def post(**change: Any) -> Any:
+        return client.post("/v1/rewards", json={**CLICK, **change}).json()
+
+    assert post(id="early")["state"] == "early"
+    client.post(DECIDE, json=ASK)
+    assert post(id="early") == {
+        "id": "early",
+        "outcome": "repeated",
+        "state": "early",
+        "problem": None,
+    }
+    assert post(id="second")["state"] == "duplicate"
+    assert post(id="watch", component="watch", value=0.5, slot=1)["state"] == "joined"
+    assert post(id="nowhere", slot=9)["state"] == "orphan"
+    bench.clock.advance(seconds=31 * 60)
+    assert post(id="late", slot=2)["state"] == "late"
+    assert post(id="visit", component="return_visit", slot=None)["state"] == "joined"
+
+
+def test_one_contradicting_reward_is_409_and_many_tell_one_by_one(client: Any) -> None:
+    client.post(DECIDE, json=ASK)
+    assert client.post("/v1/rewards", json=CLICK).status_code == 200
+    other = {**CLICK, "value": 0}
+    assert client.post("/v1/rewards", json=other).status_code == 409
+    answer = client.post("/v1/rewards", json={"rewards": [CLICK, other]})
+    assert [one["outcome"] for one in answer.json()["results"]] == ["repeated", "conflict"]
+
+
+@pytest.mark.parametrize("settings", [{"limits": {"rewards_per_decision": 2}}])
+def test_rewards_of_one_decision_are_capped(
+    settings: dict[str, Any], tmp_path: Any, serve: Any
+) -> None:
+    client = serve(make_bench(tmp_path, **settings))
+    answers = [
+        client.post("/v1/rewards", json={**CLICK, "id": f"c{n}", "slot": n}) for n in range(3)
+    ]
+    assert [one.status_code for one in answers] == [200, 200, 422]
+    assert answers[2].json()["code"] == "reward_cap"
+
+
+@pytest.mark.parametrize(
+    ("component", "good", "bad"),
+    [
+        ("click", [0, 1], [0.5, 2, -1]),
+        ("watch", [0, 0.25, 1], [-0.001, 1.001]),
+        ("rating", [0, 7.5, 10], [-0.001, 10.001]),
+        ("return_visit", [1], [0, 0.5, 2]),
+    ],
+)
+def test_values_keep_to_the_range_of_their_component(
+    component: str, good: list[float], bad: list[float], client: Any
+) -> None:
+    place = {} if component == "return_visit" else {"slot": 0}
+    body = {"decision_id": "d", "component": component, **place}
+    for value in good:
+        assert client.post("/v1/rewards", json={**body, "value": value}).status_code == 200
+    for value in bad:
+        assert client.post("/v1/rewards", json={**body, "value": value}).status_code == 422
+
+
+def test_a_slot_belongs_to_all_components_but_the_visit(client: Any) -> None:
+    for component, place in (("click", {}), ("return_visit", {"slot": 0})):
+        body = {"decision_id": "d", "component": component, "value": 1, **place}
+        assert client.post("/v1/rewards", json=body).status_code == 422
+
+
+def test_tokens_let_rewards_of_their_decision_in(tmp_path: Any, serve: Any) -> None:
+    bench = make_bench(tmp_path, signed_tokens=True)
+    client = serve(bench)
+    token = client.post(DECIDE, json=ASK).json()["token"]
+    assert client.post("/v1/rewards", json=CLICK).status_code == 403
+    other = {**CLICK, "decision_id": "page 2", "token": token}
+    assert client.post("/v1/rewards", json=other).status_code == 403
+    many = {"rewards": [CLICK, {**CLICK, "token": token}]}
+    results = client.post("/v1/rewards", json=many).json()["results"]
+    assert [one["outcome"] for one in results] == ["refused", "stored"]
+    assert results[0]["problem"]["status"] == 403
+    bench.clock.advance(seconds=30 * 86_400)
+    late = {**CLICK, "id": "c2", "token": token}
+    assert client.post("/v1/rewards", json=late).status_code == 403
+
+
+def test_no_forged_token_is_accepted(tmp_path: Any, serve: Any) -> None:
+    bench = make_bench(tmp_path, signed_tokens=True, limits={"batch": 1_000})
+    client = serve(bench)
+    token = client.post(DECIDE, json=ASK).json()["token"]
+    forged = []
+    for n in range(1_000):
+        place = n % len(token)
+        digit = "0" if token[place] != "0" else "1"
+        forged.append({**CLICK, "id": f"c{n}", "token": token[:place] + digit + token[place + 1 :]})
+    results = client.post("/v1/rewards", json={"rewards": forged}).json()["results"]
+    assert {one["outcome"] for one in results} == {"refused"}
+    assert bench.log.rewards == []
+
+
+def test_the_life_of_an_experiment_is_audited(client: Any) -> None:
+    new = {
+        "key": "shelf",
+        "salt": "shelf-1",
+        "coverage": 0.1,
+        "arms": [{"name": "a", "bundle": "a"}],
+    }
+    assert client.post("/v1/experiments", json=new).json()["state"] == "created"
+    assert client.post("/v1/experiments", json=new).status_code == 409
+    one = "/v1/experiments/shelf"
+    assert client.post(one + ":start", json={}).json()["state"] == "running"
+    ramped = client.post(one + ":ramp", json={"coverage": 0.5}).json()
+    assert ramped["definition"]["coverage"] == 0.5
+    assert client.post(one + ":ramp", json={"coverage": 0.2}).status_code == 409
+    assert client.post(one + ":stop").json()["state"] == "stopped"
+    assert client.post("/v1/experiments/none:stop").status_code == 404
+    listed = client.get("/v1/experiments").json()["experiments"]
+    assert [each["definition"]["key"] for each in listed] == ["home", "shelf"]
+    entries = client.get("/v1/audit", params={"after": 2}).json()["entries"]
+    assert [each["action"].split(".")[1] for each in entries] == ["create", "start", "ramp", "stop"]
+    assert {each["who"] for each in entries} == {"anonymous"}
+
+
+def test_results_count_by_arm(client: Any) -> None:
+    for unit in range(20):
+        ask = {"experiment": "home", "unit": f"unit {unit}", "decision_id": f"d{unit}"}
+        client.post(DECIDE, json=ask)
+        client.post("/v1/rewards", json={**CLICK, "id": f"c{unit}", "decision_id": f"d{unit}"})
+    results = client.get("/v1/experiments/home/results").json()
+    assert results["statistics"] == "none"
+    assert sum(arm["exposed_units"] for arm in results["arms"]) == 20
+    assert sum(arm["rewards"]["click"] for arm in results["arms"]) == 20
+    assert client.get("/v1/experiments/none/results").status_code == 404
+
+
+def test_a_logged_decision_can_be_looked_at(client: Any) -> None:
+    answer = client.post(DECIDE, json=ASK).json()
+    client.post("/v1/rewards", json={**CLICK, "occurred_at": "2026-01-01T02:00:00+01:00"})
+    view = client.get("/v1/decisions/page 1").json()
+    assert (view["items"], view["arm"]) == (answer["items"], answer["arm"])
+    (reward,) = view["rewards"]
+    assert (reward["component"], reward["slot"]) == ("click", 0)
+    assert reward["occurred_at"] == 1_767_229_200_000
+    assert client.get("/v1/decisions/" + view["decision_id"]).json() == view
+    assert client.get("/v1/decisions/none").status_code == 404
+
+
+def test_replay_and_explanation_are_handed_the_logged_row(bench: Bench, serve: Any) -> None:
+    def take_again(logged: LoggedDecision) -> Replayed:
+        return Replayed(equal=logged.record.snapshot == 3, items=["a"], propensities=[0.5])
+
+    def tell(logged: LoggedDecision) -> Mapping[str, Any]:
+        return {"seq": logged.seq}
+
+    client = serve(bench, replay=take_again, explain=tell)
+    client.post(DECIDE, json=ASK)
+    replayed = client.get("/v1/decisions/page 1/replay").json()
+    assert (replayed["equal"], replayed["items"]) == (True, ["a"])
+    assert client.get("/v1/decisions/page 1/explain").json()["explanation"] == {"seq": 1}
+    for what in ("replay", "explain"):
+        assert client.get(f"/v1/decisions/none/{what}").status_code == 404
+
+
+def test_forgetting_and_retention(bench: Bench, client: Any) -> None:
+    client.post(DECIDE, json=ASK)
+    answer = client.post("/v1/admin/forget", json={"unit": "ada"})
+    assert answer.json() == {"decisions": 1, "rewards": 0}
+    told = client.post("/v1/admin/retention", json={"days": 30}).json()
+    assert told["before"] == bench.clock.now_ms() - 30 * 86_400_000
+
+
+def test_unknown_paths_and_methods_are_problems(client: Any) -> None:
+    for method, path, status, code in (
+        ("GET", "/nothing", 404, "not_found"),
+        ("DELETE", DECIDE, 405, "method"),
+        ("GET", "/docs", 404, "not_found"),
+    ):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_every_answer_has_a_number_and_security_headers(client: Any) -> None:
+    answers = [client.get("/healthz"), client.get("/nothing"), client.post(DECIDE, json=ASK)]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 3
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_parts_are_closed_at_the_end(bench: Bench) -> None:
+    app = create_app(bench.settings, clock=bench.clock, parts=bench.parts())
+
+    async def live() -> None:
+        async with app.router.lifespan_context(app):
+            assert not bench.closed
+
+    asyncio.run(live())
+    assert bench.closed

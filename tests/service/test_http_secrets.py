@@ -1,0 +1,96 @@
+"""The master secret: made once, read back, refused when it is weak or open to others."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from matinee_platform.service.secrets import FILE_VARIABLE, Secrets
+from matinee_platform.service.settings import ServiceSettings
+from matinee_policies.errors import ConfigError
+
+
+def settings(folder: Path, host: str = "127.0.0.1") -> ServiceSettings:
+    return ServiceSettings(data_dir=folder, host=host)
+
+
+def test_a_secret_is_made_on_loopback_and_read_again(tmp_path: Path) -> None:
+    made = Secrets.load(settings(tmp_path / "new"), environment={})
+    path = tmp_path / "new" / "secret"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["secret"]
+    again = Secrets.load(settings(tmp_path / "new"), environment={})
+    assert made.pseudonyms == again.pseudonyms
+    assert made.draws("e", "a") == again.draws("e", "a")
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    found: list[bytes] = []
+
+    def load() -> None:
+        found.append(Secrets.load(settings(tmp_path), environment={}).tokens)
+
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+def test_elsewhere_a_secret_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MATINEE_SECRET_FILE"):
+        Secrets.load(settings(tmp_path, host="0.0.0.0"), environment={})  # noqa: S104
+    file = tmp_path / "given"
+    file.write_text("ab" * 32 + "\n")
+    found = Secrets.load(
+        settings(tmp_path, host="0.0.0.0"),  # noqa: S104
+        environment={FILE_VARIABLE: str(file)},
+    )
+    assert found.tokens == Secrets(b"\xab" * 32).tokens
+    assert not (tmp_path / "secret").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ab" * 31, "ab" * 31 + "a", "zz" * 32, "\xe9" * 64, "ab cd" * 20]
+)
+def test_weak_or_broken_secrets_are_refused_without_being_shown(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "given"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        Secrets.load(settings(tmp_path), environment={FILE_VARIABLE: str(file)})
+    assert not text or text not in str(refused.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Secrets.load(settings(tmp_path), environment={FILE_VARIABLE: str(tmp_path / "none")})
+
+
+def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    Secrets.load(settings(tmp_path), environment={})
+    os.chmod(tmp_path / "secret", 0o640)  # noqa: PTH101
+    with pytest.raises(ConfigError, match="chmod 600"):
+        Secrets.load(settings(tmp_path), environment={})
+
+
+def test_keys_differ_by_purpose_and_none_is_shown() -> None:
+    secrets = Secrets(b"\x01" * 32)
+    keys = {
+        secrets.pseudonyms,
+        secrets.decision_ids,
+        secrets.digests,
+        secrets.api_keys,
+        secrets.tokens,
+        secrets.draws("a", "b"),
+        secrets.draws("a", "c"),
+        *secrets.signing.secrets.values(),
+    }
+    assert len(keys) == 8
+    assert b"\x01" * 32 not in keys
+    shown = f"{secrets!r} {secrets} {secrets.signing!r}"
+    assert not any(key.hex() in shown or repr(key) in shown for key in keys)
+    with pytest.raises(ConfigError, match="at least 32"):
+        Secrets(b"short")
