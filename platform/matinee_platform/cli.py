@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, policy, scenarios, snapshot, study
+from matinee_platform.commands import candidates, index, keys, policy, scenarios, snapshot, study
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -26,9 +26,11 @@ from matinee_platform.commands.data_options import (
     UsersColumn,
     data_changes,
 )
+from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.export import export
+from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
 from matinee_platform.commands.replay import replay
@@ -58,15 +60,18 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(index.app, name="index")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
+app.add_typer(keys.app, name="keys")
 app.command()(report)
 app.command()(export)
 app.command()(replay)
 app.command()(examination)
+app.command()(learn)
 app.command()(learn_from)
 app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command()(deploy)
 app.command("learning-curve")(learning_curve)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]

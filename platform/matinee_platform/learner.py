@@ -7,7 +7,13 @@ import numpy as np
 
 from matinee_platform.engine import Decisions
 from matinee_platform.examination_tally import ExaminationTally
-from matinee_platform.join import event_values, rating_values, slot_values
+from matinee_platform.join import event_values, slot_values
+from matinee_platform.lesson_rewards import (
+    RATING,
+    RETURN_VISIT,
+    JoinedEvents,
+    lesson_rewards,
+)
 from matinee_platform.lessons import ENGAGEMENT, Lesson, lessons
 from matinee_platform.log_schema import WHOLE_PAGE
 from matinee_platform.page_files import PageFiles, WaitingPages
@@ -19,8 +25,6 @@ from matinee_policies.errors import ContextError
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, OutcomeBatch
 from matinee_policies.weighted_outcomes import weighted
-
-RATING, RETURN_VISIT = "rating", "return_visit"
 
 
 class ArmLearner:
@@ -208,22 +212,22 @@ class ArmLearner:
         for pages in self._pages.read(day):
             shown = pages.shown
             examined = np.ones(shown.shape[1]) if theta is None else theta[: shown.shape[1]]
-            rewards = np.zeros(shown.shape)
-            if ENGAGEMENT in lesson.names:
-                rewards += pages.engagement / examined
+            stars, returned = None, None
             if RATING in events:
                 stars = slot_values(pages.ids, shown, events[RATING])
-                rated = ~np.isnan(stars)
-                joined[RATING] += int(rated.sum())
-                value = rating_values(np.where(rated, stars, 0.0), self._rewards.rating)
-                rewards += np.where(rated, value, 0.0) / examined
-                # Not rated is not known, and no lesson.
-                shown = rated if lesson.names == (RATING,) else shown
+                joined[RATING] += int((~np.isnan(stars)).sum())
             if RETURN_VISIT in events:
                 ids = events[RETURN_VISIT].ids
                 returned = event_values(pages.ids, ids, np.ones(ids.size))
                 joined[RETURN_VISIT] += int(returned.sum())
-                rewards += self._rewards.return_visit.weight * returned[:, None]
+            found = JoinedEvents(
+                engagement=pages.engagement if ENGAGEMENT in lesson.names else None,
+                stars=stars,
+                returned=returned,
+            )
+            rewards, shown = lesson_rewards(
+                lesson, found, shown, settings=self._rewards, examined=examined
+            )
             outcomes = _outcomes(pages, rewards, shown=shown, day=day, lesson=lesson)
             if theta is not None:
                 outcomes = weighted(outcomes, np.broadcast_to(examined, shown.shape))

@@ -348,6 +348,78 @@ SERVICE_METRICS = (
 """Metrics of the live service that its HTTP side fills."""
 
 
+LEARNER_BEAT = Metric(
+    "matinee_learner_beat_age_seconds",
+    "gauge",
+    "seconds",
+    "Time since the learner last did something.",
+    (),
+)
+LEARNER_LAG = Metric(
+    "matinee_learner_lag_seconds",
+    "gauge",
+    "seconds",
+    "Age of the moment up to which every window that ended has been learned; it rises while no "
+    "learner runs, and does not when there is nothing to learn.",
+    _ARM,
+)
+LEARNER_FAILED = Metric(
+    "matinee_learner_failed",
+    "gauge",
+    "1 or 0",
+    "1 while the arm cannot be learned; the learner's log says why.",
+    _ARM,
+)
+SNAPSHOT_VERSION = Metric(
+    "matinee_learner_snapshot_version",
+    "gauge",
+    "version",
+    "Newest snapshot that the learner made; what decides is a moment behind.",
+    _ARM,
+)
+BARRIER_SECONDS = Metric(
+    "matinee_learner_barrier_seconds",
+    "gauge",
+    "seconds",
+    "Time that the newest barrier took.",
+    _ARM,
+)
+BARRIER_DELAY = Metric(
+    "matinee_learner_delay_seconds",
+    "gauge",
+    "seconds",
+    "From the earliest end of a window that the newest barrier learned to that barrier.",
+    _ARM,
+)
+LEARNED_DECISIONS = Metric(
+    "matinee_learned_decisions_total",
+    "counter",
+    "decisions",
+    "Decisions learned since the learner started, by lesson: components learned together.",
+    (*_ARM, "lesson"),
+)
+LEARNED_EVENTS = Metric(
+    "matinee_learned_events_total",
+    "counter",
+    "events",
+    "Reward events of the decisions learned, by component and outcome: joined, late, duplicate or "
+    "orphan, which add up; early ones are counted a second time as such.",
+    (*_ARM, "component", "outcome"),
+)
+
+LEARNER_METRICS = (
+    LEARNER_BEAT,
+    LEARNER_LAG,
+    LEARNER_FAILED,
+    SNAPSHOT_VERSION,
+    BARRIER_SECONDS,
+    BARRIER_DELAY,
+    LEARNED_DECISIONS,
+    LEARNED_EVENTS,
+)
+"""Metrics of the live service that its learner fills."""
+
+
 def markdown_table(metrics: Sequence[Metric] = METRICS) -> str:
     """A table of docs/metrics.md: of offline runs, or of the metrics given."""
     head = "| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n"

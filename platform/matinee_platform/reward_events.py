@@ -60,6 +60,10 @@ class EventCounts:
     orphan: int = 0
     early: int = 0
 
+    def __add__(self, other: "EventCounts") -> "EventCounts":
+        sums = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self))
+        return EventCounts(*sums)
+
 
 class EventBook:
     """Holds the events of one component by the day of their decision.

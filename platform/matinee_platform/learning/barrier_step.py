@@ -1,0 +1,161 @@
+"""One barrier: from a snapshot and the log between two places to the next snapshot.
+
+A pure function of its arguments and of the log; the live learner and replay both call it, so that
+what was learned live is what replay learns. The state between two barriers is the snapshot alone:
+each step starts from a policy restored from it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from matinee_platform.experiments.definition import HOLDOUT_ARM
+from matinee_platform.learning.learning_arm import LearningArm, LiveLesson, live_lessons
+from matinee_platform.learning.live_outcomes import DayCount, lesson_outcomes
+from matinee_platform.learning.live_rows import live_rows
+from matinee_platform.learning.matured import Place, latecomers, matured
+from matinee_platform.reward_events import EventCounts
+from matinee_platform.storage.ports import EventReader
+from matinee_platform.storage.records import LoggedDecision, ServedBy
+from matinee_policies.policy import Policy
+from matinee_policies.snapshot import Snapshot
+
+BLOCK = 256
+"""Decisions that a policy learns at a time, counted in log order: sums depend on it."""
+
+
+@dataclass(slots=True)
+class Step:
+    """What a barrier did.
+
+    Attributes:
+        snapshot: the state at this barrier.
+        policy: in that state.
+        matured: decisions that were closed for a lesson, by its name.
+        learned: of these, those learned; the others were a fallback's.
+        counts: what became of the events, by component.
+        oldest_close: earliest end of a window that was learned, UTC milliseconds; None if none was.
+    """
+
+    snapshot: Snapshot
+    policy: Policy
+    matured: dict[str, int] = field(default_factory=dict)
+    learned: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, EventCounts] = field(default_factory=dict)
+    oldest_close: int | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether anything matured, so that the barrier is worth its name."""
+        return any(self.matured.values())
+
+
+def barrier_step(
+    arm: LearningArm,
+    snapshot: Snapshot,
+    *,
+    reader: EventReader,
+    before: Place,
+    now: Place,
+    days: DayCount,
+    scanned: int = 0,
+) -> Step:
+    """Learn what is closed at `now` and was not at `before`.
+
+    Lessons come first one first, and the decisions of each in the order of the log, `BLOCK` at a
+    time, with the rewards that the log holds up to `now`. What a fallback served and what the
+    holdout saw is not learned.
+
+    Args:
+        arm: what to learn for.
+        snapshot: the state at `before`.
+        reader: of the log.
+        before: the barrier before.
+        now: this barrier.
+        days: of the arm.
+        scanned: see `matured.latecomers`.
+
+    Raises:
+        MatineeError: if a row cannot be learned: of another catalogue, say.
+    """
+    policy = arm.restored(snapshot)
+    step = Step(snapshot, policy)
+    if not arm.learns(policy):
+        return step
+    taught = live_lessons(policy, arm)
+    late = latecomers(
+        reader,
+        arm.experiment,
+        arm.name,
+        window_ms=min(one.window_ms for one in taught),
+        before=before,
+        now=now,
+        scanned=scanned,
+    )
+    for one in taught:
+        rows = matured(
+            reader,
+            arm.experiment,
+            arm.name,
+            window_ms=one.window_ms,
+            before=before,
+            now=now,
+            latecomers=late,
+        )
+        _learn(arm, step, one, rows, reader=reader, upto=now.seq, days=days)
+    if any(step.learned.values()):
+        step.snapshot = policy.snapshot()
+    return step
+
+
+def is_learned(decision: LoggedDecision) -> bool:
+    """Whether a decision teaches: its policy or, of an apprentice, the default order served it."""
+    record = decision.record
+    return record.served_by != ServedBy.FALLBACK and record.arm != HOLDOUT_ARM
+
+
+def _learn(
+    arm: LearningArm,
+    step: Step,
+    one: LiveLesson,
+    rows: Iterator[LoggedDecision],
+    *,
+    reader: EventReader,
+    upto: int,
+    days: DayCount,
+) -> None:
+    name = one.lesson.component
+    step.matured[name] = step.learned[name] = 0
+    for block in _blocks(rows, step, name):
+        learned = live_rows(block)
+        arm.contexts.check(learned)
+        outcomes, counts = lesson_outcomes(
+            one.lesson,
+            learned,
+            reader.rewards_of([row.record.decision_id for row in block], upto=upto),
+            contexts=arm.contexts,
+            settings=arm.rewards,
+            windows_ms=arm.windows_ms,
+            days=days,
+        )
+        step.policy.learn(outcomes)
+        step.learned[name] += len(block)
+        close = int(learned.decided_at.min()) + one.window_ms
+        step.oldest_close = close if step.oldest_close is None else min(step.oldest_close, close)
+        for component, found in counts.items():
+            step.counts[component] = step.counts.get(component, EventCounts()) + found
+
+
+def _blocks(
+    rows: Iterator[LoggedDecision], step: Step, name: str
+) -> Iterator[list[LoggedDecision]]:
+    """The decisions that teach, `BLOCK` at a time; all are counted as matured."""
+    block: list[LoggedDecision] = []
+    for row in rows:
+        step.matured[name] += 1
+        if is_learned(row):
+            block.append(row)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    if block:
+        yield block

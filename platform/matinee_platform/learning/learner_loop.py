@@ -1,0 +1,216 @@
+"""The learner process: look after look at every arm, one after another.
+
+An arm whose learning fails is left alone for a while and holds up no other. What is learned, and
+when, is for `live_learner.py`.
+"""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+
+from matinee_platform.clock import Clock
+from matinee_platform.learning.barrier_step import Step
+from matinee_platform.learning.learner_status import ArmState, ArmStatus, LearnerStatus
+from matinee_platform.learning.learning_arm import LearningArm
+from matinee_platform.learning.live_learner import LiveLearner, Progress, lease_name
+from matinee_platform.reward_events import EventCounts
+from matinee_platform.storage.errors import LeaseLostError, LogUnavailableError
+from matinee_platform.storage.ports import Lease
+
+_LOG = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds for which an arm that failed is left alone: they double from the first to the longest."""
+
+_BEATS_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPlan:
+    """An arm to learn.
+
+    Attributes:
+        experiment: key.
+        name: of the arm.
+        load: gives it, bundle and all; called once it is ours to learn.
+    """
+
+    experiment: str
+    name: str
+    load: Callable[[], LearningArm]
+
+
+@dataclass(slots=True)
+class _Seat:
+    """An arm in this process.
+
+    Attributes:
+        learner: None until the lease is ours.
+        progress: of the last look.
+        pause: seconds, 0 while all is well.
+        retry_ms: when to look again.
+    """
+
+    learner: LiveLearner | None = None
+    progress: Progress | None = None
+    learned: Counter[str] = field(default_factory=Counter)
+    events: dict[str, EventCounts] = field(default_factory=dict)
+    seconds: float = 0.0
+    delay_seconds: float = 0.0
+    state: ArmState = "waiting"
+    reason: str = ""
+    pause: float = 0.0
+    retry_ms: int = 0
+
+
+class LearnerLoop:
+    """Learns all arms that nobody else learns.
+
+    Args:
+        plans: the arms as they are now, asked before each look.
+        make: makes the learner of an arm.
+        leases: of this process; one per arm, taken before its bundle is loaded.
+        report: told how things are, after each arm.
+        clock: of the service.
+    """
+
+    def __init__(
+        self,
+        *,
+        plans: Callable[[], Sequence[ArmPlan]],
+        make: Callable[[LearningArm, Callable[[], None]], LiveLearner],
+        leases: Lease,
+        report: Callable[[LearnerStatus], None],
+        clock: Clock,
+    ) -> None:
+        self._plans, self._make = plans, make
+        self._leases = leases
+        self._report = report
+        self._clock = clock
+        self._seats: dict[tuple[str, str], _Seat] = {}
+        self._beat_ms = 0
+
+    def run(self, stop: Event, *, every_seconds: float) -> None:
+        """Look again and again until `stop` is set."""
+        while not stop.is_set():
+            started = time.monotonic()
+            self.look()
+            stop.wait(max(0.0, every_seconds - (time.monotonic() - started)))
+
+    def look(self) -> LearnerStatus:
+        """Look at every arm once."""
+        try:
+            plans = self._plans()
+        except LogUnavailableError as error:
+            _LOG.warning("the arms cannot be read: %s", error)
+            return self._tell()
+        wanted = {(plan.experiment, plan.name) for plan in plans}
+        for key in [key for key in self._seats if key not in wanted]:
+            self._leases.release(lease_name(*key))
+            del self._seats[key]
+        for plan in plans:
+            seat = self._seats.setdefault((plan.experiment, plan.name), _Seat())
+            if self._clock.now_ms() >= seat.retry_ms:
+                self._look_at(plan, seat)
+            self._tell()
+        return self._tell()
+
+    def release(self) -> None:
+        """Give all leases back."""
+        for key in self._seats:
+            self._leases.release(lease_name(*key))
+        self._seats.clear()
+
+    def _look_at(self, plan: ArmPlan, seat: _Seat) -> None:
+        label = f"{plan.experiment}/{plan.name}"
+        try:
+            if not self._take(plan, seat):
+                seat.state = "waiting"
+                return
+            assert seat.learner is not None  # noqa: S101 - for the type checker
+            started = time.monotonic()
+            progress = seat.learner.advance()
+            _note(seat, progress, seconds=time.monotonic() - started)
+        except LeaseLostError as error:
+            _LOG.warning("%s: %s", label, error)
+            seat.learner, seat.state = None, "waiting"
+            self._leases.release(lease_name(plan.experiment, plan.name))
+        except LogUnavailableError as error:
+            _LOG.warning("%s: %s", label, error)
+            self._pause(seat, str(error), longest=FIRST_PAUSE)
+        except Exception as error:
+            # A policy of the user's own may raise anything; the other arms go on.
+            _LOG.exception("%s cannot be learned", label)
+            self._pause(seat, f"{type(error).__name__}: {error}", longest=LONGEST_PAUSE)
+
+    def _take(self, plan: ArmPlan, seat: _Seat) -> bool:
+        """Whether the arm is ours, with its learner at hand."""
+        if seat.learner is not None:
+            return True
+        if not self._leases.acquire(lease_name(plan.experiment, plan.name)):
+            return False
+        arm = plan.load()
+        arm.check()
+        seat.learner = self._make(arm, self.beat)
+        return True
+
+    def _pause(self, seat: _Seat, reason: str, *, longest: float) -> None:
+        seat.state, seat.reason = "failed", reason
+        seat.pause = min(longest, max(FIRST_PAUSE, 2.0 * seat.pause))
+        seat.retry_ms = self._clock.now_ms() + round(1_000 * seat.pause)
+
+    def beat(self) -> None:
+        """Tell of life, once a second at most."""
+        if self._clock.now_ms() - self._beat_ms >= _BEATS_MS:
+            self._tell()
+
+    def _tell(self) -> LearnerStatus:
+        self._beat_ms = self._clock.now_ms()
+        arms = tuple(_status(key, seat) for key, seat in sorted(self._seats.items()))
+        status = LearnerStatus(process=os.getpid(), beat_ms=self._beat_ms, arms=arms)
+        self._report(status)
+        return status
+
+
+def _note(seat: _Seat, progress: Progress, *, seconds: float) -> None:
+    """Take down what a look came to."""
+    seat.progress, seat.state, seat.reason = progress, "learning", ""
+    seat.pause, seat.retry_ms = 0.0, 0
+    step: Step | None = progress.step
+    if not progress.is_new or step is None:
+        return
+    seat.seconds = seconds
+    seat.learned.update(step.learned)
+    for component, counts in step.counts.items():
+        seat.events[component] = seat.events.get(component, EventCounts()) + counts
+    if step.oldest_close is not None:
+        seat.delay_seconds = (progress.barrier.created_at - step.oldest_close) / 1_000.0
+
+
+def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
+    progress = seat.progress
+    return ArmStatus(
+        experiment=key[0],
+        arm=key[1],
+        state=seat.state,
+        version=-1 if progress is None else progress.barrier.version,
+        caught_up_ms=0 if progress is None else progress.caught_up_ms,
+        learned=dict(seat.learned),
+        events={
+            name: {
+                "joined": one.joined,
+                "late": one.late,
+                "duplicate": one.duplicate,
+                "orphan": one.orphan,
+                "early": one.early,
+            }
+            for name, one in sorted(seat.events.items())
+        },
+        seconds=seat.seconds,
+        delay_seconds=seat.delay_seconds,
+        reason=seat.reason,
+    )

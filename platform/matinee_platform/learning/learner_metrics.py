@@ -1,0 +1,74 @@
+"""Prometheus metrics of the learner, read from what it says of itself when scraped."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from matinee_platform import metrics
+from matinee_platform.clock import Clock
+from matinee_platform.learning.learner_status import ArmStatus, LearnerStatus
+
+
+class LearnerCollector(Collector):
+    """Shows the learner's status in a registry.
+
+    Args:
+        status: what the learner said last, None if nothing; may read a small file.
+        clock: of the service.
+    """
+
+    def __init__(self, status: Callable[[], LearnerStatus | None], *, clock: Clock) -> None:
+        self._status, self._clock = status, clock
+
+    def collect(self) -> Iterator[Family]:
+        """Families of every arm that the learner has learned."""
+        status = self._status()
+        if status is None:
+            return
+        now_ms = self._clock.now_ms()
+        yield _gauge(metrics.LEARNER_BEAT, [((), (now_ms - status.beat_ms) / 1_000.0)])
+        known = [one for one in status.arms if one.version >= 0]
+        yield _gauge(
+            metrics.LEARNER_LAG,
+            [(_key(one), (now_ms - one.caught_up_ms) / 1_000.0) for one in known],
+        )
+        yield _gauge(
+            metrics.LEARNER_FAILED, [(_key(one), one.state == "failed") for one in status.arms]
+        )
+        yield _gauge(metrics.SNAPSHOT_VERSION, [(_key(one), one.version) for one in known])
+        yield _gauge(metrics.BARRIER_SECONDS, [(_key(one), one.seconds) for one in known])
+        yield _gauge(metrics.BARRIER_DELAY, [(_key(one), one.delay_seconds) for one in known])
+        yield _counter(
+            metrics.LEARNED_DECISIONS,
+            [((*_key(one), lesson), n) for one in known for lesson, n in one.learned.items()],
+        )
+        yield _counter(
+            metrics.LEARNED_EVENTS,
+            [
+                ((*_key(one), component, outcome), n)
+                for one in known
+                for component, counts in one.events.items()
+                for outcome, n in counts.items()
+            ],
+        )
+
+
+def _key(status: ArmStatus) -> tuple[str, str]:
+    return status.experiment, status.arm
+
+
+def _gauge(metric: metrics.Metric, rows: list[tuple[tuple[str, ...], Any]]) -> Family:
+    family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in rows:
+        family.add_metric(labels, float(value))
+    return family
+
+
+def _counter(metric: metrics.Metric, rows: list[tuple[tuple[str, ...], Any]]) -> Family:
+    family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in rows:
+        family.add_metric(labels, float(value))
+    return family

@@ -1,0 +1,196 @@
+"""The learner of one arm: barrier after barrier under a lease.
+
+All of its state is the last barrier and the snapshot that it names; whatever kills it, the next
+learner reads the two and goes on. A snapshot is stored before its barrier, and the barrier makes it
+true: of two learners that race, the barrier of one alone stands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from matinee_platform.clock import Clock
+from matinee_platform.learning.barrier_step import Step, barrier_step
+from matinee_platform.learning.learning_arm import LearningArm, first_day
+from matinee_platform.learning.live_outcomes import DayCount
+from matinee_platform.learning.matured import Place
+from matinee_platform.storage.errors import LeaseLostError
+from matinee_platform.storage.ports import BarrierStore, EventReader, Lease, SnapshotStore
+from matinee_platform.storage.records import Barrier
+from matinee_policies.errors import ConfigError, SnapshotError
+from matinee_policies.snapshot import Snapshot
+
+MARGIN_MS = 1_000
+"""How long after the end of a window its rewards may take to reach the log."""
+
+MOST_UNREAD = 200_000
+"""Places of the log after which there is a barrier even if nothing has matured: a learner that
+starts looks through the log from the last one on."""
+
+
+class LearnerBarriers(BarrierStore, Protocol):
+    """Barriers, and whether rows were removed from under them."""
+
+    def genesis_due(self, experiment: str, arm: str) -> bool:
+        """Whether the next barrier must be one where replay starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one look at the log came to.
+
+    Attributes:
+        barrier: the newest barrier of the arm.
+        is_new: whether it was made now.
+        caught_up_ms: every window that ended by then has been learned.
+        step: what was learned; None at the first barrier.
+    """
+
+    barrier: Barrier
+    is_new: bool
+    caught_up_ms: int
+    step: Step | None = None
+
+
+class LiveLearner:
+    """Learns one arm.
+
+    Args:
+        arm: checked (`LearningArm.check`).
+        reader: of the log.
+        barriers: of all arms.
+        snapshots: of all arms.
+        lease: asked before each barrier.
+        clock: tells how far windows are closed.
+        margin_ms: see `MARGIN_MS`.
+    """
+
+    def __init__(
+        self,
+        arm: LearningArm,
+        *,
+        reader: EventReader,
+        barriers: LearnerBarriers,
+        snapshots: SnapshotStore,
+        lease: Lease,
+        clock: Clock,
+        margin_ms: int = MARGIN_MS,
+    ) -> None:
+        self.arm = arm
+        self._reader = reader
+        self._barriers, self._snapshots = barriers, snapshots
+        self._lease = lease
+        self._clock = clock
+        self._margin_ms = margin_ms
+        self._days: DayCount | None = None
+        self._newest: tuple[str, Snapshot] | None = None
+        # Place up to which no latecomer was found since the barrier of this version.
+        self._scanned = (-1, 0)
+
+    @property
+    def lease_name(self) -> str:
+        """Name of the lease of the arm."""
+        return lease_name(self.arm.experiment, self.arm.name)
+
+    def advance(self) -> Progress:
+        """Make the next barrier, if anything has matured.
+
+        Raises:
+            LeaseLostError: another learner holds the arm, or was faster.
+            SnapshotError: the last snapshot is damaged, forged, or not the one of its barrier.
+            LogUnavailableError: a database is away.
+        """
+        self._check_lease()
+        key = self.arm.experiment, self.arm.name
+        last = self._barriers.last(*key)
+        if last is None:
+            return self._begin()
+        genesis = self._barriers.genesis_due(*key)
+        # The time first: what was received by then had the margin to reach the log.
+        time_ms = max(last.time_ms, self._clock.now_ms() - self._margin_ms)
+        now = Place(max(last.seq, self._reader.last_seq()), time_ms)
+        version, scanned = self._scanned
+        step = barrier_step(
+            self.arm,
+            self._state(last),
+            reader=self._reader,
+            before=Place.of(last),
+            now=now,
+            days=self._day_count(),
+            scanned=scanned if version == last.version else 0,
+        )
+        if not (step.is_due or genesis or now.seq - last.seq > MOST_UNREAD):
+            self._scanned = (last.version, now.seq)
+            return Progress(last, is_new=False, caught_up_ms=time_ms, step=step)
+        barrier = self._append(step, last.version + 1, now, genesis=genesis)
+        return Progress(barrier, is_new=True, caught_up_ms=time_ms, step=step)
+
+    def _begin(self) -> Progress:
+        """The first barrier: the state before the first decision."""
+        now = Place(0, self._clock.now_ms() - self._margin_ms)
+        step = Step(self.arm.genesis, self.arm.restored(self.arm.genesis))
+        barrier = self._append(step, 0, now, genesis=True)
+        return Progress(barrier, is_new=True, caught_up_ms=now.time_ms)
+
+    def _append(self, step: Step, version: int, now: Place, *, genesis: bool) -> Barrier:
+        key = self.arm.experiment, self.arm.name
+        self._check_lease()
+        self._snapshots.save(*key, version, step.snapshot)
+        barrier = Barrier(
+            experiment=key[0],
+            arm=key[1],
+            version=version,
+            seq=now.seq,
+            time_ms=now.time_ms,
+            snapshot_hash=step.snapshot.content_hash,
+            created_at=self._clock.now_ms(),
+            genesis=genesis,
+        )
+        self._check_lease()
+        self._barriers.append(barrier)
+        self._newest = barrier.snapshot_hash, step.snapshot
+        return barrier
+
+    def _state(self, last: Barrier) -> Snapshot:
+        if self._newest is not None and self._newest[0] == last.snapshot_hash:
+            return self._newest[1]
+        found = self._snapshots.load(last.experiment, last.arm, last.version)
+        if found.content_hash != last.snapshot_hash:
+            raise SnapshotError(
+                f"snapshot {last.version} of {self.arm.label} must be {last.snapshot_hash}, as its "
+                f"barrier says, got {found.content_hash}"
+            )
+        self._newest = last.snapshot_hash, found
+        return found
+
+    def _day_count(self) -> DayCount:
+        if self._days is None:
+            self._days = day_count(self.arm, self._barriers.all(self.arm.experiment, self.arm.name))
+        return self._days
+
+    def _check_lease(self) -> None:
+        if not self._lease.held(self.lease_name):
+            raise LeaseLostError(f"{self.arm.label} is learned by another process")
+
+
+def day_count(arm: LearningArm, barriers: Sequence[Barrier]) -> DayCount:
+    """How an arm counts days.
+
+    Args:
+        arm: which.
+        barriers: of the arm, from version 0.
+
+    Raises:
+        ConfigError: if the arm did not begin with the state of its bundle.
+    """
+    if barriers[0].version != 0 or barriers[0].snapshot_hash != arm.genesis.content_hash:
+        raise ConfigError(
+            f"{arm.label} began with the snapshot {barriers[0].snapshot_hash}, and its bundle now "
+            f"holds {arm.genesis.content_hash}: another state needs another arm"
+        )
+    return DayCount(barriers[0].time_ms, first_day(arm.genesis))
+
+
+def lease_name(experiment: str, arm: str) -> str:
+    """Name of the lease of an arm."""
+    return f"learner-{experiment}-{arm}"

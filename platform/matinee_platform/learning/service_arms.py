@@ -1,0 +1,175 @@
+"""The arms of a service as learning and replay need them, and the stores that they read.
+
+The one file of this package that knows bundles, experiments, secrets and databases.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from matinee_platform.clock import Clock
+from matinee_platform.experiments.definition import LiveArm, LiveExperiment
+from matinee_platform.experiments.lifecycle import State
+from matinee_platform.learning.beating_reader import BeatingReader
+from matinee_platform.learning.learner_loop import ArmPlan
+from matinee_platform.learning.learning_arm import LearningArm
+from matinee_platform.learning.live_contexts import CallerContexts, CatalogueContexts, LiveContexts
+from matinee_platform.learning.live_learner import LearnerBarriers, LiveLearner
+from matinee_platform.service.secrets import Secrets
+from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.serving.bundle import LoadedBundle, load_bundle
+from matinee_platform.serving.given_features import given_contexts
+from matinee_platform.storage.barrier_store import SqlBarrierStore
+from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.event_log import event_reader
+from matinee_platform.storage.lease import FileLease, PostgresLease
+from matinee_platform.storage.ports import EventReader, Lease, SnapshotStore
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
+
+SNAPSHOTS = "snapshots"
+"""Folder of the snapshots within the data folder, where they are files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStores:
+    """What a service keeps, as its learner sees it.
+
+    Attributes:
+        settings: of the service.
+        reader: of the log.
+        barriers: of all arms.
+        snapshots: of all arms.
+        leases: of this process.
+        control: experiments.
+        secrets: keys by purpose.
+        clock: of the service.
+    """
+
+    settings: ServiceSettings
+    reader: EventReader
+    barriers: LearnerBarriers
+    snapshots: SnapshotStore
+    leases: Lease
+    control: ControlStore
+    secrets: Secrets
+    clock: Clock
+
+    def experiments(self) -> list[LiveExperiment]:
+        """Experiments that ran: windows of those that were stopped may still be open."""
+        found = self.control.experiments()
+        return [one.definition for one in found if one.state is not State.CREATED]
+
+    def arm(self, experiment: LiveExperiment, arm: LiveArm) -> LearningArm:
+        """An arm with its bundle.
+
+        Raises:
+            BundleError: the bundle cannot be read.
+            MatineeError: its policy cannot be restored.
+        """
+        loaded = load_bundle(self.settings.data_dir, arm.bundle, keys=self.secrets.signing)
+        secret = self.secrets.draws(experiment.key, arm.name)
+        return learning_arm(experiment, arm, bundle=loaded, secret=secret)
+
+    def plans(self, only: Sequence[str] = ()) -> list[ArmPlan]:
+        """The arms of all experiments, or those named `EXPERIMENT/ARM`."""
+        return [
+            ArmPlan(experiment.key, arm.name, _loader(self, experiment, arm))
+            for experiment in self.experiments()
+            for arm in experiment.arms
+            if not only or f"{experiment.key}/{arm.name}" in only
+        ]
+
+    def learner(self, arm: LearningArm, beat: Callable[[], None]) -> LiveLearner:
+        """The learner of an arm."""
+        return LiveLearner(
+            arm,
+            reader=BeatingReader(self.reader, beat),
+            barriers=self.barriers,
+            snapshots=self.snapshots,
+            lease=self.leases,
+            clock=self.clock,
+        )
+
+
+@contextmanager
+def open_stores(settings: ServiceSettings, *, clock: Clock) -> Iterator[ServiceStores]:
+    """Open what a service keeps; it may be running, or not yet.
+
+    Raises:
+        ConfigError: on settings that do not go together, or without a master secret.
+        LogUnavailableError: the database is away.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    secrets = Secrets.load(settings)
+    url = control_url(settings.data_dir, settings.database)
+    upgrade(url)
+    engine = open_engine(url)
+    reader = event_reader(settings)
+    local = settings.database == "sqlite"
+    snapshots: SnapshotStore
+    if local:
+        snapshots = FolderSnapshotStore(settings.data_dir / SNAPSHOTS, keys=secrets.signing)
+    else:
+        snapshots = SqlSnapshotStore(engine, keys=secrets.signing)
+    leases: Lease = FileLease(settings.data_dir) if local else PostgresLease(settings.database)
+    try:
+        yield ServiceStores(
+            settings=settings,
+            reader=reader,
+            barriers=SqlBarrierStore(engine, clock=clock),
+            snapshots=snapshots,
+            leases=leases,
+            control=ControlStore(engine, clock=clock),
+            secrets=secrets,
+            clock=clock,
+        )
+    finally:
+        reader.close()
+        engine.dispose()
+
+
+def learning_arm(
+    experiment: LiveExperiment, arm: LiveArm, *, bundle: LoadedBundle, secret: bytes
+) -> LearningArm:
+    """What learning and replay need of an arm.
+
+    Args:
+        experiment: with its rewards, windows and slots.
+        arm: one of its arms.
+        bundle: that the arm names.
+        secret: 16 bytes that key its draws.
+
+    Raises:
+        MatineeError: if the policy of the bundle cannot be restored, or may not be imported.
+    """
+    policy = bundle.policy()
+    contexts: LiveContexts
+    if bundle.model is None:
+        contexts = CallerContexts(given_contexts(policy, dimension=bundle.manifest.dimension))
+    else:
+        contexts = CatalogueContexts(bundle.model.contexts(bundle.manifest.arm or ""))
+    return LearningArm(
+        experiment=experiment.key,
+        name=arm.name,
+        policy=bundle.manifest.policy,
+        genesis=bundle.snapshot,
+        contexts=contexts,
+        slots=experiment.slots,
+        rewards=experiment.reward,
+        windows_ms=experiment.windows_ms(),
+        secret=secret,
+        learning=arm.learning,
+    )
+
+
+def service_files(data_dir: Path) -> bool:
+    """Whether a folder is the data folder of a service."""
+    return (data_dir / "control.sqlite").is_file()
+
+
+def _loader(
+    stores: ServiceStores, experiment: LiveExperiment, arm: LiveArm
+) -> Callable[[], LearningArm]:
+    return lambda: stores.arm(experiment, arm)

@@ -1,0 +1,204 @@
+"""Keep a learner running as a child process: start it, restart it, end it with its parent.
+
+The parent holds the other end of the child's standard input. It writes one line, what the child
+needs to know, and never closes it: when the parent is gone, however it went, the child reads the
+end of its input and leaves (`leave_with_parent`). A child that died is started again, after a pause
+that doubles while it keeps dying; one whose heart has stopped is killed first.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Literal
+
+from matinee_platform.clock import Clock
+
+_LOG = logging.getLogger(__name__)
+
+LEARN_COMMAND = (sys.executable, "-m", "matinee_platform.cli", "learn", "--supervised")
+"""The learner, told by its standard input what service it learns for."""
+
+State = Literal["ok", "away", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds of a supervisor.
+
+    Attributes:
+        first_pause: before the first restart.
+        longest_pause: before any restart.
+        healthy_after: life after which the next pause is the first one again.
+        heart_stopped: age of the last beat at which a child is killed; also how long it may take to
+            begin.
+        look_every: between looks.
+        stop_within: for a child to leave by itself before it is killed.
+    """
+
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+    healthy_after: float = 60.0
+    heart_stopped: float = 60.0
+    look_every: float = 0.5
+    stop_within: float = 10.0
+
+
+class Supervisor:
+    """Runs one child process until `stop`.
+
+    Args:
+        line: what the child is told, without a line break; it may be secret.
+        last_beat_ms: when the child last did something, None if it has not yet; by the same clock.
+        clock: of the service.
+        command: starts the child.
+        patience: of the supervisor.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        *,
+        last_beat_ms: Callable[[int], int | None],
+        clock: Clock,
+        command: Sequence[str] = LEARN_COMMAND,
+        patience: Patience = Patience(),
+    ) -> None:
+        self._line = line
+        self._last_beat_ms = last_beat_ms
+        self._clock = clock
+        self._command = list(command)
+        self._patience = patience
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started_ms = 0
+        self.starts = 0
+
+    @property
+    def state(self) -> State:
+        """`ok` while the child runs and its heart beats; asks nobody."""
+        if self._thread is None:
+            return "none"
+        child = self._child
+        if child is None or child.poll() is not None or self._heart_stopped(child.pid):
+            return "away"
+        return "ok"
+
+    @property
+    def process(self) -> int | None:
+        """Id of the child, None while there is none."""
+        child = self._child
+        return None if child is None or child.poll() is not None else child.pid
+
+    def start(self) -> None:
+        """Start the child, and watch over it from a thread of its own."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._watch, name="learner-supervisor", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the child, and the watch; waits for both."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _watch(self) -> None:
+        pause = self._patience.first_pause
+        try:
+            while not self._stop.is_set():
+                self._start_child()
+                lived = self._wait_for_child()
+                if self._stop.is_set():
+                    break
+                if lived >= self._patience.healthy_after:
+                    pause = self._patience.first_pause
+                _LOG.warning("the learner is started again in %.1f s", pause)
+                self._stop.wait(pause)
+                pause = min(2.0 * pause, self._patience.longest_pause)
+        finally:
+            self._end_child()
+
+    def _start_child(self) -> None:
+        self._started_ms = self._clock.now_ms()
+        self.starts += 1
+        try:
+            child = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - ours
+        except OSError as error:
+            _LOG.error("the learner cannot be started: %s", error)
+            return
+        self._child = child
+        try:
+            assert child.stdin is not None  # noqa: S101 - for the type checker
+            child.stdin.write(self._line.encode() + b"\n")
+            child.stdin.flush()
+        except OSError:
+            # It died already; `_wait_for_child` says so.
+            return
+
+    def _wait_for_child(self) -> float:
+        """Seconds that the child lived, once it is dead or was told to stop."""
+        child = self._child
+        if child is None:
+            return 0.0
+        while not self._stop.is_set() and child.poll() is None:
+            if self._heart_stopped(child.pid):
+                _LOG.warning("the learner, process %d, shows no life and is killed", child.pid)
+                child.kill()
+                child.wait()
+            else:
+                self._stop.wait(self._patience.look_every)
+        if child.poll() is not None:
+            _LOG.warning("the learner, process %d, ended with status %d", child.pid, child.poll())
+            _close(child.stdin)
+            self._child = None
+        return (self._clock.now_ms() - self._started_ms) / 1_000.0
+
+    def _heart_stopped(self, process: int) -> bool:
+        beat = self._last_beat_ms(process)
+        since = self._started_ms if beat is None else max(beat, self._started_ms)
+        return self._clock.now_ms() - since > 1_000.0 * self._patience.heart_stopped
+
+    def _end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        # The end of its input tells it to leave.
+        _close(child.stdin)
+        try:
+            child.wait(self._patience.stop_within)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def read_line() -> str:
+    """The line that a supervisor wrote to this process, without the line break."""
+    return sys.stdin.buffer.readline().decode().rstrip("\n")
+
+
+def leave_with_parent(stop: threading.Event, *, within: float = 5.0) -> None:
+    """From now on: when standard input ends, set `stop`, and leave for good soon after."""
+    watch = threading.Thread(target=_wait_for_end, args=(stop, within), daemon=True)
+    watch.start()
+
+
+def _wait_for_end(stop: threading.Event, within: float) -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    stop.set()
+    # A step that takes long is given up: the next learner takes it again.
+    threading.Event().wait(within)
+    os._exit(1)
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        try:
+            pipe.close()
+        except OSError:
+            return

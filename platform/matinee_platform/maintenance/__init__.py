@@ -1,0 +1,1 @@
+"""Care of a service's data: retention, forgetting, backup, export."""

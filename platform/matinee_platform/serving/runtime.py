@@ -1,0 +1,464 @@
+"""The decision runtime of the service: from an ask to a slate, within the budget.
+
+    ask -> pseudonym, arm -> state of the unit (memory, or the log) -> batch of this turn -> slate
+
+All methods belong to the event loop's thread, but where they say otherwise.
+"""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from matinee_platform.clock import Clock
+from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveArm, LiveExperiment
+from matinee_platform.experiments.errors import UnknownExperimentError
+from matinee_platform.pseudonyms import MIN_SECRET_BYTES
+from matinee_platform.serving.arm_runtime import (
+    MOST_TOGETHER,
+    UNKNOWN_SCORE,
+    ArmRuntime,
+    Chosen,
+    Page,
+    Work,
+)
+from matinee_platform.serving.asks import Ask, Decided
+from matinee_platform.serving.batching import Batcher
+from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
+from matinee_platform.serving.fallback import HUNG, LATE, STATE
+from matinee_platform.serving.isolation import HungError, Isolation, LateError
+from matinee_platform.serving.observer import Nobody, Observer
+from matinee_platform.serving.packing import (
+    checked_features,
+    name_candidates,
+    packed_rows,
+    packed_scores,
+    wanted_slots,
+)
+from matinee_platform.serving.publishing import publish
+from matinee_platform.serving.thread_readers import LogReader, ThreadReaders
+from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
+from matinee_platform.serving.warm_up import warm_up
+from matinee_platform.storage.records import DecisionRecord, LoggedDecision, LoggedReward
+from matinee_policies.errors import ConfigError, ContextError
+from matinee_policies.records import PAD
+
+MOST_LOADS = 4
+"""Threads that read units from the log."""
+
+
+class Assigned(Protocol):
+    """Where a unit stands in an experiment."""
+
+    @property
+    def bucket(self) -> int:
+        """Of the experiment's hash, in ten-thousandths."""
+
+    @property
+    def arm(self) -> str | None:
+        """Name of the arm, `HOLDOUT_ARM`, or None for a unit outside the experiment."""
+
+
+class Assigner(Protocol):
+    """Assigns units to arms, as `experiments.layers` does."""
+
+    def assign(self, experiment: str, unit: str) -> Assigned:
+        """Where a unit stands.
+
+        Raises:
+            UnknownExperimentError: no experiment of this key runs.
+        """
+
+
+class ItemNames(Protocol):
+    """Gives rows to the items that callers name, as `ports.EventAppender` does."""
+
+    async def intern_items(self, ids: Sequence[str]) -> list[int]:
+        """Rows of items, made when new and the same for ever after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An experiment that runs.
+
+    Attributes:
+        definition: of it.
+        start_ms: when it began, UTC milliseconds; days of units count from then.
+    """
+
+    definition: LiveExperiment
+    start_ms: int
+
+
+@dataclass(slots=True)
+class _Arm:
+    """An arm with what gathers its asks."""
+
+    runtime: ArmRuntime
+    batcher: Batcher[Work]
+    isolation: Isolation | None
+
+
+@dataclass(slots=True)
+class _Live:
+    """A running experiment at work."""
+
+    running: Running
+    arms: dict[str, _Arm]
+    control: _Arm = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.control = self.arms[self.running.definition.control]
+
+
+class LiveRuntime:
+    """Turns asks into slates; see `asks.DecisionRuntime`.
+
+    Args:
+        bundles: gives a deployed bundle by its name; called in a thread.
+        pseudonym_secret: key of the pseudonyms.
+        draws: gives the 16 bytes that key the draws of an arm, by experiment and arm.
+        clock: server's time.
+        reader: of the log; None where nothing was ever logged (tests).
+        names: gives rows to items of arms without a catalogue; None where there are none.
+        budget_ms: after which a policy of the user's own, or reading a unit, is given up.
+        units_in_memory: units of each arm whose state is kept.
+        observer: told of what happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        bundles: BundleLoader,
+        pseudonym_secret: bytes,
+        draws: Callable[[str, str], bytes],
+        clock: Clock,
+        reader: LogReader | None = None,
+        names: ItemNames | None = None,
+        budget_ms: float = 50.0,
+        units_in_memory: int = 20_000,
+        observer: Observer | None = None,
+    ) -> None:
+        if len(pseudonym_secret) < MIN_SECRET_BYTES:
+            raise ConfigError(
+                f"the secret of pseudonyms must have at least {MIN_SECRET_BYTES} bytes, "
+                f"got {len(pseudonym_secret)}"
+            )
+        self._bundles = bundles
+        self._secret = pseudonym_secret
+        self._draws = draws
+        self._clock = clock
+        self._reader = reader
+        self._names = names
+        self._budget = budget_ms / 1_000.0
+        self._capacity = units_in_memory
+        self._observer: Observer = Nobody() if observer is None else observer
+        self._units = None if reader is None else ThreadReaders(reader)
+        self._executor = ThreadPoolExecutor(MOST_LOADS, thread_name_prefix="matinee-units")
+        self._assigner: Assigner | None = None
+        self._live: dict[str, _Live] = {}
+        self._stopped: dict[str, _Live] = {}
+        self._memories: dict[tuple[str, str], UnitMemory] = {}
+        self._early = EarlyRewards()
+        self._rows: dict[str, int] = {}
+        self._item: dict[int, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def arms(self) -> list[ArmRuntime]:
+        """The arms at work that learn: what a `SnapshotPoller` polls."""
+        return [
+            arm.runtime
+            for live in self._live.values()
+            for name, arm in live.arms.items()
+            if name != HOLDOUT_ARM
+        ]
+
+    async def apply(self, running: Iterable[Running], assigner: Assigner) -> None:
+        """Serve these experiments, and no others, from now on.
+
+        Bundles of new ones are read in a thread, and the kernels of their arms compiled, before
+        they serve; those that run go on meanwhile.
+
+        Args:
+            running: experiments that run.
+            assigner: of these.
+
+        Raises:
+            MatineeError: a bundle cannot be served; everything stays as it was.
+        """
+        wanted = {one.definition.key: one for one in running}
+        live: dict[str, _Live] = {}
+        for key, one in wanted.items():
+            known = self._live.get(key)
+            if known is None or not _same_arms(known.running, one):
+                known = await asyncio.to_thread(self._made, one)
+            known.running = one
+            live[key] = known
+        gone = {key: one for key, one in self._live.items() if live.get(key) is not one}
+        for old in gone.values():
+            for arm in old.arms.values():
+                if arm.isolation is not None:
+                    arm.isolation.close()
+        self._stopped = {
+            key: one for key, one in {**self._stopped, **gone}.items() if key not in live
+        }
+        self._memories = {
+            (key, name): arm.runtime.memory
+            for key, new in live.items()
+            for name, arm in new.arms.items()
+            if arm.runtime.memory is not None
+        }
+        self._live, self._assigner = live, assigner
+
+    async def decide(self, ask: Ask) -> Decided:
+        """See `asks.DecisionRuntime.decide`."""
+        live = self._live.get(ask.experiment)
+        if live is None or self._assigner is None:
+            raise UnknownExperimentError(f"no experiment {ask.experiment!r} runs")
+        assigned = self._assigner.assign(ask.experiment, ask.unit)
+        inside = assigned.arm is not None
+        arm = live.arms[assigned.arm] if assigned.arm is not None else live.control
+        runtime = arm.runtime
+        work = Work(
+            ask=ask,
+            pseudonym=self._pseudonym(ask.unit),
+            bucket=assigned.bucket,
+            at=self._clock.now_ms(),
+            slots=wanted_slots(ask, runtime),
+            by_default=not inside,
+            logged=inside,
+        )
+        if runtime.dimension is None:
+            name_candidates(work, runtime)
+        else:
+            await self._give_features(work, runtime)
+        memory = runtime.memory
+        if inside and memory is not None:
+            work.unit = memory.at_hand(work.pseudonym)
+            if work.unit is None:
+                await self._load(work, memory)
+            self._observer.asked_unit(
+                runtime.experiment, runtime.name, at_hand=work.unit is not None
+            )
+        answer: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
+        work.answer = answer
+        arm.batcher.add(work)
+        return await answer
+
+    def answer(self, record: DecisionRecord) -> Decided:
+        """See `asks.DecisionRuntime.answer`."""
+        rows = np.frombuffer(record.slate, dtype="<i4").tolist()
+        propensities = np.frombuffer(record.propensities, dtype="<f8").tolist()
+        while rows and rows[-1] == PAD:
+            rows.pop()
+        live = self._live.get(record.experiment) or self._stopped.get(record.experiment)
+        arm = None if live is None else live.arms.get(record.arm)
+        if arm is not None and arm.runtime.dimension is None:
+            names = arm.runtime.shelf.item_ids
+            items = [names[row] if row != PAD else "" for row in rows]
+        else:
+            items = self._named(rows)
+        return Decided(record=record, items=items, propensities=propensities[: len(rows)])
+
+    def published(
+        self, decisions: Sequence[LoggedDecision], rewards: Sequence[LoggedReward]
+    ) -> None:
+        """See `ports.Published`: fold rows that became durable."""
+        publish(decisions, rewards, memories=self._memories, early=self._early)
+
+    def forget(self, unit: str) -> None:
+        """Drop the state of a unit; it is read anew when the unit comes again."""
+        pseudonym = self._pseudonym(unit)
+        for memory in self._memories.values():
+            memory.forget(pseudonym)
+
+    async def close(self) -> None:
+        """Let go of threads."""
+        for live in [*self._live.values(), *self._stopped.values()]:
+            for arm in live.arms.values():
+                if arm.isolation is not None:
+                    arm.isolation.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _pseudonym(self, unit: str) -> int:
+        """As `pseudonyms.pseudonyms`, of one unit."""
+        try:
+            return int.from_bytes(hmac.digest(self._secret, unit.encode(), "sha256")[:8], "big")
+        except UnicodeEncodeError:
+            raise ContextError("unit ids must be Unicode text, this one is not") from None
+
+    async def _load(self, work: Work, memory: UnitMemory) -> None:
+        """Read the unit; where that takes too long or fails, nothing is known of it."""
+        try:
+            async with asyncio.timeout(self._budget):
+                work.unit = await memory.load(work.pseudonym)
+        except Exception:
+            work.fallback = STATE
+
+    async def _give_features(self, work: Work, runtime: ArmRuntime) -> None:
+        """Take the candidates and features that the caller names."""
+        ask, dimension = work.ask, runtime.dimension
+        if ask.candidates is None or ask.features is None or dimension is None:
+            raise ContextError(
+                "candidates and features must be given: this arm has no catalogue of its own"
+            )
+        work.features = checked_features(ask.features, len(ask.candidates), dimension)
+        rows = [self._rows.get(name) for name in ask.candidates]
+        if None in rows:
+            if self._names is None:
+                raise ContextError("items of callers cannot be named here")
+            new = [name for name, row in zip(ask.candidates, rows, strict=True) if row is None]
+            for name, row in zip(new, await self._names.intern_items(new), strict=True):
+                self._rows[name], self._item[row] = row, name
+        known = [self._rows[name] for name in ask.candidates]
+        scores = [UNKNOWN_SCORE] * len(known) if ask.scores is None else ask.scores
+        work.candidates = packed_rows(known, runtime.candidates)
+        work.scores = packed_scores(scores, len(known), runtime.candidates)
+
+    def _named(self, rows: list[int]) -> list[str]:
+        """Items that callers named, by row."""
+        unknown = [row for row in rows if row != PAD and row not in self._item]
+        if unknown and self._reader is not None:
+            self._item.update(zip(unknown, self._reader.items(unknown), strict=True))
+        return [self._item.get(row, "") for row in rows]
+
+    def _made(self, running: Running) -> _Live:
+        """An experiment at work; belongs to a thread."""
+        definition = running.definition
+        control = definition.arm(definition.control)
+        arms = {one.name: self._arm(running, one.name, one) for one in definition.arms}
+        arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control)
+        return _Live(running, arms)
+
+    def _arm(self, running: Running, name: str, arm: LiveArm) -> _Arm:
+        definition = running.definition
+        bundle = self._bundles(arm.bundle)
+        runtime = ArmRuntime(
+            definition.key,
+            name,
+            bundle=bundle,
+            learning=arm.learning,
+            draws=self._draws(definition.key, name),
+            slots=definition.slots,
+            candidates=definition.candidates,
+            rest=definition.rest,
+            start_ms=running.start_ms,
+            observer=self._observer,
+        )
+        if runtime.dimension is None:
+            runtime.memory = UnitMemory(
+                definition.key,
+                name,
+                capacity=self._capacity,
+                new_fold=runtime.new_fold,
+                reader=self._units,
+                executor=self._executor,
+                early=self._early,
+            )
+        isolation = None
+        if _runs_user_code(bundle):
+            isolation = Isolation(f"matinee-{definition.key}-{name}", budget=self._budget)
+        warm_up(runtime)
+        return self._gathering(runtime, isolation)
+
+    def _gathering(self, runtime: ArmRuntime, isolation: Isolation | None) -> _Arm:
+        if isolation is None:
+            batcher = Batcher[Work](lambda asked: self._decide(runtime, asked), most=MOST_TOGETHER)
+        else:
+            apart = isolation
+
+            def start(asked: list[Work]) -> None:
+                task = asyncio.get_running_loop().create_task(
+                    self._decide_apart(runtime, apart, asked)
+                )
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+            batcher = Batcher[Work](start, most=MOST_TOGETHER)
+        return _Arm(runtime, batcher, isolation)
+
+    def _decide(self, runtime: ArmRuntime, asked: list[Work]) -> None:
+        started = time.perf_counter()
+        for page in _pages(runtime, asked):
+            default = runtime.is_default(page)
+            chosen = runtime.instead(page) if default else runtime.choose(page)
+            self._answer(runtime, page, chosen)
+        self._settle(runtime, asked, started)
+
+    async def _decide_apart(
+        self, runtime: ArmRuntime, isolation: Isolation, asked: list[Work]
+    ) -> None:
+        started = time.perf_counter()
+        for page in _pages(runtime, asked):
+            if runtime.is_default(page):
+                chosen = runtime.instead(page)
+            else:
+                try:
+                    chosen = await isolation.run(partial(runtime.choose, page))
+                except LateError:
+                    chosen = runtime.instead(page, LATE)
+                except HungError:
+                    chosen = runtime.instead(page, HUNG)
+            self._answer(runtime, page, chosen)
+        self._settle(runtime, asked, started)
+
+    def _answer(self, runtime: ArmRuntime, page: Page, chosen: Chosen) -> None:
+        try:
+            answers = runtime.answers(page, chosen)
+        except Exception as error:  # nobody else would tell those who wait
+            _fail(page.works, error)
+            return
+        for work, decided in zip(page.works, answers, strict=True):
+            if decided.fallback is not None:
+                self._observer.fell_back(runtime.experiment, runtime.name, reason=decided.fallback)
+            if work.answer is not None and not work.answer.done():
+                work.answer.set_result(decided)
+
+    def _settle(self, runtime: ArmRuntime, asked: list[Work], started: float) -> None:
+        memory = runtime.memory
+        if memory is not None:
+            for work in asked:
+                if work.unit is not None:
+                    memory.done(work.unit)
+        self._observer.decided(
+            runtime.experiment,
+            runtime.name,
+            decisions=len(asked),
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _same_arms(old: Running, new: Running) -> bool:
+    """Whether nothing changed that an arm at work depends on."""
+    free = {"coverage", "layer_slice", "layer", "reward", "engagement_minutes"}
+    return old.start_ms == new.start_ms and old.definition.model_dump(
+        exclude=free
+    ) == new.definition.model_dump(exclude=free)
+
+
+def _runs_user_code(bundle: LoadedBundle) -> bool:
+    return bool(bundle.manifest.user_classes())
+
+
+def _pages(runtime: ArmRuntime, works: Sequence[Work]) -> list[Page]:
+    """What can be decided; who asked for something else is told, and nobody for another's fault."""
+    try:
+        return runtime.pages(works)
+    except Exception as error:
+        if len(works) == 1:
+            _fail(works, error)
+            return []
+    return [page for work in works for page in _pages(runtime, [work])]
+
+
+def _fail(works: Sequence[Work], error: Exception) -> None:
+    for work in works:
+        if work.answer is not None and not work.answer.done():
+            work.answer.set_exception(error)

@@ -1,0 +1,102 @@
+"""Take up the snapshots that a learner made, without pausing decisions.
+
+Barriers are polled in a thread; a new snapshot is read, verified and restored there, and the event
+loop only exchanges the policy. A snapshot that is damaged, forged, of another policy or not the one
+that its barrier names is refused and told of; the one before serves on, and the next barrier is
+tried as it comes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from matinee_platform.serving.arm_runtime import ArmRuntime
+from matinee_platform.serving.observer import Observer
+from matinee_platform.storage.ports import BarrierStore, SnapshotStore
+from matinee_policies.errors import SnapshotError
+from matinee_policies.policy import Policy
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A policy that is ready to serve."""
+
+    arm: ArmRuntime
+    policy: Policy
+    version: int
+
+    def take(self) -> None:
+        """Serve it; belongs to the event loop's thread."""
+        if self.version > self.arm.version:
+            self.arm.swap(self.policy, version=self.version)
+
+
+class SnapshotPoller:
+    """Looks for new snapshots of some arms.
+
+    Args:
+        barriers: of the learner.
+        snapshots: of the learner; its keys decide what is trusted.
+        observer: told of refusals.
+    """
+
+    def __init__(
+        self, barriers: BarrierStore, snapshots: SnapshotStore, *, observer: Observer
+    ) -> None:
+        self._barriers = barriers
+        self._snapshots = snapshots
+        self._observer = observer
+        self._refused: dict[tuple[str, str], int] = {}
+
+    def poll(self, arms: Sequence[ArmRuntime]) -> list[Swap]:
+        """New states of these arms; belongs to a thread, one call at a time.
+
+        Raises:
+            MatineeError: the stores cannot be read at all.
+        """
+        found = []
+        for arm in arms:
+            if arm.learning == "log_only":
+                continue
+            barrier = self._barriers.last(arm.experiment, arm.name)
+            if barrier is None or barrier.version <= arm.version:
+                continue
+            try:
+                policy = self._restored(arm, barrier.version, barrier.snapshot_hash)
+            except (
+                Exception
+            ) as error:  # whatever a damaged file or a class of the user's own raises
+                self._refuse(arm, barrier.version, error)
+                continue
+            found.append(Swap(arm, policy, barrier.version))
+        return found
+
+    def _restored(self, arm: ArmRuntime, version: int, wanted: str) -> Policy:
+        snapshot = self._snapshots.load(arm.experiment, arm.name, version)
+        if snapshot.content_hash != wanted:
+            raise SnapshotError(
+                f"snapshot {version} of arm {arm.name!r} must be the one that its barrier names, "
+                f"{wanted}, got {snapshot.content_hash}"
+            )
+        return arm.bundle.policy(snapshot)
+
+    def _refuse(self, arm: ArmRuntime, version: int, error: Exception) -> None:
+        """Tell of a refusal, once for each version."""
+        key = (arm.experiment, arm.name)
+        if self._refused.get(key) == version:
+            return
+        self._refused[key] = version
+        _log.error(
+            "snapshot_refused",
+            experiment=arm.experiment,
+            arm=arm.name,
+            version=version,
+            serving=arm.version,
+            reason=str(error),
+        )
+        self._observer.refused_snapshot(
+            arm.experiment, arm.name, version=version, reason=type(error).__name__
+        )

@@ -1,0 +1,52 @@
+"""A reader of the log for each thread that asks."""
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+from matinee_platform.serving.unit_memory import UnitReader
+from matinee_platform.storage.records import LoggedDecision, LoggedReward
+
+
+class LogReader(UnitReader, Protocol):
+    """Of `ports.EventReader`, what serving asks."""
+
+    def items(self, rows: Sequence[int]) -> list[str]:
+        """See `ports.EventReader`."""
+
+    def copy(self) -> Self:
+        """See `ports.EventReader`."""
+
+
+class ThreadReaders:
+    """Reads units from any thread, by a copy of a reader for each.
+
+    Args:
+        reader: of the log; it is copied, never used.
+    """
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._own = threading.local()
+
+    def last_seq(self) -> int:
+        """See `ports.EventReader`."""
+        return self._mine().last_seq()
+
+    def unit_decisions(
+        self, experiment: str, arm: str, unit: int, *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `ports.EventReader`."""
+        return self._mine().unit_decisions(experiment, arm, unit, upto=upto, limit=limit)
+
+    def rewards_of(
+        self, decision_ids: Sequence[int], *, upto: int | None = None
+    ) -> list[LoggedReward]:
+        """See `ports.EventReader`."""
+        return self._mine().rewards_of(decision_ids, upto=upto)
+
+    def _mine(self) -> LogReader:
+        reader: LogReader | None = getattr(self._own, "reader", None)
+        if reader is None:
+            reader = self._own.reader = self._reader.copy()
+        return reader

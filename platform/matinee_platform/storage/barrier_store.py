@@ -1,0 +1,141 @@
+"""Barriers of every arm in the control database, and marks that ask for a new genesis."""
+
+from sqlalchemy import Engine, func
+from sqlmodel import Session, col, select
+
+from matinee_platform.clock import Clock
+from matinee_platform.storage.control_database import reading, writing
+from matinee_platform.storage.control_tables import BarrierRow, GenesisMarkRow
+from matinee_platform.storage.errors import LeaseLostError
+from matinee_platform.storage.records import Barrier
+from matinee_policies.errors import ConfigError
+
+
+class SqlBarrierStore:
+    """Append-only barriers; a `BarrierStore`.
+
+    Args:
+        engine: of the control database.
+        clock: tells when a mark was made.
+    """
+
+    def __init__(self, engine: Engine, *, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def last(self, experiment: str, arm: str) -> Barrier | None:
+        """The newest barrier of an arm."""
+        with reading(self._engine) as session:
+            row = _last(session, experiment, arm)
+            return None if row is None else _barrier(row)
+
+    def all(self, experiment: str, arm: str) -> list[Barrier]:
+        """Every barrier of an arm, by version."""
+        query = select(BarrierRow).where(BarrierRow.experiment == experiment, BarrierRow.arm == arm)
+        with reading(self._engine) as session:
+            rows = session.exec(query.order_by(col(BarrierRow.version)))
+            return [_barrier(row) for row in rows]
+
+    def newest(self) -> list[Barrier]:
+        """The newest barrier of every arm, by experiment and arm: one question for them all."""
+        newest = (
+            select(BarrierRow.experiment, BarrierRow.arm, func.max(BarrierRow.version).label("v"))
+            .group_by(col(BarrierRow.experiment), col(BarrierRow.arm))
+            .subquery()
+        )
+        query = select(BarrierRow).join(
+            newest,
+            (col(BarrierRow.experiment) == newest.c.experiment)
+            & (col(BarrierRow.arm) == newest.c.arm)
+            & (col(BarrierRow.version) == newest.c.v),
+        )
+        with reading(self._engine) as session:
+            rows = session.exec(query.order_by(col(BarrierRow.experiment), col(BarrierRow.arm)))
+            return [_barrier(row) for row in rows]
+
+    def append(self, barrier: Barrier) -> None:
+        """Add the next barrier.
+
+        Raises:
+            LeaseLostError: its version is there already: another learner was faster.
+            ConfigError: it leaves versions out, or goes back in the log or in time.
+            LogUnavailableError: the database is away.
+        """
+        with writing(self._engine) as session:
+            last = _last(session, barrier.experiment, barrier.arm)
+            _check_next(barrier, None if last is None else _barrier(last))
+            session.add(
+                BarrierRow(
+                    experiment=barrier.experiment,
+                    arm=barrier.arm,
+                    version=barrier.version,
+                    seq=barrier.seq,
+                    time_ms=barrier.time_ms,
+                    snapshot_hash=barrier.snapshot_hash,
+                    created_at=barrier.created_at,
+                    genesis=barrier.genesis,
+                )
+            )
+
+    def mark_genesis(self, experiment: str, arm: str, *, reason: str) -> None:
+        """Ask that the next barrier of an arm be one where replay starts: rows were removed."""
+        with writing(self._engine) as session:
+            last = _last(session, experiment, arm)
+            session.add(
+                GenesisMarkRow(
+                    experiment=experiment,
+                    arm=arm,
+                    after_version=-1 if last is None else last.version,
+                    marked_at=self._clock.now_ms(),
+                    reason=reason,
+                )
+            )
+
+    def genesis_due(self, experiment: str, arm: str) -> bool:
+        """Whether the next barrier must be a genesis; ask before reading what it learns from."""
+        marked = select(func.max(GenesisMarkRow.after_version)).where(
+            GenesisMarkRow.experiment == experiment, GenesisMarkRow.arm == arm
+        )
+        begun = select(func.max(BarrierRow.version)).where(
+            BarrierRow.experiment == experiment,
+            BarrierRow.arm == arm,
+            col(BarrierRow.genesis).is_(True),
+        )
+        with reading(self._engine) as session:
+            after, genesis = session.exec(marked).one(), session.exec(begun).one()
+            return after is not None and (genesis is None or genesis <= after)
+
+
+def _last(session: Session, experiment: str, arm: str) -> BarrierRow | None:
+    query = select(BarrierRow).where(BarrierRow.experiment == experiment, BarrierRow.arm == arm)
+    return session.exec(query.order_by(col(BarrierRow.version).desc()).limit(1)).first()
+
+
+def _check_next(barrier: Barrier, last: Barrier | None) -> None:
+    name = f"barrier of {barrier.experiment}/{barrier.arm}"
+    if last is not None and barrier.version <= last.version:
+        raise LeaseLostError(
+            f"{name} must have a new version, got {barrier.version}, "
+            f"and another learner made {last.version} already"
+        )
+    wanted = 0 if last is None else last.version + 1
+    if barrier.version != wanted:
+        raise ConfigError(f"{name} must have version {wanted}, got {barrier.version}")
+    if last is not None and (barrier.seq < last.seq or barrier.time_ms < last.time_ms):
+        raise ConfigError(
+            f"{name} must not go back: after seq {last.seq} and time {last.time_ms}, "
+            f"got {barrier.seq} and {barrier.time_ms}"
+        )
+
+
+def _barrier(row: BarrierRow) -> Barrier:
+    return Barrier(
+        experiment=row.experiment,
+        arm=row.arm,
+        version=row.version,
+        seq=row.seq,
+        time_ms=row.time_ms,
+        snapshot_hash=row.snapshot_hash,
+        created_at=row.created_at,
+        genesis=row.genesis,
+    )

@@ -1,0 +1,140 @@
+"""The database of the control data: where it is, how it is opened, how writes go one after another.
+
+Several processes write now and then: the API, the learner, the command line. Each write is a short
+transaction that excludes the others from its first statement on, so that a rule that was checked
+still holds when the row is written.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlmodel import Session
+
+from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.migrate import upgrade_tree
+from matinee_policies.errors import ConfigError
+
+CONTROL_FILE = "control.sqlite"
+"""The file of the SQLite tier, in the service's data folder."""
+
+BUSY_SECONDS = 30.0
+"""How long a write waits for another one."""
+
+_POSTGRES = "postgresql+psycopg://"
+_WRITE_LOCK = 0x6D61_7469_6E65_0101
+"""The advisory lock of PostgreSQL that writers of control data hold."""
+
+
+def control_url(data_dir: Path, database: str) -> str:
+    """The address of the control data, from `ServiceSettings.data_dir` and `.database`.
+
+    Raises:
+        ConfigError: on a database that is neither `sqlite` nor a PostgreSQL.
+
+    Example:
+        >>> control_url(Path("/data"), "sqlite")
+        'sqlite:////data/control.sqlite'
+        >>> control_url(Path("/data"), "postgresql://ada@db/matinee")
+        'postgresql+psycopg://ada@db/matinee'
+    """
+    if database == "sqlite":
+        return f"sqlite:///{(data_dir / CONTROL_FILE).absolute()}"
+    scheme, _, rest = database.partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not rest:
+        # It may hold a password.
+        raise ConfigError(
+            "database must be 'sqlite' or 'postgresql://USER@HOST/NAME', "
+            f"got one that begins with {scheme[:20]!r}"
+        )
+    return _POSTGRES + rest
+
+
+def open_engine(url: str) -> Engine:
+    """Open the control database; nothing is made or read yet.
+
+    Args:
+        url: as `control_url` gives it.
+    """
+    if url.startswith("sqlite"):
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=2)
+
+
+def upgrade(url: str) -> None:
+    """Bring the control tables to their newest form; safe from several processes at once.
+
+    Args:
+        url: as `control_url` gives it.
+
+    Raises:
+        LogUnavailableError: the database is away.
+    """
+    engine = open_engine(url)
+    try:
+        with _unavailable(), _exclusive(engine).begin() as connection:
+            _lock(connection)
+            upgrade_tree(connection, "control")
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A transaction that no other writer overlaps; committed at the end, undone by an exception.
+
+    Raises:
+        LogUnavailableError: the database is away.
+    """
+    with _unavailable(), Session(_exclusive(engine)) as session, session.begin():
+        _lock(session.connection())
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A transaction that only reads.
+
+    Raises:
+        LogUnavailableError: the database is away.
+    """
+    with _unavailable(), Session(engine) as session:
+        yield session
+
+
+def _exclusive(engine: Engine) -> Engine:
+    return engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITE_LOCK})
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise LogUnavailableError(f"the control database is away: {error.orig}") from None
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise LogUnavailableError(f"the control database is away: {error.orig}") from None
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # SQLAlchemy begins transactions itself, at once and not at the first change.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))

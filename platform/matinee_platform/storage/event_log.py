@@ -1,0 +1,131 @@
+"""The event log that settings name: its appender, at work, and its reader."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.storage.append_plan import REWARDS_PER_DECISION, Plan
+from matinee_platform.storage.group_commit import QUEUE_ROWS, Committed, GroupCommit
+from matinee_platform.storage.ports import EventReader, Published, Windows
+from matinee_platform.storage.spool import Spool
+from matinee_platform.storage.sqlite_appender import SqliteStore
+from matinee_platform.storage.sqlite_reader import SqliteReader
+
+SQLITE_FILE = "events.sqlite"
+"""Name of the log within the data folder."""
+SPOOL_FOLDER = "spool"
+"""Name of the folder of spools within the data folder."""
+
+
+class EventLog(NamedTuple):
+    """The two sides of a log."""
+
+    appender: GroupCommit
+    reader: EventReader
+
+
+async def make_event_log(
+    settings: ServiceSettings, *, windows: Windows, published: Published | None = None
+) -> EventLog:
+    """Open the log that settings name; call it on the event loop that appends.
+
+    A database that is away is no error: the appender says so in `state`, and recovers by itself.
+
+    Raises:
+        LogHeldError: another process writes this SQLite log.
+    """
+    spool = None
+    if settings.on_database_loss == "spool":
+        spool = Spool(settings.data_dir / SPOOL_FOLDER)
+    rewards = settings.limits.rewards_per_decision
+    if settings.database == "sqlite":
+        appender = await sqlite_appender(
+            settings.data_dir / SQLITE_FILE,
+            windows=windows,
+            published=published,
+            spool=spool,
+            queue_rows=settings.queue_rows,
+            rewards_per_decision=rewards,
+        )
+    else:
+        appender = await postgres_appender(
+            settings.database,
+            windows=windows,
+            published=published,
+            spool=spool,
+            queue_rows=settings.queue_rows,
+            rewards_per_decision=rewards,
+        )
+    return EventLog(appender, event_reader(settings))
+
+
+def event_reader(settings: ServiceSettings) -> EventReader:
+    """A reader of the log that settings name, from any process."""
+    if settings.database == "sqlite":
+        return SqliteReader(settings.data_dir / SQLITE_FILE)
+    from matinee_platform.storage.postgres_reader import PostgresReader
+
+    return PostgresReader(settings.database)
+
+
+async def sqlite_appender(
+    path: Path,
+    *,
+    windows: Windows,
+    published: Published | None = None,
+    spool: Spool | None = None,
+    queue_rows: int = QUEUE_ROWS,
+    rewards_per_decision: int = REWARDS_PER_DECISION,
+) -> GroupCommit:
+    """The appender of a log in a SQLite file, at work.
+
+    Raises:
+        LogHeldError: another process writes this file.
+    """
+    store = SqliteStore(path, windows=windows, rewards_per_decision=rewards_per_decision)
+    appender = GroupCommit(store, committed=_direct(published), spool=spool, queue_rows=queue_rows)
+    return await appender.start()
+
+
+async def postgres_appender(
+    address: str,
+    *,
+    windows: Windows,
+    published: Published | None = None,
+    spool: Spool | None = None,
+    queue_rows: int = QUEUE_ROWS,
+    rewards_per_decision: int = REWARDS_PER_DECISION,
+    patience_seconds: float = 0.8,
+) -> GroupCommit:
+    """The appender of a log in PostgreSQL, at work; `published` hears of every process's rows."""
+    from matinee_platform.storage.postgres_appender import PostgresStore
+    from matinee_platform.storage.postgres_reader import PostgresReader
+    from matinee_platform.storage.postgres_tail import PostgresTail
+
+    store = PostgresStore(
+        address,
+        windows=windows,
+        rewards_per_decision=rewards_per_decision,
+        patience_seconds=patience_seconds,
+    )
+    if published is None:
+        appender = GroupCommit(store, committed=_direct(None), spool=spool, queue_rows=queue_rows)
+        return await appender.start()
+    tail = PostgresTail(PostgresReader(address), published=published)
+    appender = GroupCommit(
+        store,
+        committed=tail.committed,
+        spool=spool,
+        queue_rows=queue_rows,
+        started=tail.start,
+        closed=tail.close,
+    )
+    return await appender.start()
+
+
+def _direct(published: Published | None) -> Committed:
+    def committed(plan: Plan) -> None:
+        if published is not None and (plan.decisions or plan.rewards):
+            published(plan.decisions, plan.rewards)
+
+    return committed

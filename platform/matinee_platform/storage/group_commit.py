@@ -1,0 +1,401 @@
+"""Appends of many callers in few transactions, through any store, with a spool behind it.
+
+No timer: while one commit runs, the next batch gathers. In the three modes:
+
+- `ok`: batches go to the store;
+- `spooling`: the store failed and there is a spool; batches go there, and a second task moves the
+  spool into the store, in order, as soon as it answers. The last rows are moved while no batch
+  runs, so that order and idempotency hold over the change back;
+- `away`: the store failed and there is no spool; appends fail at once, and a second task asks the
+  store until it answers.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar, cast
+
+import structlog
+
+from matinee_platform.storage.append_plan import Plan, Receipt, Record
+from matinee_platform.storage.errors import (
+    LogBusyError,
+    LogUnavailableError,
+    SpoolFullError,
+)
+from matinee_platform.storage.log_store import LogStore
+from matinee_platform.storage.records import (
+    DecisionReceipt,
+    DecisionRecord,
+    Outcome,
+    RewardReceipt,
+    RewardRecord,
+)
+from matinee_platform.storage.spool import Spool
+
+_LOG = structlog.get_logger(__name__)
+
+QUEUE_ROWS = 10_000
+"""Rows that may wait, unless told otherwise."""
+_BATCH_ROWS = 2_000
+_DRAIN_ROWS = 1_000
+_ITEMS_REMEMBERED = 200_000
+
+_T = TypeVar("_T")
+
+Hook = Callable[[], Awaitable[None]]
+Committed = Callable[[Plan], None]
+"""Told of each commit of this process, in order, on the event loop."""
+
+
+@dataclass(slots=True)
+class AppendCounts:
+    """What happened since the start, for metrics.
+
+    Attributes:
+        commits: transactions.
+        rows: rows stored in the database by them, drained ones too.
+        busy: appends refused because the queue was full.
+        losses: times that the database went away.
+        spooled: rows that went to the spool.
+        drained: rows that left it.
+        drained_repeats: of those, rows that the log had already.
+        drained_conflicts: of those, rows that the log had with another body, or could not take.
+    """
+
+    commits: int = 0
+    rows: int = 0
+    busy: int = 0
+    losses: int = 0
+    spooled: int = 0
+    drained: int = 0
+    drained_repeats: int = 0
+    drained_conflicts: int = 0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One append that waits: its records, and who is told of their receipts."""
+
+    records: Sequence[Record]
+    told: asyncio.Future[list[Receipt]]
+
+
+@dataclass(slots=True)
+class _NewItems:
+    """Items that wait for rows, and who is told of them."""
+
+    ids: dict[str, None]
+    told: asyncio.Future[dict[str, int]]
+
+
+class GroupCommit:
+    """An `EventAppender` over a store.
+
+    Args:
+        store: the database.
+        committed: told of each commit.
+        spool: holds rows while the database is away; without one, appends fail then.
+        queue_rows: rows that may wait.
+        retry_seconds: time between two questions whether the database is back.
+        started: awaited when the store is open, before the first commit.
+        closed: awaited after the last commit.
+
+    Attributes:
+        counts: what happened since the start.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        *,
+        committed: Committed,
+        spool: Spool | None = None,
+        queue_rows: int = QUEUE_ROWS,
+        retry_seconds: float = 0.25,
+        started: Hook | None = None,
+        closed: Hook | None = None,
+    ) -> None:
+        self.counts = AppendCounts()
+        self._store = store
+        self._spool = spool
+        self._committed = committed
+        self._queue_rows = queue_rows
+        self._retry_seconds = retry_seconds
+        self._started = started
+        self._closed = closed
+        self._mode: Literal["ok", "spooling", "away"] = "ok"
+        self._spool_fails = False
+        self._waiting: deque[_Waiting] = deque()
+        self._queued = 0
+        self._items: dict[str, int] = {}
+        self._new_items: _NewItems | None = None
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._closing = False
+        self._committing: asyncio.Task[None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-spool")
+
+    async def start(self) -> Self:
+        """Open the store and begin to commit; a store that is away is no error.
+
+        Raises:
+            LogHeldError: another process writes this log.
+        """
+        try:
+            await self._store.open()
+        except LogUnavailableError as error:
+            self._lose(error)
+        if self._started is not None:
+            await self._started()
+        if self._spool is not None and self._spool.rows and self._mode == "ok":
+            self._mode = "spooling"
+            self._recovering = asyncio.create_task(self._recover())
+        self._committing = asyncio.create_task(self._commit_forever())
+        return self
+
+    async def append_decision(self, record: DecisionRecord) -> DecisionReceipt:
+        """Append one decision."""
+        (receipt,) = await self._append([record])
+        return cast("DecisionReceipt", receipt)
+
+    async def append_rewards(self, records: Sequence[RewardRecord]) -> list[RewardReceipt]:
+        """Append rewards; each has a receipt of its own."""
+        return cast("list[RewardReceipt]", await self._append(records) if records else [])
+
+    async def intern_items(self, ids: Sequence[str]) -> list[int]:
+        """Rows of items, made when new; new ones need the database."""
+        new = [one for one in dict.fromkeys(ids) if one not in self._items]
+        rows = self._items
+        if new:
+            made = await self._intern(new)
+            if len(self._items) + len(new) > _ITEMS_REMEMBERED:
+                self._items = {}
+            self._items.update(made)
+            rows = {**{one: rows[one] for one in ids if one in rows}, **made}
+        return [rows[one] for one in ids]
+
+    @property
+    def state(self) -> str:
+        """`ok`, `spooling` or `away`."""
+        return "away" if self._mode == "spooling" and self._spool_fails else self._mode
+
+    @property
+    def queued(self) -> int:
+        """Rows that wait for a commit."""
+        return self._queued
+
+    @property
+    def spooled(self) -> int:
+        """Rows that wait in the spool."""
+        return 0 if self._spool is None else self._spool.rows
+
+    async def close(self) -> None:
+        """Store what waits, then let go of everything; the spool keeps what it has."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wake.set()
+        if self._committing is not None:
+            await self._committing
+        if self._recovering is not None:
+            self._recovering.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._recovering
+        if self._closed is not None:
+            await self._closed()
+        await self._store.close()
+        if self._spool is not None:
+            self._spool.close()
+        self._spool_thread.shutdown()
+
+    async def _append(self, records: Sequence[Record]) -> list[Receipt]:
+        if self._closing:
+            raise LogUnavailableError("the log is closed")
+        if self._queued + len(records) > self._queue_rows:
+            self.counts.busy += 1
+            raise LogBusyError(
+                f"the queue of appends is full: {self._queued} rows wait, at most "
+                f"{self._queue_rows} may"
+            )
+        told: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(records, told))
+        self._queued += len(records)
+        self._wake.set()
+        return await told
+
+    async def _intern(self, ids: Sequence[str]) -> dict[str, int]:
+        if self._closing:
+            raise LogUnavailableError("the log is closed")
+        if self._new_items is None:
+            self._new_items = _NewItems({}, asyncio.get_running_loop().create_future())
+        waiting = self._new_items
+        waiting.ids.update(dict.fromkeys(ids))
+        self._wake.set()
+        made = await asyncio.shield(waiting.told)
+        return {one: made[one] for one in ids}
+
+    async def _commit_forever(self) -> None:
+        while not (self._closing and not self._waiting):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting or self._new_items:
+                async with self._turn:
+                    await self._name_items()
+                    await self._commit(self._take())
+
+    def _take(self) -> list[_Waiting]:
+        """Appends of the next batch, in the order in which they came."""
+        batch, rows = [], 0
+        while self._waiting and rows < _BATCH_ROWS:
+            batch.append(self._waiting.popleft())
+            rows += len(batch[-1].records)
+        self._queued -= rows
+        return batch
+
+    async def _name_items(self) -> None:
+        waiting, self._new_items = self._new_items, None
+        if waiting is None:
+            return
+        ids = list(waiting.ids)
+        try:
+            if self._mode != "ok":
+                raise LogUnavailableError("new items cannot be named while the database is away")
+            rows = await self._store.intern(ids)
+        except Exception as error:
+            if isinstance(error, LogUnavailableError) and self._mode == "ok":
+                self._lose(error)
+            waiting.told.set_exception(error)
+            waiting.told.exception()  # nobody may be waiting any more
+        else:
+            waiting.told.set_result(dict(zip(ids, rows, strict=True)))
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
+        try:
+            receipts = await self._store_or_spool([one for each in batch for one in each.records])
+        except (LogUnavailableError, LogBusyError) as error:
+            for each in batch:
+                _fail(each, error)
+        except Exception as error:  # one record that the store cannot take fails no other
+            if len(batch) == 1:
+                _LOG.exception("append_failed")
+                _fail(batch[0], error)
+                return
+            for each in batch:
+                await self._commit([each])
+        else:
+            at = 0
+            for each in batch:
+                size = len(each.records)
+                if not each.told.done():
+                    each.told.set_result(receipts[at : at + size])
+                at += size
+
+    async def _store_or_spool(self, records: list[Record]) -> list[Receipt]:
+        if self._mode == "ok":
+            try:
+                return await self._write(records)
+            except LogUnavailableError as error:
+                self._lose(error)
+                if self._spool is None:
+                    raise
+        if self._spool is None:
+            raise LogUnavailableError("the database is away")
+        try:
+            receipts = await self._in_spool_thread(self._spool.append, records)
+        except (OSError, SpoolFullError) as error:
+            self._spool_fails = True
+            _LOG.warning("spool_failed", error=str(error))
+            raise LogUnavailableError(
+                f"the database is away and the spool cannot take rows: {error}"
+            ) from error
+        self._spool_fails = False
+        self.counts.spooled += sum(one.outcome is Outcome.STORED for one in receipts)
+        return receipts
+
+    async def _write(self, records: Sequence[Record]) -> list[Receipt]:
+        plan = await self._store.write(records)
+        self.counts.commits += 1
+        self.counts.rows += len(plan.decisions) + len(plan.rewards)
+        try:
+            self._committed(plan)
+        except Exception:
+            _LOG.exception("published_failed")
+        return plan.receipts
+
+    def _lose(self, error: LogUnavailableError) -> None:
+        self._mode = "away" if self._spool is None else "spooling"
+        self.counts.losses += 1
+        _LOG.warning("log_away", mode=self._mode, error=str(error))
+        self._recovering = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Ask until the store answers and the spool is empty, then change back."""
+        while True:
+            try:
+                if self._spool is None or self._spool.rows == 0:
+                    await self._store.probe()
+                while self._spool is not None and self._spool.rows > _DRAIN_ROWS:
+                    await self._drain(self._spool)
+                async with self._turn:
+                    while self._spool is not None and self._spool.rows > 0:
+                        await self._drain(self._spool)
+                    self._mode = "ok"
+            except LogUnavailableError:
+                await asyncio.sleep(self._retry_seconds)
+            except Exception:
+                _LOG.exception("recovery_failed")
+                await asyncio.sleep(self._retry_seconds)
+            else:
+                self._spool_fails = False
+                _LOG.info("log_back")
+                return
+
+    async def _drain(self, spool: Spool) -> None:
+        """Move some records from the spool into the store."""
+        records, place = await self._in_spool_thread(spool.peek, _DRAIN_ROWS)
+        try:
+            receipts = await self._write(records)
+        except LogUnavailableError:
+            raise
+        except Exception:
+            receipts = [await self._drain_one(record) for record in records]
+        for record, receipt in zip(records, receipts, strict=True):
+            if receipt.outcome is Outcome.REPEATED:
+                self.counts.drained_repeats += 1
+            elif receipt.outcome is not Outcome.STORED:
+                self.counts.drained_conflicts += 1
+                _LOG.error("spooled_row_refused", outcome=receipt.outcome.name, row=_name(record))
+        self.counts.drained += len(records)
+        await self._in_spool_thread(spool.taken, len(records), place)
+
+    async def _drain_one(self, record: Record) -> Receipt:
+        try:
+            (receipt,) = await self._write([record])
+        except LogUnavailableError:
+            raise
+        except Exception:
+            _LOG.exception("spooled_row_failed", row=_name(record))
+            return RewardReceipt(Outcome.CONFLICT, -1)
+        return receipt
+
+    async def _in_spool_thread(self, call: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *args)
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.told.done():
+        waiting.told.set_exception(error)
+
+
+def _name(record: Record) -> str:
+    """What may be told of a record in a log: a number or a digest, never an id of a caller's."""
+    if isinstance(record, DecisionRecord):
+        return f"decision {record.decision_id:016x}"
+    return f"reward {record.reward_key.hex()}"

@@ -1,0 +1,1 @@
+"""Steps of the control tables, from nothing to now."""

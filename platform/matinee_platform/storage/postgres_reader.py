@@ -1,0 +1,65 @@
+"""Reading the event log of a PostgreSQL."""
+
+import re
+from typing import Any, Self
+
+import psycopg
+
+from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.event_rows import Row
+from matinee_platform.storage.sql_reader import SqlReader
+
+_LIST = re.compile(r"IN \((:\w+)\)")
+_NAME = re.compile(r"(?<!:):(\w+)")
+_CONNECT_SECONDS = 2
+
+
+class PostgresReader(SqlReader):
+    """An `EventReader` of a PostgreSQL; it never writes.
+
+    Args:
+        address: `postgresql://USER@HOST/NAME`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._connection: psycopg.Connection[Row] | None = None
+
+    def copy(self) -> Self:
+        """Another reader of the same database."""
+        return type(self)(self._address)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _rows(self, statement: str, values: dict[str, Any]) -> list[Row]:
+        query = dialect(statement)
+        try:
+            try:
+                return self._ask(query, values)
+            except psycopg.OperationalError:
+                # The server may have been restarted since the last question.
+                self.close()
+                return self._ask(query, values)
+        except psycopg.OperationalError as error:
+            self.close()
+            raise LogUnavailableError(f"PostgreSQL cannot be read: {error}") from error
+
+    def _ask(self, query: str, values: dict[str, Any]) -> list[Row]:
+        if self._connection is None:
+            self._connection = psycopg.connect(
+                self._address,
+                autocommit=True,
+                connect_timeout=_CONNECT_SECONDS,
+                application_name="matinee reader",
+                options="-c default_transaction_read_only=on",
+            )
+        return self._connection.execute(query.encode(), values).fetchall()
+
+
+def dialect(statement: str) -> str:
+    """A statement of `SqlReader` as psycopg takes it."""
+    return _NAME.sub(r"%(\1)s", _LIST.sub(r"= ANY(\1)", statement))

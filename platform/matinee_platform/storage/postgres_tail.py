@@ -1,0 +1,100 @@
+"""Tell one process of the rows of all of them, in log order, each once.
+
+Rows that this process committed right after what it told of last are told at once; others are read
+from the log, a tenth of a second later at most.
+"""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from matinee_platform.storage.append_plan import Plan
+from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.ports import EventReader, Published
+
+_LOG = structlog.get_logger(__name__)
+_CHUNK = 5_000
+
+
+class PostgresTail:
+    """Follows a log.
+
+    Args:
+        reader: of the log, for this tail alone.
+        published: told of rows, on the event loop.
+        poll_seconds: time between two looks.
+    """
+
+    def __init__(
+        self, reader: EventReader, *, published: Published, poll_seconds: float = 0.1
+    ) -> None:
+        self._reader = reader
+        self._published = published
+        self._poll_seconds = poll_seconds
+        self._told: int | None = None
+        self._reading = False
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Follow the log from its present end."""
+        await self._look()
+        self._task = asyncio.create_task(self._follow())
+
+    def committed(self, plan: Plan) -> None:
+        """This process committed some rows."""
+        rows = len(plan.decisions) + len(plan.rewards)
+        if rows == 0:
+            return
+        before = plan.last_seq - rows
+        if self._told is None:
+            self._told = before
+        if self._told == before and not self._reading:
+            self._published(plan.decisions, plan.rewards)
+            self._told = plan.last_seq
+        else:
+            self._wake.set()
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await asyncio.to_thread(self._reader.close)
+
+    async def _follow(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+            self._wake.clear()
+            await self._look()
+
+    async def _look(self) -> None:
+        """Tell of what the log has beyond what was told."""
+        self._reading = True
+        try:
+            last = await asyncio.to_thread(self._reader.last_seq)
+            if self._told is None:
+                self._told = last
+            while self._told < last:
+                upto = min(last, self._told + _CHUNK)
+                await self._tell(self._told, upto)
+                self._told = upto
+        except LogUnavailableError as error:
+            _LOG.debug("tail_away", error=str(error))
+        except Exception:
+            _LOG.exception("tail_failed")
+        finally:
+            self._reading = False
+
+    async def _tell(self, after: int, upto: int) -> None:
+        decisions = await asyncio.to_thread(
+            self._reader.decisions, after=after, upto=upto, limit=_CHUNK
+        )
+        rewards = await asyncio.to_thread(
+            self._reader.rewards, after=after, upto=upto, limit=_CHUNK
+        )
+        if decisions or rewards:
+            self._published(decisions, rewards)

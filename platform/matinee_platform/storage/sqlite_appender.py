@@ -1,0 +1,190 @@
+"""The event log in a SQLite file: one process, one writer thread, durable at each commit."""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from matinee_platform.storage.append_plan import (
+    REWARDS_PER_DECISION,
+    Plan,
+    Record,
+    plan_append,
+)
+from matinee_platform.storage.errors import LogHeldError, LogUnavailableError
+from matinee_platform.storage.event_migrations import sqlite_url, upgrade
+from matinee_platform.storage.event_rows import decision_row, reward_row
+from matinee_platform.storage.ports import Windows
+from matinee_platform.storage.sqlite_statements import (
+    insert_decisions,
+    insert_rewards,
+    intern,
+    known_of,
+)
+
+_T = TypeVar("_T")
+
+_AWAY = frozenset({
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+})  # fmt: skip
+"""Primary result codes that speak of the file, not of a row."""
+
+_CHECKPOINT_PAGES = 4_000
+_CACHE_KIB = 32_768
+
+
+class SqliteStore:
+    """A `LogStore` over a SQLite file; this process is the only one that appends to it.
+
+    Args:
+        path: the file; made if it is not there, with a lock file beside it.
+        windows: of rewards, by the key of an experiment.
+        rewards_per_decision: most rewards of one decision.
+        busy_ms: patience with another process that holds the file, e.g. to delete old rows.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        windows: Windows,
+        rewards_per_decision: int = REWARDS_PER_DECISION,
+        busy_ms: int = 500,
+    ) -> None:
+        self._path = path
+        self._windows = windows
+        self._cap = rewards_per_decision
+        self._busy_ms = busy_ms
+        self._lock: BinaryIO | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._upgraded = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-log")
+
+    async def open(self) -> None:
+        """Take the lock, then connect."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _hold(self._path)
+        await self.probe()
+
+    async def write(self, batch: Sequence[Record]) -> Plan:
+        """Store a batch in one transaction."""
+        return await self._in_thread(lambda: self._transaction(lambda it: self._write(it, batch)))
+
+    async def intern(self, ids: Sequence[str]) -> list[int]:
+        """Rows of items, made where new."""
+        return await self._in_thread(lambda: self._transaction(lambda it: intern(it, ids)))
+
+    async def probe(self) -> None:
+        """Write the last place again."""
+        await self._in_thread(lambda: self._transaction(_touch))
+
+    async def close(self) -> None:
+        """Close the file, then let the lock go."""
+        await self._in_thread(self._disconnect)
+        self._thread.shutdown()
+        if self._lock is not None:
+            self._lock.close()
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, DBAPIError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+            if code not in _AWAY:
+                raise
+            self._disconnect()
+            raise LogUnavailableError(f"{self._path} cannot be written: {cause}") from error
+        return result
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if not self._upgraded:
+                upgrade(sqlite_url(self._path))
+                self._upgraded = True
+            # A file that went away is not made anew: its rows were acknowledged.
+            self._connection = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=self._busy_ms / 1_000,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+                f"cache_size = -{_CACHE_KIB}",
+            ):
+                self._connection.execute(f"PRAGMA {pragma}")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        plan = plan_append(
+            batch,
+            known_of(connection, batch),
+            windows=self._windows,
+            rewards_per_decision=self._cap,
+        )
+        insert_decisions(connection, [decision_row(one) for one in plan.decisions])
+        insert_rewards(connection, [reward_row(one) for one in plan.rewards])
+        if plan.decisions or plan.rewards:
+            connection.execute("UPDATE seq SET last = ?", (plan.last_seq,))
+        return plan
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE seq SET last = last")
+
+
+def _hold(path: Path) -> Any:
+    """Lock a log for this process.
+
+    Raises:
+        LogHeldError: another process has it.
+    """
+    lock = path.with_suffix(".lock")
+    file = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = file.read(32).decode(errors="replace").strip() or "unknown"
+        file.close()
+        raise LogHeldError(
+            f"{path} is written by process {holder}, and SQLite takes one: for several processes "
+            "set database to the address of a PostgreSQL, postgresql://USER@HOST/NAME"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    return file

@@ -1,0 +1,155 @@
+"""Control data on SQLite and PostgreSQL: one suite, the real servers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+from matinee_platform.clock import FakeClock
+from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.control_tables import ControlTable, SnapshotRow
+from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.migrate import version_table
+from matinee_platform.storage.ports import SnapshotStore
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
+from matinee_platform.storage.testing_control import ControlContract, SnapshotStoreContract
+from matinee_policies.errors import ConfigError
+from matinee_policies.snapshot_signature import SigningKeys
+
+OURS = SigningKeys({"ours": bytes(range(32))})
+THEIRS = SigningKeys({"ours": bytes(range(1, 33))})
+
+
+def opened(url: str) -> Iterator[Engine]:
+    upgrade(url)
+    engine = open_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    yield from opened(control_url(tmp_path_factory.mktemp("control"), "sqlite"))
+
+
+@pytest.fixture(scope="module")
+def postgres(new_postgres_database: Callable[[], str]) -> Iterator[Engine]:
+    yield from opened(control_url(Path(), new_postgres_database()))
+
+
+class TestSqliteControl(ControlContract):
+    @pytest.fixture
+    def engine(self, sqlite: Engine) -> Engine:
+        return sqlite
+
+
+class TestPostgresControl(ControlContract):
+    @pytest.fixture
+    def engine(self, postgres: Engine) -> Engine:
+        return postgres
+
+
+class TestFolderSnapshots(SnapshotStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> SnapshotStore:
+        return FolderSnapshotStore(tmp_path / "snapshots", keys=OURS)
+
+    @pytest.fixture
+    def stranger(self, tmp_path: Path) -> SnapshotStore:
+        return FolderSnapshotStore(tmp_path / "snapshots", keys=THEIRS)
+
+    def content(self, store: SnapshotStore, experiment: str, arm: str, version: int) -> bytes:
+        assert isinstance(store, FolderSnapshotStore)
+        return store.path(experiment, arm, version).read_bytes()
+
+    def replace(
+        self, store: SnapshotStore, experiment: str, arm: str, version: int, content: bytes
+    ) -> None:
+        assert isinstance(store, FolderSnapshotStore)
+        store.path(experiment, arm, version).write_bytes(content)
+
+    def test_names_are_those_of_the_layout(self, tmp_path: Path) -> None:
+        store = FolderSnapshotStore(tmp_path, keys=OURS)
+        assert store.path("home", "new", 7) == tmp_path / "home" / "new" / "00000007.npz"
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+class TestSqlSnapshots(SnapshotStoreContract):
+    @pytest.fixture
+    def engine(self, request: pytest.FixtureRequest) -> Engine:
+        engine: Engine = request.getfixturevalue(request.param)
+        return engine
+
+    @pytest.fixture
+    def store(self, engine: Engine) -> SnapshotStore:
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM snapshots"))
+        self.opened = engine
+        return SqlSnapshotStore(engine, keys=OURS)
+
+    @pytest.fixture
+    def stranger(self, engine: Engine) -> SnapshotStore:
+        return SqlSnapshotStore(engine, keys=THEIRS)
+
+    def content(self, store: SnapshotStore, experiment: str, arm: str, version: int) -> bytes:
+        table = SnapshotRow.metadata.tables["snapshots"]
+        query = table.select().with_only_columns(table.c.content).where(table.c.arm == arm)
+        with self.opened.connect() as connection:
+            return bytes(connection.execute(query).scalar_one())
+
+    def replace(
+        self, store: SnapshotStore, experiment: str, arm: str, version: int, content: bytes
+    ) -> None:
+        table = SnapshotRow.metadata.tables["snapshots"]
+        with self.opened.begin() as connection:
+            connection.execute(table.update().where(table.c.arm == arm).values(content=content))
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_steps_make_the_tables_of_the_code(database: str, request: pytest.FixtureRequest) -> None:
+    engine: Engine = request.getfixturevalue(database)
+    with engine.connect() as connection:
+        options = {"version_table": version_table("control"), "compare_type": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, ControlTable.metadata) == []
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_upgrading_again_changes_nothing(database: str, request: pytest.FixtureRequest) -> None:
+    engine: Engine = request.getfixturevalue(database)
+    upgrade(engine.url.render_as_string(hide_password=False))
+    with engine.connect() as connection:
+        version = text(f"SELECT version_num FROM {version_table('control')}")  # noqa: S608
+        assert connection.execute(version).scalars().all() == ["0001"]
+
+
+def test_sqlite_is_durable(sqlite: Engine) -> None:
+    with sqlite.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+@pytest.mark.parametrize("database", ["mysql://a:secret@b/c", "postgresql://", "SQLITE", ""])
+def test_other_databases_are_refused(database: str) -> None:
+    with pytest.raises(ConfigError, match="database must be") as caught:
+        control_url(Path(), database)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_is_away(tmp_path: Path) -> None:
+    for url in (
+        control_url(tmp_path / "nowhere", "sqlite"),
+        control_url(tmp_path, f"postgresql://ada:secret@/none?host={tmp_path}"),
+    ):
+        engine = open_engine(url)
+        store = ControlStore(engine, clock=FakeClock())
+        with pytest.raises(LogUnavailableError, match="away") as caught:
+            store.experiments()
+        assert "secret" not in str(caught.value)
+        with pytest.raises(LogUnavailableError, match="away"):
+            store.stop("home", who="ada")
+        engine.dispose()

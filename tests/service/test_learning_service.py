@@ -1,0 +1,107 @@
+"""`matinee learn` and `matinee replay` on the data of a service, with its real stores."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from matinee_platform.cli import app
+from matinee_platform.clock import FakeClock, SystemClock
+from matinee_platform.learning.learner_metrics import LearnerCollector
+from matinee_platform.learning.learner_status import read_status
+from matinee_platform.learning.service_arms import open_stores
+from matinee_platform.learning.testing_kills import (
+    ARM,
+    EXPERIMENT,
+    kill_learners,
+    make_service,
+)
+from matinee_platform.learning.testing_live import ExampleTraffic
+from matinee_platform.metrics import LEARNER_METRICS
+from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.storage.event_log import make_event_log
+from matinee_policies.errors import ConfigError
+
+
+def _traffic(settings: ServiceSettings, *, decisions: int) -> None:
+    """Rows of some minutes ago."""
+    clock = FakeClock(SystemClock().now_ms() - 600_000)
+    with open_stores(settings, clock=clock) as stores:
+        (experiment,) = settings.experiments
+        arm = stores.arm(experiment, experiment.arms[0])
+        traffic = ExampleTraffic(arm, clock=clock)
+
+        async def append() -> None:
+            log = await make_event_log(settings, windows=lambda _: arm.windows_ms)
+            for record in traffic.decide(decisions):
+                await log.appender.append_decision(record)
+            await log.appender.append_rewards(traffic.rewards(2 * decisions))
+            await log.appender.close()
+
+        asyncio.run(append())
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> ServiceSettings:
+    """A service that has served, and not learned yet."""
+    settings = make_service(tmp_path_factory.mktemp("service"))
+    _traffic(settings, decisions=200)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def config(settings: ServiceSettings) -> Path:
+    path = settings.data_dir / "serve.yaml"
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")), encoding="utf-8")
+    return path
+
+
+def test_learn_once_and_replay(settings: ServiceSettings, config: Path) -> None:
+    runner = CliRunner()
+    for version in (0, 1, 1):
+        found = runner.invoke(app, ["learn", "--config", str(config), "--once", "--json"])
+        assert found.exit_code == 0, found.output
+        (arm,) = json.loads(found.stdout)["arms"]
+        assert (arm["state"], arm["version"]) == ("learning", version)
+    status = read_status(settings.data_dir / "learner.json")
+    assert status is not None
+    families = list(LearnerCollector(lambda: status, clock=SystemClock()).collect())
+    declared = {one.name.removesuffix("_total") for one in LEARNER_METRICS}
+    assert {family.name for family in families} == declared
+    replayed = runner.invoke(app, ["replay", "--verify", str(settings.data_dir), "--json"])
+    assert replayed.exit_code == 0, replayed.output
+    (found_arm,) = json.loads(replayed.stdout)
+    assert found_arm["equal"] == found_arm["barriers"] == 2
+    assert found_arm["equal_decisions"] == found_arm["decisions"] > 150
+    line = runner.invoke(app, ["replay", "--config", str(config), "--arm", ARM])
+    assert line.exit_code == 0
+    assert line.stdout.startswith(f"{EXPERIMENT}/{ARM}: ok: 2 of 2 barriers equal, from version 0")
+
+
+def test_replay_says_what_is_wrong(settings: ServiceSettings) -> None:
+    runner = CliRunner()
+    wrong = runner.invoke(app, ["replay", str(settings.data_dir), "--arm", "nobody"])
+    assert isinstance(wrong.exception, ConfigError)
+    assert "arm must be one of home/new, got 'nobody'" in str(wrong.exception)
+    neither = runner.invoke(app, ["replay"])
+    assert "replay needs a folder" in str(neither.exception)
+
+
+def test_learn_says_what_is_wrong(config: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    found = runner.invoke(app, ["learn", "--config", str(config), "--once", "--arm", "home/old"])
+    assert "arm must be one of home/new, got 'home/old'" in str(found.exception)
+    assert "--config FILE" in str(runner.invoke(app, ["learn"]).exception)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("data_dir: x\nlearn_every_seconds: 0\n")
+    found = runner.invoke(app, ["learn", "--config", str(bad)])
+    assert f"{bad}: learn_every_seconds: " in str(found.exception)
+
+
+def test_learners_that_are_killed_lose_nothing(tmp_path: Path) -> None:
+    found = kill_learners(tmp_path / "service", kills=3)
+    assert found.passed, found
+    assert found.barriers > 3

@@ -1,0 +1,159 @@
+"""A child is restarted when it dies or falls silent, and does not outlive its parent."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matinee_platform.clock import FakeClock
+from matinee_platform.learning.supervisor import Patience, Supervisor
+
+_QUICK = Patience(
+    first_pause=0.01, longest_pause=0.02, heart_stopped=30.0, look_every=0.01, stop_within=20.0
+)
+_NOTES = "import sys, os, pathlib; line = sys.stdin.readline().strip(); "
+_LIVES = "sys.stdin.read()"
+
+
+def _until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for another process; generous, as the machine may be busy."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "the other process did not get there"
+        threading.Event().wait(0.01)
+
+
+def _child(notes: Path, body: str) -> list[str]:
+    """A child that adds its id and its line to a file, then does something."""
+    note = f"open({str(notes)!r}, 'a').write(f'{{os.getpid()}} {{line}}\\n'); "
+    return [sys.executable, "-c", _NOTES + note + body]
+
+
+def _lines(notes: Path) -> list[list[str]]:
+    return [line.split() for line in notes.read_text().splitlines()] if notes.exists() else []
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{process}/stat")
+    return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    supervisor = Supervisor(
+        "told",
+        last_beat_ms=lambda _: None,
+        clock=FakeClock(),
+        command=_child(notes, "sys.exit(3)"),
+        patience=_QUICK,
+    )
+    assert supervisor.state == "none"
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) >= 3)
+    supervisor.stop()
+    assert supervisor.starts >= 3
+    assert len({process for process, _ in _lines(notes)}) >= 3
+    assert {line for _, line in _lines(notes)} == {"told"}
+    assert supervisor.state == "none"
+
+
+def test_a_child_whose_heart_stopped_is_killed_and_started_again(tmp_path: Path) -> None:
+    notes, clock = tmp_path / "notes", FakeClock()
+    beats: dict[int, int] = {}
+    supervisor = Supervisor(
+        "told",
+        last_beat_ms=beats.get,
+        clock=clock,
+        command=_child(notes, _LIVES),
+        patience=_QUICK,
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 1)
+    first = int(_lines(notes)[0][0])
+    assert supervisor.process == first
+    for _ in range(5):
+        clock.advance(seconds=20)
+        beats[first] = clock.now_ms()
+    assert supervisor.state == "ok"
+    assert supervisor.starts == 1
+    clock.advance(seconds=31)
+    _until(lambda: len(_lines(notes)) == 2)
+    assert not _alive(first)
+    second = int(_lines(notes)[1][0])
+    _until(lambda: supervisor.process == second)
+    assert supervisor.state == "ok"
+    supervisor.stop()
+    assert not _alive(second)
+
+
+def test_a_child_that_never_begins_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    notes, clock = tmp_path / "notes", FakeClock()
+    supervisor = Supervisor(
+        "told",
+        last_beat_ms=lambda _: None,
+        clock=clock,
+        command=_child(notes, _LIVES),
+        patience=_QUICK,
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 1)
+    clock.advance(seconds=31)
+    _until(lambda: len(_lines(notes)) == 2)
+    supervisor.stop()
+
+
+def test_a_command_that_is_not_there_is_away() -> None:
+    supervisor = Supervisor(
+        "told",
+        last_beat_ms=lambda _: None,
+        clock=FakeClock(),
+        command=["/no/such/program"],
+        patience=_QUICK,
+    )
+    supervisor.start()
+    _until(lambda: supervisor.starts >= 2)
+    assert supervisor.state == "away"
+    supervisor.stop()
+
+
+@pytest.mark.parametrize("signal", ["kill", "exit"])
+def test_a_child_leaves_when_its_parent_is_gone(tmp_path: Path, signal: str) -> None:
+    notes = tmp_path / "notes"
+    child = [
+        sys.executable,
+        "-c",
+        "import threading, os; from matinee_platform.learning.supervisor import *; "
+        f"line = read_line(); open({str(notes)!r}, 'a').write(f'{{os.getpid()}} {{line}}\\n'); "
+        "stop = threading.Event(); leave_with_parent(stop, within=0.0); "
+        "threading.Event().wait(300)",
+    ]
+    parent = (
+        "import sys, threading; from matinee_platform.clock import SystemClock; "
+        "from matinee_platform.learning.supervisor import Supervisor; "
+        "s = Supervisor('told', last_beat_ms=lambda _: None, clock=SystemClock(), "
+        f"command={child!r}); s.start(); sys.stdin.readline()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE)
+    try:
+        _until(lambda: len(_lines(notes)) == 1)
+        own = int(_lines(notes)[0][0])
+        assert _alive(own)
+        if signal == "kill":
+            process.kill()
+        else:
+            process.communicate(b"\n", timeout=60)
+        _until(lambda: not _alive(own))
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
