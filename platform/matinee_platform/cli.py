@@ -13,7 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
-from matinee_platform.commands import candidates, index, keys, policy, scenarios, snapshot, study
+from matinee_platform.commands import (
+    candidates,
+    index,
+    keys,
+    maintain,
+    policy,
+    scenarios,
+    snapshot,
+    study,
+)
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -61,6 +70,7 @@ app.add_typer(index.app, name="index")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
 app.add_typer(keys.app, name="keys")
+app.add_typer(maintain.app, name="maintain")
 app.command()(report)
 app.command()(export)
 app.command()(replay)

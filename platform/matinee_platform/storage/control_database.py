@@ -53,16 +53,19 @@ def control_url(data_dir: Path, database: str) -> str:
     return _POSTGRES + rest
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, secure_delete: bool = False) -> Engine:
     """Open the control database; nothing is made or read yet.
 
     Args:
         url: as `control_url` gives it.
+        secure_delete: whether SQLite overwrites what is deleted.
     """
     if url.startswith("sqlite"):
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        if secure_delete:
+            event.listen(engine, "connect", _overwrite_deleted)
         return engine
     return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=2)
 
@@ -134,6 +137,10 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _overwrite_deleted(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA secure_delete=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

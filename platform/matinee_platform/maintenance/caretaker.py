@@ -1,0 +1,114 @@
+"""Forgetting and retention of one service: what the admin routes and the command line call."""
+
+import threading
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from matinee_platform.clock import Clock
+from matinee_platform.maintenance.forget import forget_unit
+from matinee_platform.maintenance.removal import EventEraser, Removed
+from matinee_platform.maintenance.retention import retain_events
+from matinee_platform.pseudonyms import pseudonyms
+from matinee_platform.storage.audit_log import AuditLog
+from matinee_platform.storage.barrier_store import SqlBarrierStore
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.errors import LogBusyError
+from matinee_platform.storage.ports import Lease
+
+MAINTENANCE = "maintenance"
+"""Name of the lease that one maintenance at a time holds, backups included."""
+
+_AT_WORK = "other maintenance of this data is at work: try again when it ends"
+
+
+class Caretaker:
+    """Removes rows for good, one call at a time, and says so in the audit.
+
+    Args:
+        eraser: of the event log.
+        control: engine of the control database.
+        pseudonym_secret: key of the pseudonyms of units.
+        clock: tells the time.
+        lease: kept while rows go.
+        spooled: rows that wait in the spool, which nobody can remove.
+        forgotten: told of a unit's pseudonym when its rows are gone: memory must let go of it too.
+    """
+
+    def __init__(
+        self,
+        eraser: EventEraser,
+        *,
+        control: Engine,
+        pseudonym_secret: bytes,
+        clock: Clock,
+        lease: Lease,
+        spooled: Callable[[], int] = lambda: 0,
+        forgotten: Callable[[int], None] = lambda unit: None,
+    ) -> None:
+        self._eraser = eraser
+        self._experiments = ControlStore(control, clock=clock)
+        self._barriers = SqlBarrierStore(control, clock=clock)
+        self._audit = AuditLog(control, clock=clock)
+        self._secret = pseudonym_secret
+        self._clock = clock
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._spooled = spooled
+        self._forgotten = forgotten
+
+    def forget(self, unit: str, *, who: str) -> Removed:
+        """Remove everything of a unit, given by its raw id.
+
+        Raises:
+            ContextError: the id is not Unicode text.
+            LogBusyError: rows wait in the spool, or other maintenance is at work.
+            LogUnavailableError: a database is away.
+        """
+        name = int(pseudonyms([unit], secret=self._secret)[0])
+        return self._alone(lambda: self._forget(name, who))
+
+    def retain(self, *, before_ms: int, who: str) -> Removed:
+        """Remove raw events from before a time.
+
+        Raises:
+            ConfigError: windows could still be open.
+            LogBusyError: rows wait in the spool, or other maintenance is at work.
+            LogUnavailableError: a database is away.
+        """
+        windows = [max(one.definition.windows_ms()) for one in self._experiments.experiments()]
+        return self._alone(
+            lambda: retain_events(
+                before_ms,
+                who=who,
+                longest_window_ms=max(windows, default=0),
+                clock=self._clock,
+                eraser=self._eraser,
+                barriers=self._barriers,
+                audit=self._audit,
+            )
+        )
+
+    def _forget(self, unit: int, who: str) -> Removed:
+        removed = forget_unit(
+            unit, who=who, eraser=self._eraser, barriers=self._barriers, audit=self._audit
+        )
+        self._forgotten(unit)
+        return removed
+
+    def _alone(self, work: Callable[[], Removed]) -> Removed:
+        waiting = self._spooled()
+        if waiting:
+            raise LogBusyError(
+                f"rows can be removed when the spool is empty, {waiting} wait in it: try again"
+            )
+        # The lease keeps other processes out, the lock other threads of this one.
+        if not self._lock.acquire(blocking=False):
+            raise LogBusyError(_AT_WORK)
+        try:
+            if not self._lease.acquire(MAINTENANCE):
+                raise LogBusyError(_AT_WORK)
+            return work()
+        finally:
+            self._lease.release(MAINTENANCE)
+            self._lock.release()

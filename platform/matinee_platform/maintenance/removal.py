@@ -1,0 +1,221 @@
+"""Removing rows of the event log for good, a few at a time.
+
+A running service goes on writing meanwhile: each step is a short transaction, and between two steps
+the appender has its turn. On SQLite only the process that appends may call this, or whoever holds
+`events.lock` in its place; on PostgreSQL any process may.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy.exc import DBAPIError
+
+from matinee_platform.storage.control_database import open_engine
+from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.event_tables import EVENT_METADATA
+from matinee_platform.storage.int64 import to_signed
+
+EVENTS_FILE = "events.sqlite"
+"""The file of the SQLite tier, in the service's data folder."""
+
+_STEP_ROWS = 200
+_PAUSE_SECONDS = 0.01
+
+_DECISIONS = EVENT_METADATA.tables["decisions"]
+_REWARDS = EVENT_METADATA.tables["rewards"]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Rows that were removed.
+
+    Example:
+        >>> Removed(1, 5) + Removed(2, 0)
+        Removed(decisions=3, rewards=5)
+    """
+
+    decisions: int = 0
+    rewards: int = 0
+
+    def __add__(self, other: "Removed") -> "Removed":
+        return Removed(self.decisions + other.decisions, self.rewards + other.rewards)
+
+
+class EventEraser(Protocol):
+    """Removes rows of the event log; decisions take their rewards with them."""
+
+    def arms(self) -> list[tuple[str, str]]:
+        """Experiment and arm of every decision in the log."""
+
+    def has_unit(self, experiment: str, arm: str, unit: int) -> bool:
+        """Whether an arm decided for a unit."""
+
+    def has_before(self, experiment: str, arm: str, before_ms: int) -> bool:
+        """Whether an arm has decisions from before a time."""
+
+    def erase_unit(self, experiment: str, arm: str, unit: int) -> Removed:
+        """Remove an arm's decisions for a unit."""
+
+    def erase_before(self, experiment: str, arm: str, before_ms: int) -> Removed:
+        """Remove an arm's decisions from before a time."""
+
+    def erase_stray_rewards(self, before_ms: int) -> Removed:
+        """Remove rewards from before a time whose decision is not in the log."""
+
+    def settle(self) -> None:
+        """See to it that removed content does not stay in files of the database."""
+
+
+class SqlEventEraser:
+    """An `EventEraser` over the tables of the event log.
+
+    Args:
+        engine: of the database of events.
+        pause: waits between two steps.
+    """
+
+    def __init__(
+        self, engine: Engine, *, pause: Callable[[], None] = lambda: time.sleep(_PAUSE_SECONDS)
+    ) -> None:
+        self._engine = engine
+        self._pause = pause
+
+    def arms(self) -> list[tuple[str, str]]:
+        """Experiment and arm of every decision in the log."""
+        query = select(_DECISIONS.c.experiment, _DECISIONS.c.arm).distinct()
+        with self._transaction() as connection:
+            return sorted((experiment, arm) for experiment, arm in connection.execute(query))
+
+    def has_unit(self, experiment: str, arm: str, unit: int) -> bool:
+        """Whether an arm decided for a unit."""
+        return self._any(_of_unit(experiment, arm, unit))
+
+    def has_before(self, experiment: str, arm: str, before_ms: int) -> bool:
+        """Whether an arm has decisions from before a time."""
+        return self._any(_of_before(experiment, arm, before_ms))
+
+    def erase_unit(self, experiment: str, arm: str, unit: int) -> Removed:
+        """Remove an arm's decisions for a unit."""
+        return self._erase(_of_unit(experiment, arm, unit))
+
+    def erase_before(self, experiment: str, arm: str, before_ms: int) -> Removed:
+        """Remove an arm's decisions from before a time."""
+        return self._erase(_of_before(experiment, arm, before_ms))
+
+    def erase_stray_rewards(self, before_ms: int) -> Removed:
+        """Remove rewards from before a time whose decision is not in the log.
+
+        Places rise with time but for the order within a moment, so that the walk ends soon after
+        the time is reached.
+        """
+        removed, after = 0, 0
+        while True:
+            known = select(_DECISIONS.c.seq).where(
+                _DECISIONS.c.decision_id == _REWARDS.c.decision_id
+            )
+            query = (
+                select(_REWARDS.c.seq, _REWARDS.c.received_at, ~known.exists())
+                .where(_REWARDS.c.seq > after)
+                .order_by(_REWARDS.c.seq)
+                .limit(_STEP_ROWS)
+            )
+            with self._transaction() as connection:
+                rows = connection.execute(query).all()
+                stray = [seq for seq, at, alone in rows if alone and at < before_ms]
+                if stray:
+                    connection.execute(delete(_REWARDS).where(_REWARDS.c.seq.in_(stray)))
+            removed += len(stray)
+            if len(rows) < _STEP_ROWS or all(at >= before_ms for _, at, _ in rows):
+                return Removed(0, removed)
+            after = rows[-1][0]
+            if stray:
+                self._pause()
+
+    def settle(self) -> None:
+        """See to it that removed content does not stay in files of the database.
+
+        SQLite overwrote it (`secure_delete`), and the write-ahead log is emptied where no reader
+        stands in the way; PostgreSQL reclaims it.
+        """
+        with _unavailable(), self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return
+            plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+            plain.exec_driver_sql("VACUUM decisions, rewards")
+
+    def _any(self, which: Sequence[Any]) -> bool:
+        query = select(_DECISIONS.c.seq).where(*which).limit(1)
+        with self._transaction() as connection:
+            return connection.execute(query).first() is not None
+
+    def _erase(self, which: Sequence[Any]) -> Removed:
+        query = select(_DECISIONS.c.seq, _DECISIONS.c.decision_id).where(*which).limit(_STEP_ROWS)
+        removed = Removed()
+        while True:
+            with self._transaction() as connection:
+                rows = connection.execute(query).all()
+                if not rows:
+                    return removed
+                places, ids = [row[0] for row in rows], [row[1] for row in rows]
+                rewards = connection.execute(
+                    delete(_REWARDS).where(_REWARDS.c.decision_id.in_(ids))
+                )
+                connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq.in_(places)))
+                removed += Removed(len(rows), rewards.rowcount)
+            self._pause()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        engine = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        with _unavailable(), engine.begin() as connection:
+            yield connection
+
+
+def open_events(data_dir: Path, database: str) -> Engine:
+    """The database of events, opened for removal; its tables must be there.
+
+    Args:
+        data_dir: `ServiceSettings.data_dir`.
+        database: `ServiceSettings.database`.
+
+    Raises:
+        LogUnavailableError: there is no such file.
+    """
+    if database != "sqlite":
+        from matinee_platform.storage.control_database import control_url
+
+        return open_engine(control_url(data_dir, database))
+    path = data_dir / EVENTS_FILE
+    if not path.is_file():
+        raise LogUnavailableError(f"{path} cannot be read: there is none")
+    return open_engine(f"sqlite:///{path.absolute()}", secure_delete=True)
+
+
+def _of_unit(experiment: str, arm: str, unit: int) -> list[Any]:
+    return [
+        _DECISIONS.c.experiment == experiment,
+        _DECISIONS.c.arm == arm,
+        _DECISIONS.c.unit == to_signed(unit),
+    ]
+
+
+def _of_before(experiment: str, arm: str, before_ms: int) -> list[Any]:
+    return [
+        _DECISIONS.c.experiment == experiment,
+        _DECISIONS.c.arm == arm,
+        _DECISIONS.c.decided_at < before_ms,
+    ]
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise LogUnavailableError(f"the database of events is away: {error.orig}") from None
