@@ -28,6 +28,7 @@ from matinee_platform.commands.data_options import (
 )
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
+from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
@@ -61,6 +62,7 @@ app.add_typer(study.app, name="study")
 app.command()(report)
 app.command()(export)
 app.command()(replay)
+app.command()(explain)
 app.command()(examination)
 app.command()(learn_from)
 app.command()(tradeoff)

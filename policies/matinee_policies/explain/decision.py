@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,9 +9,7 @@ from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.errors import ContextError
 from matinee_policies.explain.closed import closed_at, pins_of
 from matinee_policies.explain.explanation import (
-    RULES,
     ExplainedLaw,
-    ExplainedPolicy,
     ExplainedSlot,
     Explanation,
 )
@@ -26,14 +23,14 @@ from matinee_policies.explain.laws import (
     odds_of,
     problem_of,
 )
+from matinee_policies.explain.source import explained_policy
 from matinee_policies.explain.utilities import SlateUtilities
 from matinee_policies.mixture import BASE_COUNTER, draw_bases
 from matinee_policies.philox import uniform
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
-from matinee_policies.slate_problem import SlateProblem, check_slots
+from matinee_policies.slate_problem import check_slots
 from matinee_policies.slate_walk import draw_position
-from matinee_policies.value_policy import ValuePolicy
 
 _NO_COUNTER = np.uint64(0)
 
@@ -144,7 +141,7 @@ class _Decision:
             candidates=self._context.candidates[0].copy(),
             scores=self._context.scores[0].copy(),
             policies=tuple(
-                _explained_policy(base, problem, weight=float(weight), slots=self._slots)
+                explained_policy(base, problem, weight=float(weight), slots=self._slots)
                 for base, problem, weight in zip(
                     self._bases, self._problems, self._weights, strict=True
                 )
@@ -349,49 +346,6 @@ def interval_of(law: FloatArray, position: int) -> tuple[float, float] | None:
     last = int(np.flatnonzero(law > 0.0)[-1])
     low = float(sums[position - 1]) if position else 0.0
     return low, 1.0 if position == last else float(sums[position])
-
-
-def _explained_policy(
-    policy: Policy, problem: SlateProblem, *, weight: float, slots: int
-) -> ExplainedPolicy:
-    settings = policy.config.to_json()
-    if not (isinstance(policy, ValuePolicy) and is_sampled(policy)):
-        return ExplainedPolicy(
-            kind=policy.name,
-            weight=weight,
-            settings=settings,
-            rule=None,
-            diversity=None,
-            values=None,
-            means=None,
-            widths=None,
-            members=None,
-        )
-    asked: Any = policy
-    means = asked.predictions(problem.contexts)[0] if hasattr(asked, "predictions") else None
-    widths = policy.widths(problem.contexts)
-    rule = problem.rule
-    return ExplainedPolicy(
-        kind=policy.name,
-        weight=weight,
-        settings=settings,
-        rule={
-            "name": RULES[rule.code],
-            "parameter": rule.parameter,
-            "uniform": rule.uniform_weight(slots),
-            "exploring": rule.exploring_weight(slots),
-        },
-        diversity=problem.kind().to_json(),
-        values=_present(problem, problem.values[0]),
-        means=None if means is None else _present(problem, means),
-        widths=None if widths is None else _present(problem, widths[0]),
-        members=None if problem.members is None else problem.members[0],
-    )
-
-
-def _present(problem: SlateProblem, values: FloatArray) -> FloatArray:
-    """Values of real candidates; NaN at padding."""
-    return np.where(problem.contexts.candidates[0] == PAD, np.nan, values)
 
 
 def _as_logged(slates: SlateBatch) -> LoggedSlate:
