@@ -38,6 +38,7 @@ from matinee_platform.commands.data_options import (
 from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
+from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
@@ -74,6 +75,7 @@ app.add_typer(maintain.app, name="maintain")
 app.command()(report)
 app.command()(export)
 app.command()(replay)
+app.command()(explain)
 app.command()(examination)
 app.command()(learn)
 app.command()(learn_from)
