@@ -51,6 +51,7 @@ from matinee_platform.commands.sensitivity import (
     WithSensitivity,
     run_and_print_grid,
 )
+from matinee_platform.commands.serve import serve
 from matinee_platform.commands.tradeoff import tradeoff
 from matinee_platform.commands.validate import validate
 from matinee_policies.errors import MatineeError
@@ -83,6 +84,7 @@ app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command()(serve)
 app.command()(deploy)
 app.command("learning-curve")(learning_curve)
 

@@ -23,7 +23,7 @@ LIMITS = {"requests_per_second": 1e9, "burst": 1_000_000_000}
 def make_app() -> FastAPI:
     bench = make_bench(Path("unused"), limits=LIMITS)
     parts = bench.parts(
-        replay=lambda logged: Replayed(equal=True, items=[], propensities=[]),
+        replay=lambda logged: Replayed(equal=True, record=logged.record),
         explain=lambda logged: {},
     )
     return create_app(bench.settings, clock=FakeClock(), parts=parts)
