@@ -38,6 +38,7 @@ from matinee_platform.commands.data_options import (
 from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
+from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
@@ -50,6 +51,7 @@ from matinee_platform.commands.sensitivity import (
     WithSensitivity,
     run_and_print_grid,
 )
+from matinee_platform.commands.serve import serve
 from matinee_platform.commands.tradeoff import tradeoff
 from matinee_platform.commands.validate import validate
 from matinee_policies.errors import MatineeError
@@ -74,6 +76,7 @@ app.add_typer(maintain.app, name="maintain")
 app.command()(report)
 app.command()(export)
 app.command()(replay)
+app.command()(explain)
 app.command()(examination)
 app.command()(learn)
 app.command()(learn_from)
@@ -81,6 +84,7 @@ app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command()(serve)
 app.command()(deploy)
 app.command("learning-curve")(learning_curve)
 

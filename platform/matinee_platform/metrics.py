@@ -331,6 +331,39 @@ SERVICE_STATE = Metric(
     ("state",),
 )
 
+DECISION_SECONDS = Metric(
+    "matinee_decision_seconds",
+    "histogram",
+    "seconds",
+    "Time in which the policy decided one batch of asks of the same moment.",
+    _ARM,
+    (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+)
+UNIT_READS = Metric(
+    "matinee_unit_state_total",
+    "counter",
+    "decisions",
+    "Decisions whose unit's state was in `memory`, or had to be folded from the `log`.",
+    (*_ARM, "where"),
+)
+SNAPSHOTS_SWAPPED = Metric(
+    "matinee_snapshots_swapped_total", "counter", "snapshots", "Snapshots taken up.", _ARM
+)
+SNAPSHOTS_REFUSED = Metric(
+    "matinee_snapshots_refused_total",
+    "counter",
+    "snapshots",
+    "Snapshots refused as damaged, forged or foreign; the one before serves on.",
+    _ARM,
+)
+SERVING_SNAPSHOT = Metric(
+    "matinee_serving_snapshot_version",
+    "gauge",
+    "version",
+    "Version of the policy that this process serves.",
+    _ARM,
+)
+
 SERVICE_METRICS = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -341,11 +374,16 @@ SERVICE_METRICS = (
     REPEATED_DECISIONS,
     FALLBACKS,
     REWARD_EVENTS,
+    DECISION_SECONDS,
+    UNIT_READS,
+    SNAPSHOTS_SWAPPED,
+    SNAPSHOTS_REFUSED,
+    SERVING_SNAPSHOT,
     LOG_QUEUED,
     LOG_SPOOLED,
     SERVICE_STATE,
 )
-"""Metrics of the live service that its HTTP side fills."""
+"""Metrics of the processes that answer requests."""
 
 
 LEARNER_BEAT = Metric(

@@ -64,8 +64,16 @@ class ArmCheck:
         return self.complete and equal and told_apart
 
 
-class _Snapshots:
-    """Policies of one arm, restored from disk by version as needed."""
+class ArmSnapshots:
+    """Policies of one arm, restored from disk by version as needed.
+
+    Args:
+        folder: of the arm's snapshots.
+        config: the policy's settings, `kind` among them, as the run's settings have them.
+
+    Attributes:
+        last: newest version; -1 if there is none.
+    """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self._folder = folder
@@ -74,6 +82,11 @@ class _Snapshots:
         self.last = max((int(path.stem) for path in folder.glob("*.npz")), default=-1)
 
     def policy(self, version: int) -> Policy:
+        """The policy of a version.
+
+        Raises:
+            SnapshotError: it is missing, damaged or of another kind than the settings say.
+        """
         if version not in self._policies:
             if len(self._policies) > 4:
                 self._policies.clear()
@@ -126,7 +139,7 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
         DataError: if the log cannot be read or names candidates it does not hold.
     """
     check = ArmCheck(arm, complete=True)
-    snapshots = _Snapshots(run / "snapshots" / arm, _policy_in_settings(run, arm))
+    snapshots = ArmSnapshots(run / "snapshots" / arm, policy_in_settings(run, arm))
     versions: set[int] = set()
     sample = _feature_sample(run, arm)
     for table in read_parts(run, "decisions", arm):
@@ -151,7 +164,7 @@ def check_arm(run: Path, arm: str, model: ServingModel) -> ArmCheck:
     return check
 
 
-def _policy_in_settings(run: Path, arm: str) -> dict[str, Any]:
+def policy_in_settings(run: Path, arm: str) -> dict[str, Any]:
     """The arm's policy in the settings of the run; classes of the user's own are there by name.
 
     It decides which modules are imported, so verify only runs whose settings you trust.
@@ -173,7 +186,7 @@ def _same_versions(table: pa.Table, model: ServingModel) -> bool:
 
 
 def _unequal(
-    snapshots: _Snapshots,
+    snapshots: ArmSnapshots,
     version: int,
     contexts: ContextBatch,
     positions: IndexArray,

@@ -86,3 +86,8 @@ class ForgettingPolicy(ValuePolicy[C]):
     def predictions(self, contexts: ContextBatch) -> FloatArray:
         """Predicted reward of each candidate, without widths, `float64 [B, K]`."""
         return ridge_values(contexts.features, self._state, alpha=0.0)
+
+    def widths(self, contexts: ContextBatch) -> FloatArray:
+        """See `ValuePolicy.widths`: of the predicted reward, to rounding."""
+        upper = ridge_values(contexts.features, self._state, alpha=1.0)
+        return upper - self.predictions(contexts)

@@ -175,6 +175,10 @@ class LinearPolicy(ValuePolicy[C]):
         """Predicted reward of each candidate, without widths, `float64 [B, K]`."""
         return self._model.values(contexts, alpha=0.0)
 
+    def widths(self, contexts: ContextBatch) -> FloatArray:
+        """See `ValuePolicy.widths`: of the predicted reward, to rounding."""
+        return self._model.values(contexts, alpha=1.0) - self.predictions(contexts)
+
     def learn(self, outcomes: OutcomeBatch) -> None:
         """See `Policy.learn`."""
         self.prepared(outcomes).take()

@@ -180,6 +180,12 @@ class LogisticBandit(ValuePolicy[LogisticConfig]):
         law = RidgeState(inverse=self._state.inverse, theta=self._state.theta)
         return ordered_sigmoid(ridge_values(contexts.features, law, alpha=0.0))
 
+    def widths(self, contexts: ContextBatch) -> FloatArray:
+        """See `ValuePolicy.widths`: of the log-odds of the prediction, to rounding."""
+        law = RidgeState(inverse=self._state.inverse, theta=self._state.theta)
+        upper = ridge_values(contexts.features, law, alpha=1.0)
+        return upper - ridge_values(contexts.features, law, alpha=0.0)
+
     def members(self, contexts: ContextBatch) -> FloatArray | None:
         """Predicted probability of each candidate by each member, `float64 [B, M, K]`."""
         if self._thetas is None:

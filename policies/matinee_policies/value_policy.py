@@ -103,6 +103,10 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """Value of each candidate to each member of an ensemble, `float64 [B, M, K]`, if any."""
         return None
 
+    def widths(self, contexts: ContextBatch) -> FloatArray | None:
+        """Width of the interval around each candidate's prediction, `float64 [B, K]`, if any."""
+        return None
+
     @property
     def ensemble_size(self) -> int:
         """Members that `members` has values of; if any, decisions are taken in blocks."""
@@ -122,7 +126,7 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """See `Policy.decide`."""
 
         def decided(some: ContextBatch, keys: UInt64Array) -> SlateBatch:
-            return sample_slates(self._problem(some, slots=slots), slots=slots, keys=keys)
+            return sample_slates(self.slate_problem(some, slots=slots), slots=slots, keys=keys)
 
         parts = self._in_blocks(contexts, keys, decided)
         if len(parts) == 1:
@@ -139,7 +143,7 @@ class ValuePolicy(abc.ABC, Generic[C]):
         slots = slate_length(slates)
 
         def scored(some: ContextBatch, slates: IndexArray) -> FloatArray:
-            return score_slates(self._problem(some, slots=slots), slates)
+            return score_slates(self.slate_problem(some, slots=slots), slates)
 
         return np.concatenate(self._in_blocks(contexts, slates, scored))
 
@@ -147,7 +151,7 @@ class ValuePolicy(abc.ABC, Generic[C]):
         """Law of the slot that follows a prefix, `float64 [B, K]`; see `slate.next_law`."""
 
         def law(some: ContextBatch, prefix: IndexArray) -> FloatArray:
-            return next_law(self._problem(some, slots=slots), prefix, slots=slots)
+            return next_law(self.slate_problem(some, slots=slots), prefix, slots=slots)
 
         return np.concatenate(self._in_blocks(contexts, prefix, law))
 
@@ -166,9 +170,26 @@ class ValuePolicy(abc.ABC, Generic[C]):
             return np.zeros(len(slates))
 
         def cost(some: ContextBatch, slates: IndexArray) -> FloatArray:
-            return exploration_cost(self._problem(some, slots=slots), slates)
+            return exploration_cost(self.slate_problem(some, slots=slots), slates)
 
         return np.concatenate(self._in_blocks(contexts, slates, cost))
+
+    def slate_problem(self, contexts: ContextBatch, *, slots: int) -> SlateProblem:
+        """What fixes the law of slates of so many slots; `slate.py` draws and scores from it.
+
+        Raises:
+            ContextError: if arrays do not fit together or hold values that are not finite.
+        """
+        check_slots(slots)
+        return SlateProblem(
+            contexts=contexts,
+            values=self.values(contexts),
+            rule=self._rule,
+            diversity=self._diversity,
+            eligible=self.eligible(contexts, slots=slots),
+            caps=self._caps,
+            members=self.members(contexts),
+        )
 
     def learn(self, outcomes: OutcomeBatch) -> None:
         """Do nothing: this policy does not learn."""
@@ -201,18 +222,6 @@ class ValuePolicy(abc.ABC, Generic[C]):
             return [work(contexts, rows)]
         blocks = [np.arange(n, min(n + size, len(rows))) for n in range(0, len(rows), size)]
         return [work(contexts.rows(block), rows[block]) for block in blocks]
-
-    def _problem(self, contexts: ContextBatch, *, slots: int) -> SlateProblem:
-        check_slots(slots)
-        return SlateProblem(
-            contexts=contexts,
-            values=self.values(contexts),
-            rule=self._rule,
-            diversity=self._diversity,
-            eligible=self.eligible(contexts, slots=slots),
-            caps=self._caps,
-            members=self.members(contexts),
-        )
 
 
 def config_of(snapshot: Snapshot, config_type: type[C], *, kind: str) -> C:

@@ -35,8 +35,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from matinee_policies.arrays import AnyArray, FloatArray, UInt8Array
-from matinee_policies.config import check_range, check_whole
-from matinee_policies.diversity import SlateConfig
+from matinee_policies.config import check_whole
 from matinee_policies.errors import ConfigError, ContextError, SnapshotError
 from matinee_policies.linear import RidgeState, ridge_values
 from matinee_policies.linear_policy import counter_of
@@ -46,13 +45,13 @@ from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import ValuePolicy, config_of
 from matinee_policies.vw_checks import (
     BOTH_NAMESPACES,
-    check_columns,
     check_columns_fit,
     check_dimension,
     check_interactions,
     check_numbers,
     check_outcomes,
 )
+from matinee_policies.vw_config import VowpalWabbitSettings, check_flag, listed
 from matinee_policies.vw_text import (
     ACTION_NAMESPACE,
     CONTEXT_NAMESPACE,
@@ -65,42 +64,17 @@ EXPLORATIONS = ("epsilon", "squarecb", "softmax")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VowpalWabbitConfig(SlateConfig):
+class VowpalWabbitConfig(VowpalWabbitSettings):
     """Parameters of `VowpalWabbit`."""
 
     exploration: str = "epsilon"
     """`epsilon`, `squarecb` or `softmax`."""
-
-    epsilon: float = 0.1
-    """Of `epsilon`: probability that a full slate holds at least one uniform draw, in [0, 1]."""
-
-    gamma_scale: float = 10.0
-    """Of `squarecb`: gamma = gamma_scale * rows learned ^ gamma_exponent, at least 0."""
-
-    gamma_exponent: float = 0.5
-    """Of `squarecb`, in [0, 1]."""
-
-    temperature: float = 0.1
-    """Of `softmax`: difference in value that makes an item e times as likely, above 0."""
-
-    floor: float = 0.0
-    """Least weight of the uniform law at each of `L` slots, in [0, 1]; of `epsilon` at most
-    1 - (1 - epsilon)^(1/L)."""
-
-    learning_rate: float = 0.5
-    """Of Vowpal Wabbit's adaptive, normalized and importance-invariant updates, above 0."""
 
     propensity_weighted: bool = True
     """Whether a row weighs 1 / (propensity * actions); else 1."""
 
     actions: int = 100
     """Usual number of candidates: a row drawn with probability 1 / actions weighs 1."""
-
-    least_propensity: float = 1e-4
-    """Smaller logged propensities count as this one, in (0, 1]; bounds the weights."""
-
-    context_features: tuple[int, ...] = ()
-    """Columns that describe unit or session; they form namespace `c`, the others `a`."""
 
     interactions: tuple[str, ...] = ()
     """Products of features, by their namespaces, e.g. `["ac", "aa"]`; two or three letters each.
@@ -110,30 +84,15 @@ class VowpalWabbitConfig(SlateConfig):
     """Weights are 2^bits, 8 to 24; interactions share them by hash."""
 
     def __post_init__(self) -> None:
-        SlateConfig.__post_init__(self)
+        VowpalWabbitSettings.__post_init__(self)
         if self.exploration not in EXPLORATIONS:
             raise ConfigError(
                 f"exploration must be one of {', '.join(EXPLORATIONS)}, got {self.exploration!r}"
             )
-        for name in ("epsilon", "gamma_exponent", "floor"):
-            check_range(name, getattr(self, name), low=0, high=1)
-        check_range("gamma_scale", self.gamma_scale, low=0)
-        for name in ("temperature", "learning_rate"):
-            check_range(name, getattr(self, name), low=0, high=1e6, low_open=True)
-        check_range("least_propensity", self.least_propensity, low=1e-9, high=1)
         check_whole("actions", self.actions, low=1, high=1_000_000)
         check_whole("bits", self.bits, low=8, high=24)
-        if not isinstance(self.propensity_weighted, bool):
-            raise ConfigError(
-                f"propensity_weighted must be true or false, got {self.propensity_weighted!r}"
-            )
-        # JSON has lists only.
-        for name in ("context_features", "interactions"):
-            values = getattr(self, name)
-            if not isinstance(values, list | tuple):
-                raise ConfigError(f"{name} must be a list, got {values!r}")
-            object.__setattr__(self, name, tuple(values))
-        check_columns(self.context_features)
+        check_flag("propensity_weighted", self.propensity_weighted)
+        object.__setattr__(self, "interactions", listed("interactions", self.interactions))
         check_interactions(
             self.interactions,
             namespaces=BOTH_NAMESPACES,

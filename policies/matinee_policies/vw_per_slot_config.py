@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from matinee_policies.config import check_range, check_seed, check_whole
-from matinee_policies.diversity import Diversity, SlateConfig
+from matinee_policies.diversity import Diversity
 from matinee_policies.errors import ConfigError
-from matinee_policies.vw_checks import BOTH_NAMESPACES, check_columns, check_interactions
+from matinee_policies.vw_checks import BOTH_NAMESPACES, check_interactions
+from matinee_policies.vw_config import VowpalWabbitSettings, check_flag, listed
 from matinee_policies.vw_text import SLOT_NAMESPACE
 
 EXPLORATIONS = ("epsilon", "squarecb", "softmax", "bag", "cover", "rnd", "regcb", "regcbopt")
@@ -14,23 +15,11 @@ SLOT_FEATURES = ("none", "number", "one_hot")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VowpalWabbitPerSlotConfig(SlateConfig):
+class VowpalWabbitPerSlotConfig(VowpalWabbitSettings):
     """Parameters of `VowpalWabbitPerSlot`; `diversity` must be 0."""
 
     exploration: str = "bag"
     """`epsilon`, `squarecb`, `softmax`, `bag`, `cover`, `rnd`, `regcb` or `regcbopt`."""
-
-    epsilon: float = 0.1
-    """Of `epsilon`: probability that a full slate holds at least one uniform draw, in [0, 1]."""
-
-    gamma_scale: float = 10.0
-    """Of `squarecb`: gamma = gamma_scale * rows learned ^ gamma_exponent, at least 0."""
-
-    gamma_exponent: float = 0.5
-    """Of `squarecb`, in [0, 1]."""
-
-    temperature: float = 0.1
-    """Of `softmax`: difference in value that makes an item e times as likely, above 0."""
 
     members: int = 5
     """Of `bag`, `cover` and `rnd`: how many policies or noise predictors, 1 to 64."""
@@ -56,24 +45,11 @@ class VowpalWabbitPerSlotConfig(SlateConfig):
     most_reward: float = 1.0
     """Of `regcb` and `regcbopt`: largest reward of a slot, above the least."""
 
-    floor: float = 0.0
-    """Least weight of the uniform law at each of `L` slots, in [0, 1]; of `epsilon` at most
-    1 - (1 - epsilon)^(1/L)."""
-
-    learning_rate: float = 0.5
-    """Of Vowpal Wabbit's adaptive, normalized and importance-invariant updates, above 0."""
-
     propensity_weighted: bool = True
     """Whether a row counts with its logged propensity; else with 1 / actions."""
 
     actions: int = 100
     """Number of actions in a learned set, 2 to 10,000; those not kept in the log are blank."""
-
-    least_propensity: float = 1e-4
-    """Smaller logged propensities count as this one, in (0, 1]; bounds the weights."""
-
-    context_features: tuple[int, ...] = ()
-    """Columns that describe unit or session; they form namespace `c`, the others `a`."""
 
     slot_features: str = "none"
     """What tells slots apart, in namespace `s`: `none`, `number` (1 / log2(slot + 2), slots counted
@@ -92,7 +68,7 @@ class VowpalWabbitPerSlotConfig(SlateConfig):
     """Of the draws of `bag` and `rnd`, in [0, 2^31 - 1]."""
 
     def __post_init__(self) -> None:
-        SlateConfig.__post_init__(self)
+        VowpalWabbitSettings.__post_init__(self)
         _check_choice("exploration", self.exploration, EXPLORATIONS)
         _check_choice("slot_features", self.slot_features, SLOT_FEATURES)
         price = self.diversity.price if isinstance(self.diversity, Diversity) else self.diversity
@@ -101,16 +77,13 @@ class VowpalWabbitPerSlotConfig(SlateConfig):
                 "diversity must be 0 where Vowpal Wabbit gives the law, which knows no price of "
                 f"redundancy (kind vowpal_wabbit has one), got {self.diversity!r}"
             )
-        for name in ("epsilon", "gamma_exponent", "floor"):
-            check_range(name, getattr(self, name), low=0, high=1)
         for name in ("gamma_scale", "psi", "mellowness"):
             check_range(name, getattr(self, name), low=0, high=1e6)
-        for name in ("temperature", "learning_rate", "rnd_alpha", "rnd_invlambda"):
+        for name in ("rnd_alpha", "rnd_invlambda"):
             check_range(name, getattr(self, name), low=0, high=1e6, low_open=True)
         check_range("cover_epsilon", self.cover_epsilon, low=0, high=1, low_open=True)
         check_range("least_reward", self.least_reward, low=-1e6, high=1e6)
         check_range("most_reward", self.most_reward, low=self.least_reward, high=1e6, low_open=True)
-        check_range("least_propensity", self.least_propensity, low=1e-9, high=1)
         for name, low, high in (
             ("members", 1, 64),
             ("actions", 2, 10_000),
@@ -121,17 +94,8 @@ class VowpalWabbitPerSlotConfig(SlateConfig):
         check_seed("seed", self.seed)
         if self.seed >= 2**31:
             raise ConfigError(f"seed must be below 2^31, got {self.seed}")
-        if not isinstance(self.propensity_weighted, bool):
-            raise ConfigError(
-                f"propensity_weighted must be true or false, got {self.propensity_weighted!r}"
-            )
-        # JSON has lists only.
-        for name in ("context_features", "interactions"):
-            values = getattr(self, name)
-            if not isinstance(values, list | tuple):
-                raise ConfigError(f"{name} must be a list, got {values!r}")
-            object.__setattr__(self, name, tuple(values))
-        check_columns(self.context_features)
+        check_flag("propensity_weighted", self.propensity_weighted)
+        object.__setattr__(self, "interactions", listed("interactions", self.interactions))
         slot = SLOT_NAMESPACE if self.slot_features != "none" else ""
         check_interactions(
             self.interactions,

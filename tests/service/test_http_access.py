@@ -16,10 +16,11 @@ KEYS = {f"key-{scope}": Caller(scope, frozenset({scope})) for scope in SCOPES}
 
 def paths(bench: Bench) -> list[tuple[str, str, str | None]]:
     routes = service_routes(Service(bench.settings, clock=bench.clock, log=service_log()))
-    return [
+    found: list[tuple[str, str, str | None]] = [("GET", "/v1/openapi.json", None)]
+    return found + [
         (one.method, one.path.replace("{key}", "home").replace("{decision_id}", "d"), one.scope)
         for one in routes
-    ] + [("GET", "/v1/openapi.json", None)]
+    ]
 
 
 def test_every_route_with_every_role(bench: Bench, serve: Any) -> None:
@@ -28,7 +29,7 @@ def test_every_route_with_every_role(bench: Bench, serve: Any) -> None:
         assert (needed is None) == (path in OPEN), path
         for presented in (None, "unknown", *KEYS):
             headers = {} if presented is None else {"authorization": f"Bearer {presented}"}
-            options = {} if method == "GET" else {"json": {}}
+            options: dict[str, Any] = {} if method == "GET" else {"json": {}}
             status = client.request(method, path, headers=headers, **options).status_code
             role = KEYS[presented].key_id if presented in KEYS else None
             if needed is None:

@@ -208,7 +208,7 @@ def test_more_requests_at_once_than_allowed_are_503(tmp_path: Any) -> None:
             await go_on.wait()
             return await decide(one)
 
-        bench.runtime.decide = slow  # type: ignore[method-assign]
+        bench.runtime.decide = slow  # type: ignore[method-assign, assignment]
         app = create_app(bench.settings, clock=bench.clock, parts=bench.parts())
         transport = httpx.ASGITransport(app)
         async with (

@@ -16,7 +16,8 @@ def test_the_table() -> None:
     for log, policies, learner, control in product(
         ("ok", "spooling", "away"), ("ok", "fallback"), ("ok", "away", "none"), ("ok", "stale")
     ):
-        now = Conditions(log=log, policies=policies, learner=learner, control=control)
+        values: Any = {"policies": policies, "learner": learner, "control": control}
+        now = Conditions(log=log, **values)
         assert judge("starting", now).state == "starting"
         assert judge("stopping", now).state == "down"
         verdict = judge("running", now)

@@ -262,7 +262,7 @@ def test_a_logged_decision_can_be_looked_at(client: Any) -> None:
 
 def test_replay_and_explanation_are_handed_the_logged_row(bench: Bench, serve: Any) -> None:
     def take_again(logged: LoggedDecision) -> Replayed:
-        return Replayed(equal=logged.record.snapshot == 3, items=["a"], propensities=[0.5])
+        return Replayed(equal=logged.record.snapshot == 3, record=logged.record)
 
     def tell(logged: LoggedDecision) -> Mapping[str, Any]:
         return {"seq": logged.seq}
@@ -270,7 +270,8 @@ def test_replay_and_explanation_are_handed_the_logged_row(bench: Bench, serve: A
     client = serve(bench, replay=take_again, explain=tell)
     client.post(DECIDE, json=ASK)
     replayed = client.get("/v1/decisions/page 1/replay").json()
-    assert (replayed["equal"], replayed["items"]) == (True, ["a"])
+    assert replayed["equal"]
+    assert replayed["items"] == ["item 0", "item 1", "item 2"]
     assert client.get("/v1/decisions/page 1/explain").json()["explanation"] == {"seq": 1}
     for what in ("replay", "explain"):
         assert client.get(f"/v1/decisions/none/{what}").status_code == 404

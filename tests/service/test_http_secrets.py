@@ -12,7 +12,7 @@ from matinee_policies.errors import ConfigError
 
 
 def settings(folder: Path, host: str = "127.0.0.1") -> ServiceSettings:
-    return ServiceSettings(data_dir=folder, host=host)
+    return ServiceSettings.model_validate({"data_dir": folder, "host": host})
 
 
 def test_a_secret_is_made_on_loopback_and_read_again(tmp_path: Path) -> None:

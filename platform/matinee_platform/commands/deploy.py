@@ -122,6 +122,7 @@ def _deploy_policy(
 
 def _keys(data_dir: Path) -> "SigningKeys | None":
     """The keys that sign bundles for the service of this folder."""
-    from matinee_policies.snapshot_signature import SigningKeys
+    from matinee_platform.service.secrets import Secrets
+    from matinee_platform.service.settings import ServiceSettings
 
-    return SigningKeys.configured()
+    return Secrets.load(ServiceSettings.model_validate({"data_dir": data_dir})).signing

@@ -21,6 +21,7 @@ from matinee_platform.service.answers import Problem
 from matinee_platform.service.decision_routes import decision_routes
 from matinee_platform.service.edge import REQUEST_ID, Edge
 from matinee_platform.service.errors import METHOD, NOT_FOUND
+from matinee_platform.service.examples import EXAMPLES
 from matinee_platform.service.experiment_routes import experiment_routes
 from matinee_platform.service.health_routes import health_routes
 from matinee_platform.service.log_lines import service_log
@@ -188,8 +189,8 @@ def _finished(document: dict[str, Any], service: Service) -> dict[str, Any]:
     made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(made.pop("$defs", {}))
     schemas["Problem"] = made
-    schemas.pop("HTTPValidationError", None)
-    schemas.pop("ValidationError", None)
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}, {}]
     _put_limits(document, service)

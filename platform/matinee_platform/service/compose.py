@@ -1,11 +1,56 @@
 """Build the parts of a service by its settings: the one file that knows every implementation."""
 
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
 
-from matinee_platform.clock import Clock
-from matinee_platform.service.errors import UnsupportedError
-from matinee_platform.service.parts import ServiceParts
+from matinee_platform.auth.api_keys import ApiKeys
+from matinee_platform.auth.decision_tokens import DecisionTokens
+from matinee_platform.clock import Clock, SystemClock
+from matinee_platform.learning.learner_metrics import LearnerCollector
+from matinee_platform.learning.learner_status import STATUS_FILE, LearnerStatus, read_status
+from matinee_platform.maintenance.caretaker import Caretaker
+from matinee_platform.maintenance.removal import SqlEventEraser, open_events
+from matinee_platform.service.key_holder import KeyHolder
+from matinee_platform.service.live_control import ExperimentFeed, LiveControl
+from matinee_platform.service.live_observer import LiveObserver
+from matinee_platform.service.live_replay import DecisionsAgain
+from matinee_platform.service.loopback import is_loopback
+from matinee_platform.service.parts import Conditions, ServiceParts
+from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.serving.bundle import LoadedBundle, load_bundle
+from matinee_platform.serving.runtime import LiveRuntime
+from matinee_platform.serving.swap import SnapshotPoller
+from matinee_platform.storage.arm_counts import SqlArmCounter
+from matinee_platform.storage.audit_log import AuditLog
+from matinee_platform.storage.barrier_store import SqlBarrierStore
+from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.event_log import event_reader, make_event_log
+from matinee_platform.storage.lease import FileLease, PostgresLease
+from matinee_platform.storage.ports import Lease, SnapshotStore
+from matinee_platform.storage.records import LoggedDecision, LoggedReward
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
+from matinee_policies.errors import ConfigError, MatineeError
+
+LOOK_EVERY_SECONDS = 1.0
+"""Between looks for changed experiments and keys, and for new snapshots."""
+
+STALE_AFTER_LOOKS = 10
+"""Looks that may fail before readiness tells of it."""
+
+LEARNER_AWAY_MS = 60_000
+"""Age of the learner's last sign of life at which it counts as away."""
+
+_SNAPSHOTS = "snapshots"
+_WHO = "settings"
 
 
 async def open_parts(
@@ -20,5 +65,241 @@ async def open_parts(
 
     Raises:
         ConfigError: on settings that do not go together.
+        LogHeldError: another process writes this SQLite log.
+        LogUnavailableError: the control database is away.
     """
-    raise UnsupportedError("the parts of the service are not put together yet")
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    secrets = Secrets.load(settings)
+    url = control_url(settings.data_dir, settings.database)
+    await asyncio.to_thread(upgrade, url)
+    engine = open_engine(url)
+    control = ControlStore(engine, clock=clock)
+    api_keys = ApiKeys(engine, pepper=secrets.api_keys, clock=clock)
+    keys = KeyHolder(await asyncio.to_thread(api_keys.ring))
+    check_exposure(settings, without_keys=keys.empty)
+    await asyncio.to_thread(_ensure, control, settings)
+    bundles = _bundles(settings.data_dir, secrets)
+    observer = LiveObserver(clock)
+    runtime_of: list[LiveRuntime] = []
+
+    def published(decisions: Sequence[LoggedDecision], rewards: Sequence[LoggedReward]) -> None:
+        if runtime_of:
+            runtime_of[0].published(decisions, rewards)
+
+    windows: dict[str, tuple[int, ...]] = {
+        one.definition.key: one.definition.windows_ms()
+        for one in await asyncio.to_thread(control.experiments)
+    }
+    events = await make_event_log(
+        settings, windows=lambda key: windows.get(key, (0, 0, 0, 0)), published=published
+    )
+    runtime = LiveRuntime(
+        bundles=bundles,
+        pseudonym_secret=secrets.pseudonyms,
+        draws=secrets.draws,
+        clock=clock,
+        reader=events.reader,
+        names=events.appender,
+        budget_ms=settings.decision_budget_ms,
+        units_in_memory=settings.units_in_memory,
+        observer=observer,
+    )
+    runtime_of.append(runtime)
+    feed = ExperimentFeed(
+        control, runtime, bundles=bundles, holdout=settings.holdout, log=log, windows=windows
+    )
+    snapshots = _snapshots(settings, engine, secrets)
+    poller = SnapshotPoller(SqlBarrierStore(engine, clock=clock), snapshots, observer=observer)
+    looks = _Looks(feed, poller, runtime, keys, api_keys, log=log)
+    try:
+        await looks.look()
+    except MatineeError:
+        await events.appender.close()
+        raise
+    looks.start()
+    events_engine = open_events(settings.data_dir, settings.database)
+    status = _status(settings)
+
+    def conditions() -> Conditions:
+        return Conditions(
+            log=events.appender.state,
+            policies="fallback" if observer.falling_back else "ok",
+            learner=_learner(status(), settings, clock),
+            control="stale" if looks.failed >= STALE_AFTER_LOOKS else "ok",
+            bundles="ok" if feed.whole else "missing",
+        )
+
+    async def close() -> None:
+        await looks.stop()
+        await events.appender.close()
+        await runtime.close()
+        events_engine.dispose()
+        engine.dispose()
+
+    again = DecisionsAgain(control, bundles=bundles, snapshots=snapshots, secrets=secrets)
+    lease: Lease = (
+        FileLease(settings.data_dir)
+        if settings.database == "sqlite"
+        else PostgresLease(settings.database)
+    )
+    return ServiceParts(
+        secrets=secrets,
+        appender=events.appender,
+        reader=lambda: event_reader(settings),
+        runtime=runtime,
+        control=LiveControl(control, AuditLog(engine, clock=clock), bundles=bundles),
+        counts=SqlArmCounter(events_engine),
+        keys=keys,
+        maintenance=Caretaker(
+            SqlEventEraser(events_engine),
+            control=engine,
+            pseudonym_secret=secrets.pseudonyms,
+            clock=clock,
+            lease=lease,
+            spooled=lambda: events.appender.spooled,
+            forgotten=_on_loop(runtime),
+        ),
+        tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
+        replay=again.replay,
+        explain=again.explain,
+        conditions=conditions,
+        collectors=(*observer.collectors, LearnerCollector(status, clock=clock)),
+        changed=feed.refresh,
+        close=close,
+    )
+
+
+def check_exposure(settings: ServiceSettings, *, without_keys: bool) -> None:
+    """Refuse to listen beyond this machine without API keys.
+
+    Raises:
+        ConfigError: with the way out.
+    """
+    if without_keys and not is_loopback(settings.host):
+        raise ConfigError(
+            f"a service without API keys listens on this machine alone, got host {settings.host}: "
+            "make a key first (matinee keys create), or use host 127.0.0.1"
+        )
+
+
+def prepare(settings: ServiceSettings) -> bool:
+    """Make data folder, secret and control tables; whether callers need API keys.
+
+    Raises:
+        ConfigError: if the service must not listen where the settings say.
+        LogUnavailableError: the control database is away.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    secrets = Secrets.load(settings)
+    url = control_url(settings.data_dir, settings.database)
+    upgrade(url)
+    engine = open_engine(url)
+    try:
+        keys = ApiKeys(engine, pepper=secrets.api_keys, clock=SystemClock()).ring()
+    finally:
+        engine.dispose()
+    check_exposure(settings, without_keys=keys.empty)
+    return not keys.empty
+
+
+class _Looks:
+    """Looks again and again for changes: experiments, keys, snapshots."""
+
+    def __init__(
+        self,
+        feed: ExperimentFeed,
+        poller: SnapshotPoller,
+        runtime: LiveRuntime,
+        keys: KeyHolder,
+        api_keys: ApiKeys,
+        *,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._feed = feed
+        self._poller = poller
+        self._runtime = runtime
+        self._keys = keys
+        self._api_keys = api_keys
+        self._log = log
+        self._task: asyncio.Task[None] | None = None
+        self.failed = 0
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def look(self) -> None:
+        self._keys.take(await asyncio.to_thread(self._api_keys.ring))
+        await self._feed.refresh()
+        for swap in await asyncio.to_thread(self._poller.poll, self._runtime.arms):
+            swap.take()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            try:
+                await self.look()
+                self.failed = 0
+            except Exception as error:  # whatever it is, the next look may do better
+                self.failed += 1
+                if self.failed in (1, STALE_AFTER_LOOKS):
+                    self._log.warning("look_failed", error=type(error).__name__, times=self.failed)
+
+
+def _ensure(control: ControlStore, settings: ServiceSettings) -> None:
+    for definition in settings.experiments:
+        control.ensure(definition, who=_WHO)
+
+
+def _bundles(data_dir: Path, secrets: Secrets) -> Callable[[str], LoadedBundle]:
+    """Loads bundles, each once as long as its files are the same."""
+
+    @lru_cache(maxsize=64)
+    def load(name: str, _: int) -> LoadedBundle:
+        return load_bundle(data_dir, name, keys=secrets.signing)
+
+    def bundle(name: str) -> LoadedBundle:
+        manifest = data_dir / "bundles" / name / "bundle.json"
+        try:
+            changed = manifest.stat().st_mtime_ns
+        except OSError:
+            changed = 0
+        return load(name, changed)
+
+    return bundle
+
+
+def _snapshots(settings: ServiceSettings, engine: Engine, secrets: Secrets) -> SnapshotStore:
+    if settings.database == "sqlite":
+        return FolderSnapshotStore(settings.data_dir / _SNAPSHOTS, keys=secrets.signing)
+    return SqlSnapshotStore(engine, keys=secrets.signing)
+
+
+def _status(settings: ServiceSettings) -> Callable[[], LearnerStatus | None]:
+    path = settings.data_dir / STATUS_FILE
+    return lambda: read_status(path)
+
+
+def _learner(
+    status: LearnerStatus | None, settings: ServiceSettings, clock: Clock
+) -> Literal["ok", "away", "none"]:
+    if not settings.supervise_learner:
+        return "none"
+    if status is None or clock.now_ms() - status.beat_ms > LEARNER_AWAY_MS:
+        return "away"
+    return "ok"
+
+
+def _on_loop(runtime: LiveRuntime) -> Callable[[int], None]:
+    """Tells the runtime of a forgotten unit, on the loop that it belongs to."""
+    loop = asyncio.get_running_loop()
+
+    def forgotten(unit: int) -> None:
+        loop.call_soon_threadsafe(runtime.forget_pseudonym, unit)
+
+    return forgotten

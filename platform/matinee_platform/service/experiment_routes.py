@@ -14,11 +14,12 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ResultsAnswer,
 )
-from matinee_platform.service.parts import ArmCounts, Caller, ExperimentState
+from matinee_platform.service.parts import Caller, ExperimentState
 from matinee_platform.service.requests import AuditQuery, RampRequest, StartRequest
 from matinee_platform.service.route import Route
 from matinee_platform.service.running import Service
 from matinee_platform.service.service_metrics import SERVED_WORDS
+from matinee_platform.storage.arm_counts import ArmCounts
 from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import ServedBy
 
@@ -46,6 +47,7 @@ def experiment_routes(service: Service) -> list[Route]:
         changed = await service.threads.run(
             lambda: control.start(key, salt=body.salt, coverage=body.coverage, who=caller.key_id)
         )
+        await service.parts.changed()
         return _answer(changed)
 
     async def ramp_experiment(key: str, body: RampRequest, caller: Caller) -> ExperimentAnswer:
@@ -54,12 +56,14 @@ def experiment_routes(service: Service) -> list[Route]:
         changed = await service.threads.run(
             lambda: control.ramp(key, coverage=body.coverage, who=caller.key_id)
         )
+        await service.parts.changed()
         return _answer(changed)
 
     async def stop_experiment(key: str, caller: Caller) -> ExperimentAnswer:
         """Let no unit in any more. Rewards of decisions made before still come in."""
         control = service.parts.control
         changed = await service.threads.run(lambda: control.stop(key, who=caller.key_id))
+        await service.parts.changed()
         return _answer(changed)
 
     async def results(key: str) -> ResultsAnswer:

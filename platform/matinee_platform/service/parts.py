@@ -4,7 +4,7 @@
 routes make them in a thread. None of those is on the path of a decision.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -12,8 +12,9 @@ from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.service.errors import Problem
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.serving.asks import DecisionRuntime
+from matinee_platform.storage.arm_counts import ArmCounts
 from matinee_platform.storage.ports import EventAppender, EventReader
-from matinee_platform.storage.records import LoggedDecision
+from matinee_platform.storage.records import DecisionRecord, LoggedDecision
 
 Scope = Literal["decide", "reward", "read", "admin"]
 SCOPES: tuple[Scope, ...] = ("decide", "reward", "read", "admin")
@@ -130,25 +131,6 @@ class ExperimentControl(Protocol):
         """Entries with numbers above `after`, oldest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmCounts:
-    """Sums over the log rows of one arm.
-
-    Attributes:
-        arm: name.
-        units: distinct units.
-        served_by: decisions by code of `ServedBy`.
-        rewards: events within their windows, one per decision and slot, by code of component.
-        reward_sums: sums of their values, by code of component.
-    """
-
-    arm: str
-    units: int
-    served_by: Mapping[int, int]
-    rewards: Mapping[int, int]
-    reward_sums: Mapping[int, float]
-
-
 class ArmCounter(Protocol):
     """Counts by arm, in one pass of the database."""
 
@@ -158,12 +140,16 @@ class ArmCounter(Protocol):
         """Counts of every arm with a row at or below `upto`, by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
+class Removed(Protocol):
     """Rows that maintenance removed."""
 
-    decisions: int
-    rewards: int
+    @property
+    def decisions(self) -> int:
+        """How many of them."""
+
+    @property
+    def rewards(self) -> int:
+        """How many of them."""
 
 
 class Maintenance(Protocol):
@@ -182,14 +168,12 @@ class Replayed:
 
     Attributes:
         equal: whether it came out the same, bit for bit.
-        items: shown now.
-        propensities: of the slots.
+        record: with the slate and the propensities of now.
         note: why it could not be taken again, if it could not.
     """
 
     equal: bool
-    items: Sequence[str]
-    propensities: Sequence[float]
+    record: DecisionRecord
     note: str = ""
 
 
@@ -212,12 +196,14 @@ class Conditions:
         policies: `ok`, or `fallback` if some arm serves the order of its candidates for now.
         learner: `ok`, `away` if the one that is supervised does not run, `none` if none is.
         control: `ok`, or `stale` if experiments and keys could not be read again lately.
+        bundles: `ok`, or `missing` if an experiment runs whose bundles cannot be served.
     """
 
     log: str = "ok"
     policies: Literal["ok", "fallback"] = "ok"
     learner: Literal["ok", "away", "none"] = "none"
     control: Literal["ok", "stale"] = "ok"
+    bundles: Literal["ok", "missing"] = "ok"
 
 
 async def _nothing() -> None:
@@ -242,6 +228,7 @@ class ServiceParts:
         explain: tells how a logged decision came about, as JSON values; None likewise.
         conditions: how the parts are; must not wait for anything.
         collectors: further metrics of the parts, for the registry of the service.
+        changed: takes up changes of experiments at once; called after each change.
         problems: what further classes of errors become.
         close: lets go of everything, the log last.
     """
@@ -259,5 +246,6 @@ class ServiceParts:
     replay: Callable[[LoggedDecision], Replayed] | None = None
     explain: Callable[[LoggedDecision], Mapping[str, Any]] | None = None
     collectors: Sequence[Any] = ()
+    changed: Callable[[], Awaitable[None]] = _nothing
     problems: Mapping[type[BaseException], Problem] = field(default_factory=dict)
-    close: Callable[[], Any] = _nothing
+    close: Callable[[], Awaitable[None]] = _nothing

@@ -4,7 +4,7 @@
 |---|---|---|---|---|
 | starting | any | any | starting | 503 |
 | running | ok | ok | ready | 200 |
-| running | ok | policies in fallback, learner away, control stale | degraded | 200 |
+| running | ok | policies, learner, control or bundles not | degraded | 200 |
 | running | spooling | any | degraded | 200 |
 | running | away | any | down | 503 |
 | stopping | any | any | down | 503 |
@@ -63,6 +63,7 @@ def judge(phase: Phase, conditions: Conditions | None) -> Verdict:
             (conditions.policies == "fallback", "an arm serves the order of its candidates"),
             (conditions.learner == "away", "the learner does not run"),
             (conditions.control == "stale", "experiments and keys cannot be read again"),
+            (conditions.bundles == "missing", "an experiment that runs cannot be served"),
         )
         if holds
     )

@@ -46,11 +46,12 @@ def record_routes(service: Service) -> list[Route]:
             return logged, take_again(logged)
 
         logged, found = await service.threads.read(call)
+        again = service.parts.runtime.answer(found.record)
         return ReplayAnswer(
             decision_id=decision_text(logged.record.decision_id),
             equal=found.equal,
-            items=list(found.items),
-            propensities=list(found.propensities),
+            items=again.items,
+            propensities=again.propensities,
             note=found.note,
         )
 

@@ -20,16 +20,15 @@ from matinee_platform.service.errors import (
     Problem,
 )
 from matinee_platform.service.parts import (
-    ArmCounts,
     Caller,
     Conditions,
-    Removed,
     Replayed,
     ServiceParts,
 )
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.serving.asks import Ask, Decided
+from matinee_platform.storage.arm_counts import ArmCounts
 from matinee_platform.storage.memory_log import MemoryAppender, MemoryLog, MemoryReader
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision, ServedBy
 from matinee_policies.errors import ContextError
@@ -250,6 +249,14 @@ class MemoryKeys:
         return self._callers.get(presented)
 
 
+@dataclass(frozen=True)
+class RemovedRows:
+    """Rows that were removed."""
+
+    decisions: int
+    rewards: int
+
+
 class MemoryMaintenance:
     """Forgets units in a log in memory."""
 
@@ -257,17 +264,17 @@ class MemoryMaintenance:
         self._secrets = secrets
         self._log = log
 
-    def forget(self, unit: str, *, who: str) -> Removed:
+    def forget(self, unit: str, *, who: str) -> RemovedRows:
         """Remove the decisions of a unit."""
         pseudonym = int(pseudonyms([unit], secret=self._secrets.pseudonyms)[0])
         rows = [one for one in self._log.decisions if one.record.unit == pseudonym]
         for one in rows:
             self._log.decisions.remove(one)
-        return Removed(len(rows), 0)
+        return RemovedRows(len(rows), 0)
 
-    def retain(self, *, before_ms: int, who: str) -> Removed:
+    def retain(self, *, before_ms: int, who: str) -> RemovedRows:
         """Remove nothing."""
-        return Removed(0, 0)
+        return RemovedRows(0, 0)
 
 
 class MacTokens:

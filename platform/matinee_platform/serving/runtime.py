@@ -275,7 +275,10 @@ class LiveRuntime:
 
     def forget(self, unit: str) -> None:
         """Drop the state of a unit; it is read anew when the unit comes again."""
-        pseudonym = self._pseudonym(unit)
+        self.forget_pseudonym(self._pseudonym(unit))
+
+    def forget_pseudonym(self, pseudonym: int) -> None:
+        """The same for a unit whose pseudonym is known."""
         for memory in self._memories.values():
             memory.forget(pseudonym)
 

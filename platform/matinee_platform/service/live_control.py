@@ -1,0 +1,165 @@
+"""Experiments of a running service: changed in the control database, taken up by the runtime."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from structlog.typing import FilteringBoundLogger
+
+from matinee_platform.experiments.audit import AuditEntry
+from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.experiments.layers import Assigner
+from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.service.settings import Holdout
+from matinee_platform.serving.bundle import BundleLoader
+from matinee_platform.serving.runtime import LiveRuntime, Running
+from matinee_platform.storage.audit_log import AuditLog
+from matinee_platform.storage.control_store import ControlStore
+from matinee_policies.errors import MatineeError
+
+_START = "experiment.start"
+
+
+class LiveControl:
+    """A `parts.ExperimentControl` that starts only what can be served.
+
+    Args:
+        store: of the experiments.
+        audit: of all changes.
+        bundles: gives a deployed bundle by its name.
+    """
+
+    def __init__(self, store: ControlStore, audit: AuditLog, *, bundles: BundleLoader) -> None:
+        self._store = store
+        self._audit = audit
+        self._bundles = bundles
+
+    def experiments(self) -> Sequence[StoredExperiment]:
+        """All of them, by key."""
+        return self._store.experiments()
+
+    def experiment(self, key: str) -> StoredExperiment:
+        """One."""
+        return self._store.experiment(key)
+
+    def create(self, definition: LiveExperiment, *, who: str) -> StoredExperiment:
+        """Add one that does not run yet."""
+        return self._store.create(definition, who=who)
+
+    def start(
+        self, key: str, *, salt: str | None, coverage: float | None, who: str
+    ) -> StoredExperiment:
+        """Let units in.
+
+        Raises:
+            BundleError: an arm's bundle cannot be served.
+        """
+        for arm in self._store.experiment(key).definition.arms:
+            self._bundles(arm.bundle)
+        return self._store.start(key, salt=salt, coverage=coverage, who=who)
+
+    def ramp(self, key: str, *, coverage: float, who: str) -> StoredExperiment:
+        """Let more units in."""
+        return self._store.ramp(key, coverage=coverage, who=who)
+
+    def stop(self, key: str, *, who: str) -> StoredExperiment:
+        """Let no unit in any more."""
+        return self._store.stop(key, who=who)
+
+    def audit(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Entries with numbers above `after`, oldest first."""
+        return self._audit.entries(after=after, limit=limit)
+
+
+class ExperimentFeed:
+    """Keeps a runtime at what the control database says.
+
+    Args:
+        store: of the experiments.
+        runtime: serves them.
+        bundles: gives a deployed bundle by its name.
+        holdout: units that no experiment touches.
+        windows: window of each component by key, kept up to date here.
+        log: takes lines.
+    """
+
+    def __init__(
+        self,
+        store: ControlStore,
+        runtime: LiveRuntime,
+        *,
+        bundles: BundleLoader,
+        holdout: Holdout,
+        windows: dict[str, tuple[int, ...]],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._bundles = bundles
+        self._holdout = holdout
+        self._log = log
+        self._seen: tuple[tuple[str, int], ...] | None = None
+        self._broken: Mapping[str, str] = {}
+        self._one_at_a_time = asyncio.Lock()
+        self._windows = windows
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that runs is served."""
+        return not self._broken
+
+    def read(self) -> list[StoredExperiment]:
+        """All experiments; belongs to a thread."""
+        return self._store.experiments()
+
+    async def refresh(self) -> None:
+        """Read the experiments, and serve those that run.
+
+        Raises:
+            MatineeError: the database cannot be read; everything stays as it was.
+        """
+        async with self._one_at_a_time:
+            await self.take(await asyncio.to_thread(self.read))
+
+    async def take(self, found: Sequence[StoredExperiment]) -> None:
+        """Serve those of these that run and whose bundles can be served."""
+        self._windows.update({one.definition.key: one.definition.windows_ms() for one in found})
+        versions = tuple((one.definition.key, one.version) for one in found)
+        if versions == self._seen and not self._broken:
+            return
+        running = [one.definition for one in found if one.state is State.RUNNING]
+        broken = await asyncio.to_thread(_broken, running, self._bundles)
+        if broken != self._broken:
+            for key, reason in broken.items():
+                self._log.error("experiment_not_served", experiment=key, reason=reason)
+        if versions != self._seen or broken != self._broken:
+            served = [one for one in running if one.key not in broken]
+            starts = await asyncio.to_thread(self._starts, [one.key for one in served])
+            assigner = Assigner(served, self._holdout)
+            await asyncio.to_thread(_warm_up, assigner, [one.key for one in served])
+            await self._runtime.apply([Running(one, starts[one.key]) for one in served], assigner)
+        self._seen, self._broken = versions, broken
+
+    def _starts(self, keys: Sequence[str]) -> dict[str, int]:
+        """When each of these was started last."""
+        return {
+            key: max(one.at for one in self._store.history(key) if one.action == _START)
+            for key in keys
+        }
+
+
+def _warm_up(assigner: Assigner, keys: Sequence[str]) -> None:
+    """Have the kernel of assignment compiled before a caller waits for it."""
+    for key in keys[:1]:
+        assigner.assign(key, "nobody")
+
+
+def _broken(running: Sequence[LiveExperiment], bundles: Callable[[str], object]) -> dict[str, str]:
+    """Why experiments cannot be served, by key."""
+    reasons = {}
+    for one in running:
+        try:
+            for arm in one.arms:
+                bundles(arm.bundle)
+        except MatineeError as error:
+            reasons[one.key] = str(error)
+    return reasons

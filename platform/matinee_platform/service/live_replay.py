@@ -1,0 +1,118 @@
+"""Take one logged decision of a service again, or explain it."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from matinee_platform.explain import explain_record
+from matinee_platform.learning.decide_again import decide_again
+from matinee_platform.learning.learning_arm import LearningArm
+from matinee_platform.learning.live_rows import LiveRows, live_rows
+from matinee_platform.learning.service_arms import learning_arm
+from matinee_platform.service.errors import NotFoundError
+from matinee_platform.service.parts import Replayed
+from matinee_platform.service.secrets import Secrets
+from matinee_platform.serving.bundle import BundleLoader
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.ports import SnapshotStore
+from matinee_platform.storage.records import LoggedDecision, ServedBy
+from matinee_policies.policy import Policy
+from matinee_policies.records import PAD
+
+_POLICIES_KEPT = 8
+
+
+class DecisionsAgain:
+    """Restores the arm and the snapshot that a decision names; methods belong to threads.
+
+    Args:
+        control: experiments.
+        bundles: gives a deployed bundle by its name.
+        snapshots: of all arms.
+        secrets: keys by purpose.
+    """
+
+    def __init__(
+        self,
+        control: ControlStore,
+        *,
+        bundles: BundleLoader,
+        snapshots: SnapshotStore,
+        secrets: Secrets,
+    ) -> None:
+        self._control = control
+        self._bundles = bundles
+        self._snapshots = snapshots
+        self._secrets = secrets
+        self._lock = Lock()
+        self._kept: OrderedDict[tuple[str, str, int], tuple[LearningArm, Policy]] = OrderedDict()
+
+    def replay(self, logged: LoggedDecision) -> Replayed:
+        """Take it again, and compare bit for bit.
+
+        Raises:
+            NotFoundError: its arm is in no experiment.
+            SnapshotError: the snapshot that it names is gone or damaged.
+        """
+        record = logged.record
+        if record.served_by is not ServedBy.POLICY:
+            return Replayed(
+                equal=True,
+                record=record,
+                note=f"the policy did not choose this slate: {record.served_by.name.lower()}",
+            )
+        arm, policy, rows = self._restored(logged)
+        again = decide_again(arm, policy, rows)
+        candidates = np.frombuffer(record.candidates, dtype="<i4")
+        positions = again.slates.positions[0]
+        slate = np.where(positions == PAD, PAD, candidates[positions]).astype("<i4")
+        propensities = again.slates.propensities[0].astype("<f8")
+        return Replayed(
+            equal=bool(again.equal[0]),
+            record=replace(record, slate=slate.tobytes(), propensities=propensities.tobytes()),
+        )
+
+    def explain(self, logged: LoggedDecision) -> Mapping[str, Any]:
+        """Values, redundancy, probabilities and draws, as JSON values; raises like `replay`."""
+        arm, policy, rows = self._restored(logged)
+        explanation = explain_record(
+            logged.record,
+            context=arm.contexts.contexts(rows, with_features=True),
+            policy=policy,
+            secret=arm.secret,
+        )
+        told: Mapping[str, Any] = explanation.to_json()
+        return told
+
+    def _restored(self, logged: LoggedDecision) -> tuple[LearningArm, Policy, LiveRows]:
+        record = logged.record
+        key = (record.experiment, record.arm, record.snapshot)
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None:
+                found = self._kept[key] = self._made(*key)
+                if len(self._kept) > _POLICIES_KEPT:
+                    self._kept.popitem(last=False)
+        return (*found, live_rows([logged]))
+
+    def _made(self, experiment: str, name: str, version: int) -> tuple[LearningArm, Policy]:
+        definition = self._control.experiment(experiment).definition
+        wanted = next((one for one in definition.arms if one.name == name), None)
+        if wanted is None:
+            raise NotFoundError("the decision is of the holdout, which has no policy")
+        arm = learning_arm(
+            definition,
+            wanted,
+            bundle=self._bundles(wanted.bundle),
+            secret=self._secrets.draws(experiment, name),
+        )
+        state = (
+            arm.genesis
+            if version == 0 or wanted.learning == "log_only"
+            else self._snapshots.load(experiment, name, version)
+        )
+        return arm, arm.restored(state)

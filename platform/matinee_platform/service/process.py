@@ -1,0 +1,153 @@
+"""The service as processes: where it listens, who supervises whom, how it ends."""
+
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from matinee_platform.clock import SystemClock
+from matinee_platform.learning.learner_status import STATUS_FILE, read_status
+from matinee_platform.learning.supervisor import Supervisor
+from matinee_platform.service.app import create_app
+from matinee_platform.service.compose import prepare
+from matinee_platform.service.log_lines import SERVER_LOGGING
+from matinee_platform.service.settings import ServiceSettings
+from matinee_policies.errors import ConfigError
+
+_BACKLOG = 2_048
+_KEEP_ALIVE_SECONDS = 30
+_CLOSE_WITHIN_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where a service listens.
+
+    Attributes:
+        address: for people and clients.
+        host: as set.
+        port: as set, or the free one that was taken.
+        workers: processes that answer.
+        data_dir: folder of everything that it keeps.
+        learner: whether it runs a learner.
+        keys: whether callers need API keys.
+    """
+
+    address: str
+    host: str
+    port: int
+    workers: int
+    data_dir: str
+    learner: bool
+    keys: bool
+
+
+def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -> int:
+    """Run the service until it is told to end; the exit status.
+
+    Args:
+        settings: of the service.
+        announce: told where it listens, before the first request is answered.
+
+    Raises:
+        ConfigError: on settings that do not go together, or a port that is taken.
+    """
+    check_workers(settings)
+    keys = prepare(settings)
+    with closing(_listen(settings)) as door:
+        port = int(door.getsockname()[1])
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        announce(
+            Listening(
+                address=f"http://{host}:{port}",
+                host=settings.host,
+                port=port,
+                workers=settings.workers,
+                data_dir=str(settings.data_dir),
+                learner=settings.supervise_learner,
+                keys=keys,
+            )
+        )
+        supervisor = _learner(settings) if settings.supervise_learner else None
+        if supervisor is not None:
+            supervisor.start()
+        try:
+            return _answer(settings, door)
+        finally:
+            if supervisor is not None:
+                supervisor.stop()
+
+
+def check_workers(settings: ServiceSettings) -> None:
+    """Refuse several processes on one SQLite file.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    if settings.workers > 1 and settings.database == "sqlite":
+        raise ConfigError(
+            f"workers must be 1 with SQLite, got {settings.workers}: one process writes the log, "
+            "so that its order has no gaps; set database to a PostgreSQL for more"
+        )
+
+
+def app_of_line(line: str) -> FastAPI:
+    """The application for settings in JSON; each process makes its own."""
+    return create_app(ServiceSettings.model_validate_json(line), clock=SystemClock())
+
+
+def _answer(settings: ServiceSettings, door: socket.socket) -> int:
+    config = uvicorn.Config(
+        partial(app_of_line, settings.model_dump_json()),
+        factory=True,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=SERVER_LOGGING,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_CLOSE_WITHIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    if settings.workers > 1:
+        Multiprocess(config, sockets=[door]).run()
+        return 0
+    server.run(sockets=[door])
+    return 0 if server.started else 1
+
+
+def _listen(settings: ServiceSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((settings.host, settings.port))
+        door.listen(_BACKLOG)
+    except OSError as error:
+        door.close()
+        reason = error.strerror or "it is no address of this machine"
+        raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {reason}") from None
+    door.set_inheritable(True)
+    return door
+
+
+def _learner(settings: ServiceSettings) -> Supervisor:
+    path = settings.data_dir / STATUS_FILE
+
+    def last_beat_ms(process: int) -> int | None:
+        status = read_status(path)
+        return status.beat_ms if status is not None and status.process == process else None
+
+    return Supervisor(settings.model_dump_json(), last_beat_ms=last_beat_ms, clock=SystemClock())

@@ -1,0 +1,74 @@
+"""Settings of the service from a file, the environment and the command line, in rising order."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from matinee_platform.service.settings import ServiceSettings
+from matinee_policies.errors import ConfigError
+
+PREFIX = "MATINEE_SERVICE_"
+"""`MATINEE_SERVICE_PORT=9000` replaces `port`, `MATINEE_SERVICE_LIMITS__BURST` a part of it."""
+
+
+def load_service_settings(
+    path: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> ServiceSettings:
+    """Settings from a YAML file.
+
+    Args:
+        path: of the file.
+        changes: values that come before all others.
+        environment: variables; those of this process if not given.
+
+    Raises:
+        ConfigError: naming the origin, the setting and the rule; never a value.
+    """
+    values = _read(path)
+    for name, text in sorted((os.environ if environment is None else environment).items()):
+        if name.startswith(PREFIX):
+            _put(values, name.removeprefix(PREFIX).lower().split("__"), _value(text), name)
+    values.update({name: value for name, value in (changes or {}).items() if value is not None})
+    try:
+        return ServiceSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        rule = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where}: {rule}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError):
+        raise ConfigError(f"{path}: must be YAML in UTF-8") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold settings by name")
+    return values
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{name}: there are no settings within {part!r}")
+    values[path[-1]] = value
+
+
+def _value(text: str) -> Any:
+    """Numbers, truth values and lists as JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
