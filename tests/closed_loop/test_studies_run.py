@@ -30,6 +30,8 @@ def test_studies_run(small_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     for saving in savings:
         assert -1.0 < saving.saved < 1.0
+        assert saving.by_seed == pytest.approx((saving.saved,))
+        assert np.isnan(saving.seed_error)
         assert saving.regret.first > 0.0
         assert len(saving.warm_by_day) == 7
         assert "saves" in saving.text()
