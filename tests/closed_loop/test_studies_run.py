@@ -44,11 +44,11 @@ def test_studies_run(small_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_study_of_drift_runs(small_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATINEE_DATA", str(small_data))
-    short = {"days": 14, "world": {"arrival_days": 2}}
+    shaken = {"arrival_days": 2, "shock_rate": 0.3}
     for worlds, name in ((drift.CALM, "movielens"), (drift.SHOCKED, "stress")):
         experiment = worlds[name].experiment
-        world = {**experiment.get("world", {}), **short["world"], "shock_rate": 0.3}
-        tiny = replace(worlds[name], experiment={**experiment, **short, "world": world})
+        world = {**experiment.get("world", {}), **shaken}
+        tiny = replace(worlds[name], experiment={**experiment, "days": 14, "world": world})
         monkeypatch.setitem(worlds, name, tiny)
     calm, shocked = drift.run(worlds=["movielens", "stress"], seeds=[1], users=40)
     assert isinstance(calm, drift.FalseAlarms)

@@ -105,6 +105,11 @@ def departure_by_hand(before: list[ShownSlots], day: ShownSlots) -> np.ndarray:
     return np.array(found)
 
 
+def test_terms_are_features_and_squares() -> None:
+    found = terms(np.array([[1.0, 0.5, -1.0], [1.0, 0.25, 0.5]], dtype=np.float32))
+    assert found.tolist() == [[1.0, 0.5, -1.0, 0.25, 1.0], [1.0, 0.25, 0.5, 0.0625, 0.25]]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_departures_equal_those_by_hand(seed: int) -> None:
     days = [slots for _, slots in population(seed, users=20, tired=slowly)][:5]
