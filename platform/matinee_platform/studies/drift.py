@@ -40,7 +40,7 @@ class DriftWorld:
 
 CALM: Mapping[str, DriftWorld] = {
     "demo": DriftWorld(
-        seeds=tuple(range(11, 31)),
+        seeds=tuple(range(11, 25)),
         users=10_200,
         experiment={
             "days": 35,
@@ -69,7 +69,7 @@ CALM: Mapping[str, DriftWorld] = {
         },
     ),
     "movielens": DriftWorld(
-        seeds=tuple(range(1, 21)),
+        seeds=tuple(range(1, 6)),
         users=1_500,
         experiment={"days": 60, "arms": [{"name": "lin_ucb", "policy": _LIN_UCB}]},
     ),
