@@ -1,27 +1,26 @@
-"""Detect a change in the level of a daily figure: Page-Hinkley over standardised departures.
+"""Detect a lasting change in daily figures: Page-Hinkley over standardised departures.
 
-A day's figure m with standard error s is compared with the level so far: the mean M of the days
-since the last alarm, weighted by their sizes, with the standard error S,
+A departure tells how far a day's figure is from its level, in standard errors, and is about
+standard normal as long as nothing changes (`analysis/expected_reward.py`). The test of Page and
+Hinkley (Page 1954, "Continuous inspection schemes"; Hinkley 1971, "Inference about the change-point
+from cumulative sum tests") runs over the departures of each figure, on both sides. It is river's
+(https://riverml.xyz, BSD), which no other module imports.
 
-    x = (m - M) / sqrt(s^2 + S^2)
-
-which is about standard normal as long as nothing changes, whatever the figure is and however the
-number of users moves. An s below what days of that size had so far is taken to be that: where
-clicks are few, a day without any looks surer than it is. The test of Page and Hinkley (Page 1954,
-"Continuous inspection schemes"; Hinkley 1971, "Inference about the change-point from cumulative sum
-tests") runs over x, on both sides. It is river's (https://riverml.xyz, BSD), which no other module
-imports.
-
-Everything is a function of the figures, day by day: a run that was interrupted gives the same.
+Everything is a function of the departures, day by day: a run that was interrupted gives the same.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from matinee_policies.arrays import BoolArray, FloatArray
 from matinee_policies.config import Config, check_range, check_whole
+
+if TYPE_CHECKING:
+    from river.drift import PageHinkley
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class DriftConfig(Config):
     """Parameters of the detection of drift."""
 
     settle_days: int = 7
-    """First days of a run, in which users arrive and policies learn, that are not looked at."""
+    """First days of a run, in which users arrive, that are not looked at."""
 
     allowance: float = 0.5
     """Departure per day, in standard errors, that is never counted; half of the smallest that
@@ -53,65 +52,49 @@ class DriftConfig(Config):
         check_whole("least_days", self.least_days, low=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Detected:
-    """What was found in a figure of `n` days.
-
-    Attributes:
-        departure: x of each day, NaN where there is nothing to compare, `float64 [n]`.
-        alarm: days on which the alarm was raised, `bool [n]`.
-    """
-
-    departure: FloatArray
-    alarm: BoolArray
-
-
-def detect(
-    mean: FloatArray, error: FloatArray, size: FloatArray, *, config: DriftConfig, threshold: float
-) -> Detected:
-    """Look for changes in the level of a daily figure.
+class DriftTests:
+    """One test for each figure, fed day by day; it starts anew after an alarm.
 
     Args:
-        mean: of each day, NaN where there is none, `float64 [n]`.
-        error: its standard error, `float64 [n]`.
-        size: what it is the mean of, in units or slots, `float64 [n]`.
-        config: settle and least days, allowance.
-        threshold: sum of departures that raises the alarm.
+        thresholds: sum of departures that raises the alarm, for each of the C figures.
+        config: allowance, and days to compare before an alarm.
 
     Example:
-        >>> mean = np.repeat([0.0, 3.0], 20)
-        >>> found = detect(
-        ...     mean, np.ones(40), np.ones(40), config=DriftConfig(settle_days=0), threshold=6.0
-        ... )
-        >>> np.flatnonzero(found.alarm).tolist()
+        >>> tests = DriftTests([6.0], config=DriftConfig())
+        >>> days = np.repeat([0.0, 3.0], 20)
+        >>> [day for day, x in enumerate(days) if tests.take(np.array([x])).any()]
         [22]
     """
-    # Loading river takes a second, which commands that look for nothing need not wait.
-    from river.drift import PageHinkley
 
-    def new() -> PageHinkley:
+    def __init__(self, thresholds: Sequence[float], *, config: DriftConfig) -> None:
+        self._thresholds = tuple(thresholds)
+        self._config = config
+        self._tests = [self._new(figure) for figure in range(len(self._thresholds))]
+
+    def take(self, departures: FloatArray) -> BoolArray:
+        """Take in a day, `float64 [C]`, NaN where there is nothing; tell alarms, `bool [C]`."""
+        alarms = np.zeros(departures.size, dtype=np.bool_)
+        for figure, departure in enumerate(departures.tolist()):
+            if not math.isfinite(departure):
+                continue
+            test = self._tests[figure]
+            test.update(departure)  # type: ignore[no-untyped-call]
+            if test.drift_detected:
+                alarms[figure] = True
+                self._tests[figure] = self._new(figure)
+        return alarms
+
+    def _new(self, figure: int) -> "PageHinkley":
+        # Loading river takes a second, which commands that look for nothing need not wait.
+        from river.drift import PageHinkley
+
         return PageHinkley(
-            min_instances=config.least_days,
-            delta=config.allowance,
-            threshold=threshold,
+            min_instances=self._config.least_days,
+            delta=self._config.allowance,
+            threshold=self._thresholds[figure],
             alpha=1.0,
             mode="both",
         )
-
-    departure = np.full(mean.size, np.nan)
-    alarm = np.zeros(mean.size, dtype=np.bool_)
-    level, test = _Level(), new()
-    for day in range(config.settle_days, mean.size):
-        if not (math.isfinite(mean[day]) and error[day] > 0.0):
-            continue
-        if level.size > 0.0:
-            departure[day] = level.departure(mean[day], error[day], size[day])
-            test.update(float(departure[day]))  # type: ignore[no-untyped-call]
-            alarm[day] = test.drift_detected
-        if alarm[day]:
-            level, test = _Level(), new()
-        level.add(mean[day], error[day], size[day])
-    return Detected(departure, alarm)
 
 
 def page_hinkley_reference(
@@ -133,23 +116,3 @@ def page_hinkley_reference(
         if place + 1 >= least and max(up - lowest, highest - down) > threshold:
             return place
     return -1
-
-
-@dataclass(slots=True)
-class _Level:
-    """The mean of some days, weighted by size, and its standard error."""
-
-    size: float = 0.0
-    total: float = 0.0
-    variance: float = 0.0
-
-    def add(self, mean: float, error: float, size: float) -> None:
-        self.size += size
-        self.total += size * mean
-        self.variance += (size * error) ** 2
-
-    def departure(self, mean: float, error: float, size: float) -> float:
-        own = math.sqrt(self.variance) / self.size
-        # A day on which few users did nothing has an error near 0; it is no surer than the others.
-        usual = self.variance / (self.size * size)
-        return (mean - self.total / self.size) / math.sqrt(max(error**2, usual) + own**2)

@@ -168,15 +168,15 @@ RESIDUAL = Metric(
     "matinee_reward_residual_mean",
     "gauge",
     "value units",
-    "Mean over slots of engagement minus the reward that the policy predicted, on the last day "
-    "with pages; engagement itself for a policy that predicts none. Told when the run is complete.",
+    "Mean over slots of engagement beyond what slots with the same features earned before, on the "
+    "last day with pages. Told when the run is complete.",
     _ARM,
 )
 RESIDUAL_DEPARTURE = Metric(
     "matinee_reward_residual_departure",
     "gauge",
     "standard errors",
-    "How far that mean departs from its level since the last alarm of drift.",
+    "That mean in its standard errors: how far it departs from its level since the last alarm.",
     _ARM,
 )
 DRIFT_ALARMS = Metric(

@@ -103,9 +103,9 @@ def test_every_section_every_arm_and_every_chart_is_there(tiny_run: Path, text: 
     for arm in arms:
         assert text.count(arm) > 10
         assert read_results(tiny_run)["arm_runs"][arm]["log_hash"] in text
-    # Two of retention, two of trade-off, three of learning, exposure, regret; a strip for each arm.
-    # Ten days are too few to look for drift.
-    assert text.count('role="img"') == 9 + len(arms)
+    # Two of retention, two of trade-off, three of learning, exposure, regret, drift; a strip for
+    # each arm.
+    assert text.count('role="img"') == 10 + len(arms)
     assert text.count("<caption>") == page.tags["table"] == 11
     assert "This is a simulation, not your users" in text
     assert "nan" not in re.sub(r"[a-z_]*nan[a-z_]+|[a-z_]+nan", "", text.lower())

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm, ttest_1samp, ttest_rel
+from scipy.stats import binomtest, norm, ttest_1samp, ttest_rel
 from typer.testing import CliRunner
 
+from matinee_platform.analysis.drift import ALL_ITEMS, Alarm, Drift
 from matinee_platform.cli import app
+from matinee_platform.offline.shock_calendar import GenreShock
+from matinee_platform.studies.drift import Share, noticed
 from matinee_platform.studies.paired import difference, ratio_difference
 from matinee_platform.studies.runs import aligned, on_same_units
 from matinee_platform.studies.warm_start import _share
@@ -81,9 +84,34 @@ def test_a_comparison_of_nobody_is_refused() -> None:
     [
         (["forgetting", "--world", "calm"], "--world must be one of"),
         (["forgetting", "--seeds", "1,x"], "--seeds takes whole numbers"),
+        (["drift", "--world", "calm"], "--world must be one of demo, movielens, stress"),
     ],
 )
 def test_bad_options_are_refused(arguments: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["study", *arguments])
     assert done.exit_code == 1
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(("hits", "cases"), [(0, 7), (3, 60), (7, 7)])
+def test_a_share_has_the_bounds_of_clopper_and_pearson(hits: int, cases: int) -> None:
+    found = Share.of(hits, cases)
+    bounds = binomtest(hits, cases).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((bounds.low, bounds.high))
+    assert found.error == pytest.approx(np.sqrt(hits / cases * (1 - hits / cases) / cases))
+
+
+def test_a_shock_is_noticed_by_an_alarm_of_its_genre_while_it_lasts() -> None:
+    nothing = np.full(60, np.nan)
+    alarms = [(12, "War"), (14, "War"), (30, "Crime"), (31, ALL_ITEMS), (57, "War")]
+    drift = Drift(nothing, nothing, nothing, tuple(Alarm(*alarm, 3.0) for alarm in alarms))
+    shocks = [
+        GenreShock(genre, day, day + 6)
+        for genre, day in [("War", 7), ("War", 10), ("Crime", 24), ("Crime", 31), ("War", 53)]
+    ]
+    found = noticed(shocks, drift, first=8, last=58)
+    assert [(one.genre, one.first, delay) for one, delay in found] == [
+        ("War", 10, 2),
+        ("Crime", 24, 6),
+        ("Crime", 31, None),
+    ]

@@ -1,20 +1,23 @@
-"""Whether the users of an arm changed from what its policy had learned of them.
+"""Whether the users of an arm respond otherwise than they did.
 
-Drift shows in residuals: what pages earned beyond what was predicted departs from its level, over
-all items or over those of one genre. A level that a policy merely predicts badly is no drift.
+Drift shows in residuals: what slots earned beyond what slots with the same features earned before
+(`expected_reward.py`) departs from its level, over all items or over those of one genre. Nothing of
+it depends on what the arm's policy predicts, which changes as the policy learns.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from matinee_platform.analysis.residuals import DailyResiduals, read_residuals
-from matinee_platform.drift_detector import DriftConfig, detect
+from matinee_platform.analysis.expected_reward import ExpectedReward
+from matinee_platform.analysis.shown_slots import ShownSlots, read_shown_slots
+from matinee_platform.drift_detector import DriftConfig, DriftTests
 from matinee_platform.serving_model import ServingModel
-from matinee_platform.settings import ArmSettings, RewardSettings
+from matinee_platform.settings import EngagementSettings
 from matinee_policies.arrays import FloatArray
 
 ALL_ITEMS = "all items"
@@ -41,14 +44,13 @@ class Drift:
     """What was found in the residuals of one arm over `n` days.
 
     Attributes:
-        predicted: whether the policy predicts rewards; else the engagement itself was looked at.
-        mean: mean residual of a slot, over all items, `float64 [n]`.
+        mean: mean residual of a slot over all items, less its level, NaN where not looked at,
+            `float64 [n]`.
         error: its standard error over users, `float64 [n]`.
-        departure: from the level before, in standard errors, NaN where not looked at.
+        departure: from the level, in standard errors, `float64 [n]`.
         alarms: by day.
     """
 
-    predicted: bool
     mean: FloatArray
     error: FloatArray
     departure: FloatArray
@@ -57,7 +59,6 @@ class Drift:
     def to_json(self) -> dict[str, Any]:
         """JSON values; days count from 0, None where nothing is known."""
         return {
-            "residual_of": "prediction" if self.predicted else "engagement",
             "mean": _numbers(self.mean),
             "standard_error": _numbers(self.error),
             "departure": _numbers(self.departure),
@@ -68,70 +69,77 @@ class Drift:
         }
 
 
-def settled(config: DriftConfig, rewards: RewardSettings) -> DriftConfig:
-    """The same parameters, with days to settle until the first return visits were learned."""
-    wait = rewards.return_visit.window_days if rewards.return_visit.weight > 0.0 else 0
-    return replace(config, settle_days=config.settle_days + wait)
-
-
 def read_drift(
     run: Path,
-    arm: ArmSettings,
+    arm: str,
     *,
     days: int,
     model: ServingModel,
-    rewards: RewardSettings,
+    engagement: EngagementSettings,
     config: DriftConfig,
 ) -> Drift:
-    """Read the log of an arm and look for drift.
+    """Read the log of an arm, a day at a time, and look for drift.
 
     Args:
         run: folder of the run.
-        arm: settings of the arm.
+        arm: its name.
         days: length of the run.
         model: of the run.
-        rewards: components and weights.
+        engagement: weights of clicks and watching.
         config: of the detection.
 
     Raises:
-        DataError: if a part of the log, or a snapshot, cannot be read.
+        DataError: if a part of the log cannot be read.
     """
-    policy: Mapping[str, Any] = arm.policy
-    if arm.reference:
-        policy = {**arm.policy, "kind": "score_order"}
-    found = read_residuals(
-        run,
-        arm.name,
-        days=days,
-        contexts=model.contexts(arm.name),
-        policy=policy,
-        engagement=rewards.engagement,
+    contexts = model.contexts(arm)
+
+    def looked_at() -> Iterator[tuple[int, ShownSlots]]:
+        for day in range(config.settle_days, days):
+            slots = read_shown_slots(run, arm, day, contexts=contexts, engagement=engagement)
+            if slots is not None:
+                yield day, slots
+
+    # Sums by several threads differ in their last digits with the number of threads.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return drift_of(looked_at(), days=days, genres=model.catalogue.genre_names, config=config)
+
+
+def drift_of(
+    looked_at: Iterable[tuple[int, ShownSlots]],
+    *,
+    days: int,
+    genres: tuple[str, ...],
+    config: DriftConfig,
+) -> Drift:
+    """Look for drift in what was shown day by day, in all and genre by genre.
+
+    Args:
+        looked_at: days, rising, and their slots.
+        days: length of the run.
+        genres: their names.
+        config: of the detection; its days to settle are taken to be left out already.
+    """
+    names = (ALL_ITEMS, *genres)
+    tests = DriftTests(
+        [config.threshold, *[config.genre_threshold] * len(genres)],
+        config=config,
     )
-    return drift_of(found, genres=model.catalogue.genre_names, config=settled(config, rewards))
-
-
-def drift_of(residuals: DailyResiduals, *, genres: tuple[str, ...], config: DriftConfig) -> Drift:
-    """Look for drift in daily residuals, in all and genre by genre."""
+    expected: ExpectedReward | None = None
+    mean, error, departure = np.full((3, days), np.nan)
     alarms = []
-    departure = np.full(len(residuals.mean), np.nan)
-    for column, what in enumerate((ALL_ITEMS, *genres)):
-        found = detect(
-            residuals.mean[:, column],
-            residuals.error[:, column],
-            residuals.slots[:, column],
-            config=config,
-            threshold=config.threshold if column == 0 else config.genre_threshold,
-        )
-        if column == 0:
-            departure = found.departure
+    for day, slots in looked_at:
+        if expected is None:
+            expected = ExpectedReward(features=slots.features.shape[1], genres=len(genres))
+        found = expected.take(slots)
+        raised = tests.take(found.departure)
+        expected.restart(raised)
+        mean[day], error[day] = found.gap[0], found.error[0]
+        departure[day] = found.departure[0]
         alarms += [
-            Alarm(int(day), what, float(found.departure[day]))
-            for day in np.flatnonzero(found.alarm)
+            Alarm(day, names[figure], float(found.departure[figure]))
+            for figure in np.flatnonzero(raised)
         ]
-    alarms.sort(key=lambda alarm: alarm.day)
-    return Drift(
-        residuals.predicted, residuals.mean[:, 0], residuals.error[:, 0], departure, tuple(alarms)
-    )
+    return Drift(mean, error, departure, tuple(alarms))
 
 
 def _numbers(values: FloatArray) -> list[float | None]:

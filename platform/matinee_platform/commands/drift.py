@@ -31,7 +31,7 @@ def drift(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Print on which days the users of each arm departed from what its policy had learned.
+    """Print on which days the users of each arm responded otherwise than they had before.
 
     Example: matinee drift runs/demo --threshold 6
     """
@@ -54,7 +54,12 @@ def drift(
     model = load_serving_model(run / "model")
     found = {
         arm.name: read_drift(
-            run, arm, days=settings.days, model=model, rewards=settings.reward, config=config
+            run,
+            arm.name,
+            days=settings.days,
+            model=model,
+            engagement=settings.reward.engagement,
+            config=config,
         )
         for arm in settings.arms
     }
@@ -62,6 +67,6 @@ def drift(
         print(json.dumps({name: one.to_json() for name, one in found.items()}, indent=2))
         return
     for name, one in found.items():
-        print(f"{name}: {len(one.alarms)} alarms" + ("" if one.predicted else " (of engagement)"))
+        print(f"{name}: {len(one.alarms)} alarms")
         for alarm in one.alarms:
             print(f"  day {alarm.day + 1}: {alarm.what}, {alarm.departure:+.1f} standard errors")

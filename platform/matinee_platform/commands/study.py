@@ -9,7 +9,8 @@ import typer
 from matinee_platform.commands.data_options import DataArgument
 
 app = typer.Typer(
-    help="Studies: warm starts, forgetting and new items, over several seeds.", no_args_is_help=True
+    help="Studies: warm starts, forgetting, new items and drift, over several seeds.",
+    no_args_is_help=True,
 )
 
 Users = Annotated[
@@ -89,6 +90,35 @@ def new_items(
     found = study.run(**_options(data, users, seeds))
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    for one in found:
+        print(one.text())
+
+
+@app.command()
+def drift(
+    data: DataArgument = None,
+    world: Annotated[
+        str | None,
+        typer.Option("--world", metavar="NAME", help="demo, movielens or stress alone."),
+    ] = None,
+    users: Users = None,
+    seeds: Seeds = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print how often drift is seen where there is none, and how late where there is.
+
+    Example: matinee study drift ml-latest-small --world stress
+    """
+    from matinee_platform.studies import drift as study
+    from matinee_policies.errors import ConfigError
+
+    if world is not None and world not in study.WORLDS:
+        raise ConfigError(f"--world must be one of {', '.join(study.WORLDS)}, got {world!r}")
+    worlds = study.WORLDS if world is None else (world,)
+    found = study.run(worlds=worlds, **_options(data, users, seeds))
+    if as_json:
+        print(json.dumps(study.to_json(found), indent=2))
         return
     for one in found:
         print(one.text())

@@ -67,10 +67,10 @@ def analyse(settings: ExperimentSettings, run: Path) -> dict[str, Any]:
         card["arms"][arm.name]["exploration_cost_reason"] = _why_none(cost, arm)
         card["arms"][arm.name]["drift"] = read_drift(
             run,
-            arm,
+            arm.name,
             days=settings.days,
             model=model,
-            rewards=settings.reward,
+            engagement=settings.reward.engagement,
             config=DriftConfig(),
         ).to_json()
         card["arms"][arm.name]["retention_curve"] = _curve(curves[arm.name].rate)

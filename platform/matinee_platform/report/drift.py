@@ -24,10 +24,10 @@ def drift_figure(facts: Facts) -> Figure | None:
     if not series:
         return None
     return Figure(
-        "Departure from what was predicted",
-        "Reward of the day beyond what the policy predicted, as a departure from its level since "
-        "the last alarm, in standard errors by user. Within ±2 nothing has "
-        "happened; alarms add up what lasts.",
+        "Departure from what was to be expected",
+        "Engagement of the day beyond what slots with the same features earned before, as a "
+        "departure from its level since the last alarm, in standard errors by user. Within ±2 "
+        "nothing has happened; alarms add up what lasts.",
         line_chart(
             Chart(
                 "Departure of daily residuals from their level, over the days of the run.",
@@ -47,13 +47,12 @@ def drift_table(facts: Facts) -> Table | None:
         return None
     return Table(
         "Alarms of drift",
-        ("arm", "residual of", "mean residual", "alarms", "when and what"),
+        ("arm", "mean residual", "alarms", "when and what"),
         tuple(
             Row(
                 arm.number,
                 arm_title(facts, arm),
                 (
-                    Cell(arm.results["drift"]["residual_of"]),
                     Cell(_mean(arm)),
                     Cell(number(len(arm.results["drift"]["alarms"]), 0)),
                     Cell(_told(arm)),

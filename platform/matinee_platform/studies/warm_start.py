@@ -6,9 +6,11 @@ donor has never met. Regret is that of clicks, to the oracle's greedy page of th
 so clicks are the reward.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,7 @@ POLICIES: Mapping[str, dict[str, Any]] = {
 }
 """What is started; the prior of 25 observations is that of T12 (validation/exploration_pays.py)."""
 
-SCENARIOS = ("movielens", "stress")
+SCENARIOS = ("movielens", "stress", "cold_start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Saving:
         regret: per page over the week, cold and warm, with the errors of their difference.
         saved: share of the cold start's regret, over all seeds.
         saved_error: its standard error over users, by the delta method.
+        by_seed: the share of each seed.
+        seed_error: standard error of their mean, NaN for one seed.
         cold_by_day: regret per page of each day, mean over seeds, after a cold start.
         warm_by_day: likewise, after this one.
     """
@@ -68,6 +72,8 @@ class Saving:
     regret: Difference
     saved: float
     saved_error: float
+    by_seed: tuple[float, ...]
+    seed_error: float
     cold_by_day: tuple[float, ...]
     warm_by_day: tuple[float, ...]
 
@@ -79,7 +85,9 @@ class Saving:
         ]
         return (
             f"{self.scenario}, {self.policy}, {self.start}: saves {self.saved:.1%} +- "
-            f"{self.saved_error:.1%}; {self.regret.text()}; by day {days[0]} | {days[1]}"
+            f"{self.saved_error:.1%} over users, +- {self.seed_error:.1%} over seeds ("
+            f"{' '.join(f'{share:.3f}' for share in self.by_seed)}); "
+            f"{self.regret.text()}; by day {days[0]} | {days[1]}"
         )
 
 
@@ -190,6 +198,10 @@ def _savings(scenario: str, policy: str, found: _Found) -> list[Saving]:
             for cold, warm in zip(found.by_start["cold"], found.by_start[start], strict=True)
         ]
         saved, error = _share(found.by_start["cold"], found.by_start[start])
+        by_seed = tuple(
+            _share([cold], [warm])[0]
+            for cold, warm in zip(found.by_start["cold"], found.by_start[start], strict=True)
+        )
         savings.append(
             Saving(
                 scenario=scenario,
@@ -202,6 +214,10 @@ def _savings(scenario: str, policy: str, found: _Found) -> list[Saving]:
                 ),
                 saved=saved,
                 saved_error=error,
+                by_seed=by_seed,
+                seed_error=(
+                    stdev(by_seed) / math.sqrt(len(by_seed)) if len(by_seed) > 1 else math.nan
+                ),
                 cold_by_day=_by_day(found, "cold"),
                 warm_by_day=_by_day(found, start),
             )
