@@ -332,14 +332,17 @@ class LiveRuntime:
     def _made(self, running: Running) -> _Live:
         """An experiment at work; belongs to a thread."""
         definition = running.definition
+        bundles = {name: self._bundles(name) for name in {arm.bundle for arm in definition.arms}}
         control = definition.arm(definition.control)
-        arms = {one.name: self._arm(running, one.name, one) for one in definition.arms}
-        arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control)
+        arms = {
+            arm.name: self._arm(running, arm.name, arm, bundles[arm.bundle])
+            for arm in definition.arms
+        }
+        arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control, bundles[control.bundle])
         return _Live(running, arms)
 
-    def _arm(self, running: Running, name: str, arm: LiveArm) -> _Arm:
+    def _arm(self, running: Running, name: str, arm: LiveArm, bundle: LoadedBundle) -> _Arm:
         definition = running.definition
-        bundle = self._bundles(arm.bundle)
         runtime = ArmRuntime(
             definition.key,
             name,
