@@ -27,11 +27,12 @@ from matinee_platform.engine import Engine
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.plays import PlayScale
 from matinee_platform.reward_settings import RewardSettings
-from matinee_platform.serving.arm_runtime import ArmRuntime, Work
+from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.asks import Ask
 from matinee_platform.serving.bundle import LoadedBundle, Manifest, Plays, load_bundle, write_bundle
 from matinee_platform.serving.packing import name_candidates
 from matinee_platform.serving.runtime import LiveRuntime, Running
+from matinee_platform.serving.work import Work
 from matinee_platform.serving_model import fit_serving_model
 from matinee_platform.settings import SourceSettings
 from matinee_policies.candidates.source_data import SourceData, Units
