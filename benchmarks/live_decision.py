@@ -1,15 +1,15 @@
-"""What a live decision costs: CPU per decision by batch size and stage, against the policy alone.
+"""What a live decision costs, from ask to log row, by batch size; the limit is the policy alone.
 
 The service's runtime decides pages of 100 candidates and 10 slots by LinUCB with MMR, for units in
 memory, from candidates and scores that the caller names; a batch is asked for in one turn of the
 event loop. Beside it stand the same contexts through `Engine.decide`, and the policy alone.
 
-    python benchmarks/live_decision.py [--quick] [--json]
+Times are the least of many turns, wall clock: on a busy machine that is what one turn takes when
+nobody interrupts it. What asyncio itself takes to start and gather so many tasks is told apart.
 """
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from harness import LimitFigure, Row, print_rows
 from matinee_platform.clock import SystemClock
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import decision_keys
@@ -25,11 +27,12 @@ from matinee_platform.engine import Engine
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.plays import PlayScale
 from matinee_platform.reward_settings import RewardSettings
-from matinee_platform.serving.arm_runtime import ArmRuntime, Work
+from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.asks import Ask
 from matinee_platform.serving.bundle import LoadedBundle, Manifest, Plays, load_bundle, write_bundle
 from matinee_platform.serving.packing import name_candidates
 from matinee_platform.serving.runtime import LiveRuntime, Running
+from matinee_platform.serving.work import Work
 from matinee_platform.serving_model import fit_serving_model
 from matinee_platform.settings import SourceSettings
 from matinee_policies.candidates.source_data import SourceData, Units
@@ -133,20 +136,30 @@ def asks_of(bundle: LoadedBundle, *, count: int) -> list[Ask]:
     return found
 
 
-def cpu(call: Callable[[], Any], *, repeats: int, rounds: int) -> float:
-    """Least CPU of a call over some rounds, in microseconds."""
-    call()
+def least(call: Callable[[], Any], *, turns: int) -> float:
+    """Least time of a call, in microseconds."""
     best = float("inf")
-    for _ in range(rounds):
-        start = time.process_time()
-        for _ in range(repeats):
-            call()
-        best = min(best, (time.process_time() - start) / repeats)
+    for _ in range(turns):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
     return best * 1e6
 
 
-async def measure(bundle: LoadedBundle, *, repeats: int, rounds: int) -> list[dict[str, float]]:
-    """Microseconds of CPU per decision, one row per batch size."""
+async def least_turn(asks: list[Ask], decide: Callable[[Ask], Any], *, turns: int) -> float:
+    """Least time of one turn of the loop that asks all at once, in microseconds."""
+    best = float("inf")
+    for _ in range(turns):
+        start = time.perf_counter()
+        await asyncio.gather(*(decide(ask) for ask in asks))
+        best = min(best, time.perf_counter() - start)
+    return best * 1e6
+
+
+async def measure(
+    bundle: LoadedBundle, *, turns: int, batches: tuple[int, ...]
+) -> list[dict[str, float]]:
+    """Microseconds per decision, one row per batch size."""
     runtime = LiveRuntime(
         bundles=lambda name: bundle,
         pseudonym_secret=bytes(32),
@@ -168,35 +181,14 @@ async def measure(bundle: LoadedBundle, *, repeats: int, rounds: int) -> list[di
     asks = asks_of(bundle, count=UNITS)
     await settle(runtime, arm, asks)
     rows = []
-    for size in BATCHES:
+    for size in batches:
         some = asks[:size]
-        repeat = max(repeats // size, 3)
-        row = {"batch": float(size)}
-
-        async def turn(some: list[Ask] = some) -> None:
-            await asyncio.gather(*(runtime.decide(ask) for ask in some))
-
-        best = float("inf")
-        for _ in range(rounds):
-            start = time.process_time()
-            for _ in range(repeat):
-                await turn()
-            best = min(best, (time.process_time() - start) / repeat)
-        row["runtime"] = best * 1e6 / size
-
-        async def empty(some: list[Ask] = some) -> None:
-            await asyncio.gather(*(asyncio.sleep(0) for _ in some))
-
-        best = float("inf")
-        for _ in range(rounds):
-            start = time.process_time()
-            for _ in range(repeat):
-                await empty()
-            best = min(best, (time.process_time() - start) / repeat)
-        row["gather of nothing"] = best * 1e6 / size
-        for name, value in stages(arm, some, repeats=repeat, rounds=rounds).items():
-            row[name] = value / size
-        rows.append(row)
+        times = {
+            "runtime": await least_turn(some, runtime.decide, turns=turns),
+            "tasks of asyncio": await least_turn(some, lambda ask: asyncio.sleep(0), turns=turns),
+            **stages(arm, some, turns=turns),
+        }
+        rows.append({"batch": size, **{name: value / size for name, value in times.items()}})
     await runtime.close()
     return rows
 
@@ -220,8 +212,8 @@ async def settle(runtime: LiveRuntime, arm: ArmRuntime, asks: list[Ask]) -> None
         unit.visit_day = 3
 
 
-def stages(arm: ArmRuntime, asks: list[Ask], *, repeats: int, rounds: int) -> dict[str, float]:
-    """Microseconds of CPU of the parts of a batch."""
+def stages(arm: ArmRuntime, asks: list[Ask], *, turns: int) -> dict[str, float]:
+    """Microseconds of the parts of a batch, each alone."""
     memory, model = arm.memory, arm.bundle.model
     if memory is None or model is None:
         return {}
@@ -247,7 +239,7 @@ def stages(arm: ArmRuntime, asks: list[Ask], *, repeats: int, rounds: int) -> di
     builder = ContextBuilder(model.items, model.traits)
 
     def timed(call: Callable[[], Any]) -> float:
-        return cpu(call, repeats=repeats, rounds=rounds)
+        return least(call, turns=turns)
 
     return {
         "name and pack": timed(works),
@@ -261,23 +253,39 @@ def stages(arm: ArmRuntime, asks: list[Ask], *, repeats: int, rounds: int) -> di
     }
 
 
+def rows_of(figures: list[dict[str, float]]) -> list[Row]:
+    """The same as rates."""
+    return [
+        Row(
+            name="live decision",
+            size=f"batch {row['batch']:.0f}",
+            unit="decisions/s",
+            ours=1e6 / (row["runtime"] - row["tasks of asyncio"]),
+            limit=LimitFigure("the policy alone", 1e6 / row["policy alone"]),
+            note=f"LinUCB + MMR, {CANDIDATES} candidates, {SLOTS} slots; least of many turns.",
+        )
+        for row in figures
+    ]
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="a smaller run, for a first look")
+    parser.add_argument("--tiny", action="store_true", help="figures mean nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = deployed(Path(folder), items=600 if options.quick else 4_000)
-    repeats, rounds = (200, 2) if options.quick else (2_000, 7)
-    rows = asyncio.run(measure(bundle, repeats=repeats, rounds=rounds))
+    items, turns = (600, 3) if options.tiny else (4_000, 300 if options.quick else 2_000)
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+        bundle = deployed(Path(folder), items=items)
+        batches = BATCHES[:2] if options.tiny else BATCHES
+        figures = asyncio.run(measure(bundle, turns=turns, batches=batches))
     if options.json:
-        print(json.dumps(rows))
+        print_rows(rows_of(figures), as_json=True, stages=figures)
         return
-    print("microseconds of CPU per decision")
-    names = list(rows[0])
-    for name in names:
-        print(f"{name:<26}" + "".join(f"{row[name]:>9.1f}" for row in rows))
+    print("microseconds per decision")
+    for name in figures[0]:
+        print(f"{name:<26}" + "".join(f"{row[name]:>9.1f}" for row in figures))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveExperiment
 from matinee_platform.experiments.errors import UnknownExperimentError
 from matinee_platform.serving.asks import Ask, Decided
-from matinee_platform.serving.bundle import MANIFEST, BundleError, load_bundle, write_bundle
+from matinee_platform.serving.bundle import MANIFEST, load_bundle, write_bundle
 from matinee_platform.serving.deploy import deploy_policy
+from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.observer import Nobody
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.swap import SnapshotPoller

@@ -4,9 +4,7 @@ What is decided depends on each ask, its unit's state and the snapshot alone, ne
 with it: a policy that fails on a batch is asked for each page alone.
 """
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import DecisionKeys
 from matinee_platform.engine import FEATURE_SAMPLE, catalogue_number
 from matinee_platform.experiments.definition import HOLDOUT_ARM, Learning
-from matinee_platform.serving.asks import Ask, Decided
+from matinee_platform.serving.asks import Decided
 from matinee_platform.serving.bundle import LoadedBundle
 from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.fallback import INVALID, RAISED, default_slates, is_valid
@@ -25,10 +23,11 @@ from matinee_platform.serving.quick_contexts import QuickContexts
 from matinee_platform.serving.quick_records import record_maker
 from matinee_platform.serving.unit_fold import Unit, UnitFold
 from matinee_platform.serving.unit_memory import PREVIEWS, UnitMemory
+from matinee_platform.serving.work import Chosen, Page, Work
 from matinee_platform.storage.records import DecisionRecord, ServedBy
 from matinee_policies.arrays import Float32Array, IndexArray, UInt64Array
 from matinee_policies.errors import ContextError
-from matinee_policies.features import FEATURE_VERSION, UnitStateBatch, rows_of
+from matinee_policies.features import FEATURE_VERSION, rows_of
 from matinee_policies.policy import Policy, reads_features
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
 
@@ -40,76 +39,6 @@ _decided = record_maker(Decided)
 
 UNKNOWN_SCORE = 0.5
 """Score of a candidate that nobody has given one."""
-
-
-@dataclass(slots=True, eq=False)
-class Work:
-    """An ask on its way to a slate.
-
-    Attributes:
-        ask: as it came.
-        pseudonym: of the unit.
-        bucket: of the unit, in ten-thousandths.
-        at: time of the decision, UTC milliseconds.
-        slots: items wanted.
-        unit: its state, in use until the slate is decided; None where nothing is known of it.
-        candidates: rows that the caller named, `int32 [K]`, as logged; None to ask the source.
-        scores: of them, `float32 [K]`, as logged; None to ask the source.
-        features: of them, `float32 [K, d]`, where the caller gives them.
-        by_default: whether the order of the candidates is to be shown.
-        logged: whether the decision is for the log.
-        fallback: why the policy cannot be asked; None if it can.
-        answer: who waits for the slate.
-    """
-
-    ask: Ask
-    pseudonym: int
-    bucket: int
-    at: int
-    slots: int
-    unit: Unit | None = None
-    candidates: bytes | None = None
-    scores: bytes | None = None
-    features: Float32Array | None = None
-    by_default: bool = False
-    logged: bool = True
-    fallback: str | None = None
-    answer: "asyncio.Future[Decided] | None" = None
-
-
-@dataclass(slots=True, eq=False)
-class Page:
-    """Pages that are decided together: what the policy sees, and what their rows need.
-
-    Attributes:
-        works: of the pages.
-        contexts: what the policy sees.
-        candidates: rows of items, `int32 [n, K]`.
-        scores: `float32 [n, K]`.
-        state: of the units as seen; None without a catalogue.
-        packed: the same as the log has it, `float32 [n, S]`.
-        numbers: place of each page in its visit.
-        keys: of the decisions, `uint64 [n]`.
-        slots: of each slate.
-    """
-
-    works: Sequence[Work]
-    contexts: ContextBatch
-    candidates: IndexArray
-    scores: Float32Array
-    state: UnitStateBatch | None
-    packed: Float32Array | None
-    numbers: list[int]
-    keys: UInt64Array
-    slots: int
-
-
-@dataclass(slots=True, eq=False)
-class Chosen:
-    """Slates, and for each why it is not the policy's; None if all are."""
-
-    slates: SlateBatch
-    reasons: list[str | None] | None = None
 
 
 class ArmRuntime:

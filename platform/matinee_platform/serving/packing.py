@@ -6,8 +6,9 @@ from struct import error as StructError  # noqa: N812
 
 import numpy as np
 
-from matinee_platform.serving.arm_runtime import ArmRuntime, Work
+from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.asks import Ask
+from matinee_platform.serving.work import Work
 from matinee_policies.arrays import Float32Array
 from matinee_policies.errors import ContextError
 

@@ -22,29 +22,21 @@ from matinee_platform.experiments.errors import UnknownExperimentError
 from matinee_platform.pseudonyms import MIN_SECRET_BYTES
 from matinee_platform.serving.arm_runtime import (
     MOST_TOGETHER,
-    UNKNOWN_SCORE,
     ArmRuntime,
-    Chosen,
-    Page,
-    Work,
 )
 from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.serving.batching import Batcher
 from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
+from matinee_platform.serving.caller_items import CallerItems, ItemNames
 from matinee_platform.serving.fallback import HUNG, LATE, STATE
 from matinee_platform.serving.isolation import HungError, Isolation, LateError
 from matinee_platform.serving.observer import Nobody, Observer
-from matinee_platform.serving.packing import (
-    checked_features,
-    name_candidates,
-    packed_rows,
-    packed_scores,
-    wanted_slots,
-)
+from matinee_platform.serving.packing import name_candidates, wanted_slots
 from matinee_platform.serving.publishing import publish
 from matinee_platform.serving.thread_readers import LogReader, ThreadReaders
 from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
 from matinee_platform.serving.warm_up import warm_up
+from matinee_platform.serving.work import Chosen, Page, Work
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision, LoggedReward
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import PAD
@@ -74,13 +66,6 @@ class Assigner(Protocol):
         Raises:
             UnknownExperimentError: no experiment of this key runs.
         """
-
-
-class ItemNames(Protocol):
-    """Gives rows to the items that callers name, as `ports.EventAppender` does."""
-
-    async def intern_items(self, ids: Sequence[str]) -> list[int]:
-        """Rows of items, made when new and the same for ever after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +140,7 @@ class LiveRuntime:
         self._draws = draws
         self._clock = clock
         self._reader = reader
-        self._names = names
+        self._items = CallerItems(names, reader)
         self._budget = budget_ms / 1_000.0
         self._capacity = units_in_memory
         self._observer: Observer = Nobody() if observer is None else observer
@@ -166,8 +151,6 @@ class LiveRuntime:
         self._stopped: dict[str, _Live] = {}
         self._memories: dict[tuple[str, str], UnitMemory] = {}
         self._early = EarlyRewards()
-        self._rows: dict[str, int] = {}
-        self._item: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -238,7 +221,7 @@ class LiveRuntime:
         if runtime.dimension is None:
             name_candidates(work, runtime)
         else:
-            await self._give_features(work, runtime)
+            await self._items.name(work, runtime)
         memory = runtime.memory
         if inside and memory is not None:
             work.unit = memory.at_hand(work.pseudonym)
@@ -264,7 +247,7 @@ class LiveRuntime:
             names = arm.runtime.shelf.item_ids
             items = [names[row] if row != PAD else "" for row in rows]
         else:
-            items = self._named(rows)
+            items = self._items.names_of(rows)
         return Decided(record=record, items=items, propensities=propensities[: len(rows)])
 
     def published(
@@ -305,44 +288,20 @@ class LiveRuntime:
         except Exception:
             work.fallback = STATE
 
-    async def _give_features(self, work: Work, runtime: ArmRuntime) -> None:
-        """Take the candidates and features that the caller names."""
-        ask, dimension = work.ask, runtime.dimension
-        if ask.candidates is None or ask.features is None or dimension is None:
-            raise ContextError(
-                "candidates and features must be given: this arm has no catalogue of its own"
-            )
-        work.features = checked_features(ask.features, len(ask.candidates), dimension)
-        rows = [self._rows.get(name) for name in ask.candidates]
-        if None in rows:
-            if self._names is None:
-                raise ContextError("items of callers cannot be named here")
-            new = [name for name, row in zip(ask.candidates, rows, strict=True) if row is None]
-            for name, row in zip(new, await self._names.intern_items(new), strict=True):
-                self._rows[name], self._item[row] = row, name
-        known = [self._rows[name] for name in ask.candidates]
-        scores = [UNKNOWN_SCORE] * len(known) if ask.scores is None else ask.scores
-        work.candidates = packed_rows(known, runtime.candidates)
-        work.scores = packed_scores(scores, len(known), runtime.candidates)
-
-    def _named(self, rows: list[int]) -> list[str]:
-        """Items that callers named, by row."""
-        unknown = [row for row in rows if row != PAD and row not in self._item]
-        if unknown and self._reader is not None:
-            self._item.update(zip(unknown, self._reader.items(unknown), strict=True))
-        return [self._item.get(row, "") for row in rows]
-
     def _made(self, running: Running) -> _Live:
         """An experiment at work; belongs to a thread."""
         definition = running.definition
+        bundles = {name: self._bundles(name) for name in {arm.bundle for arm in definition.arms}}
         control = definition.arm(definition.control)
-        arms = {one.name: self._arm(running, one.name, one) for one in definition.arms}
-        arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control)
+        arms = {
+            arm.name: self._arm(running, arm.name, arm, bundles[arm.bundle])
+            for arm in definition.arms
+        }
+        arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control, bundles[control.bundle])
         return _Live(running, arms)
 
-    def _arm(self, running: Running, name: str, arm: LiveArm) -> _Arm:
+    def _arm(self, running: Running, name: str, arm: LiveArm, bundle: LoadedBundle) -> _Arm:
         definition = running.definition
-        bundle = self._bundles(arm.bundle)
         runtime = ArmRuntime(
             definition.key,
             name,

@@ -9,10 +9,10 @@ The units that were asked for longest ago are forgotten first, never one that is
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -48,11 +48,8 @@ class UnitReader(Protocol):
         """See `ports.EventReader`."""
 
 
-class NewFold(Protocol):
-    """Makes a fold with room for some units of the arm."""
-
-    def __call__(self, rows: int) -> UnitFold:
-        """A fold of so many rows."""
+NewFold: TypeAlias = Callable[[int], UnitFold]
+"""Makes a fold with room for so many units of an arm."""
 
 
 @dataclass(slots=True)

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from matinee_platform.serving.arm_runtime import UNKNOWN_SCORE, ArmRuntime, Work
+from matinee_platform.serving.arm_runtime import UNKNOWN_SCORE, ArmRuntime
 from matinee_platform.serving.asks import Ask
 from matinee_platform.serving.packing import packed_rows, packed_scores
+from matinee_platform.serving.work import Work
 
 
 def warm_up(runtime: ArmRuntime) -> None:

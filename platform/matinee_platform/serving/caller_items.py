@@ -1,0 +1,64 @@
+"""Items that callers name and describe themselves, for arms without a catalogue."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from matinee_platform.serving.arm_runtime import UNKNOWN_SCORE, ArmRuntime
+from matinee_platform.serving.packing import checked_features, packed_rows, packed_scores
+from matinee_platform.serving.thread_readers import LogReader
+from matinee_platform.serving.work import Work
+from matinee_policies.errors import ContextError
+from matinee_policies.records import PAD
+
+
+class ItemNames(Protocol):
+    """Gives rows to the items that callers name, as `ports.EventAppender` does."""
+
+    async def intern_items(self, ids: Sequence[str]) -> list[int]:
+        """Rows of items, made when new and the same for ever after."""
+
+
+class CallerItems:
+    """Rows of items by the names that callers gave them, and back.
+
+    Args:
+        names: gives rows to new names; None where there can be none.
+        reader: of the log, for names that were given before; None where there is no log.
+    """
+
+    def __init__(self, names: ItemNames | None, reader: LogReader | None) -> None:
+        self._names = names
+        self._reader = reader
+        self._rows: dict[str, int] = {}
+        self._item: dict[int, str] = {}
+
+    async def name(self, work: Work, runtime: ArmRuntime) -> None:
+        """Take the candidates, scores and features of an ask.
+
+        Raises:
+            ContextError: if they are not there or break a rule.
+            LogUnavailableError: a new name cannot be stored.
+        """
+        ask, dimension = work.ask, runtime.dimension
+        if ask.candidates is None or ask.features is None or dimension is None:
+            raise ContextError(
+                "candidates and features must be given: this arm has no catalogue of its own"
+            )
+        work.features = checked_features(ask.features, len(ask.candidates), dimension)
+        new = [name for name in ask.candidates if name not in self._rows]
+        if new:
+            if self._names is None:
+                raise ContextError("items of callers cannot be named here")
+            for name, row in zip(new, await self._names.intern_items(new), strict=True):
+                self._rows[name], self._item[row] = row, name
+        known = [self._rows[name] for name in ask.candidates]
+        scores = [UNKNOWN_SCORE] * len(known) if ask.scores is None else ask.scores
+        work.candidates = packed_rows(known, runtime.candidates)
+        work.scores = packed_scores(scores, len(known), runtime.candidates)
+
+    def names_of(self, rows: Sequence[int]) -> list[str]:
+        """Items by row; empty for an empty slot."""
+        unknown = [row for row in rows if row != PAD and row not in self._item]
+        if unknown and self._reader is not None:
+            self._item.update(zip(unknown, self._reader.items(unknown), strict=True))
+        return [self._item.get(row, "") for row in rows]
