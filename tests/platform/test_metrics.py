@@ -12,7 +12,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
-from matinee_platform.metrics import LEARNER_METRICS, METRICS, SERVICE_METRICS, Metric, markdown_table
+from matinee_platform.metrics import (
+    LEARNER_METRICS,
+    METRICS,
+    SERVICE_METRICS,
+    Metric,
+    markdown_table,
+)
 from matinee_platform.offline.kpi_counter import ArmFigures, KpiCounter
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.settings import ExperimentSettings, parse_settings

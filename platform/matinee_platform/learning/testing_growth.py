@@ -59,21 +59,20 @@ def step_seconds(path: Path, arm: LearningArm, *, repeats: int = 3) -> float:
     return statistics.median(times)
 
 
-async def grow(path: Path, arm: LearningArm, *, sizes: Sequence[int]) -> list[dict[str, float]]:
-    """Let a log grow, and measure at each size."""
+async def grow(path: Path, arm: LearningArm, *, sizes: Sequence[int]) -> None:
+    """Let a log grow; measure at each size and print."""
     traffic = ExampleTraffic(arm, clock=FakeClock())
     kinds = [replace(one, served_by=ServedBy.POLICY) for one in traffic.decide(_KINDS)]
     store = SqliteStore(path, windows=lambda _: WINDOWS_MS)
     await store.open()
-    found, done = [], 0
+    done = 0
     for size in sorted(sizes):
         for start in range(done, size, _BATCH):
             await store.write(list(_rows(kinds, start, min(start + _BATCH, size))))
         done = size
-        seconds = step_seconds(path, arm)
-        found.append({"decisions": size, "step_seconds": round(seconds, 4)})
+        seconds = round(step_seconds(path, arm), 4)
+        print(json.dumps({"decisions": size, "step_seconds": seconds}), flush=True)
     await store.close()
-    return found
 
 
 def _rows(
@@ -103,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arm = example_arm(windows_ms=WINDOWS_MS)
     with tempfile.TemporaryDirectory(prefix="matinee-growth-") as folder:
         path = Path(folder) / "events.sqlite"
-        print(json.dumps(asyncio.run(grow(path, arm, sizes=options.sizes)), indent=2))
+        asyncio.run(grow(path, arm, sizes=options.sizes))
     return 0
 
 
