@@ -19,10 +19,11 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-long lint bench bench-peers tradeoff validate scale kernels lock
+.PHONY: help demo serve test test-long lint bench bench-peers tradeoff validate scale kernels lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
+	@echo 'make serve   answer decisions and rewards over HTTP with two arms of the demo'
 	@echo 'make test    run the tests'
 	@echo 'make test-long  run the tests that take minutes each: the wheel in a place of its own, runs that grow'
 	@echo 'make lint    check style, types and layers'
@@ -40,6 +41,15 @@ demo: $(STAMP)
 	@[ -n "$$MATINEE_DATA" ] || \
 	{ MATINEE_DATA=$$($(BIN)/matinee data fetch --if-possible --quiet) && export MATINEE_DATA; }; \
 	$(BIN)/matinee simulate --config examples/demo.yaml --out runs/demo --overwrite
+
+# Deploys two arms of the demo, after a small run of it if there is none, then serves on loopback.
+SERVICE ?= service
+serve: $(STAMP)
+	@[ -f runs/demo/results.json ] || { echo 'There is no runs/demo yet: running a small one first.' && \
+	$(BIN)/matinee simulate --config examples/demo.yaml --set users=2000 --out runs/demo --quiet >/dev/null; }
+	@for arm in mf_order lin_ucb; do [ -f $(SERVICE)/bundles/$$arm/bundle.json ] || \
+	$(BIN)/matinee deploy runs/demo:$$arm --to $(SERVICE) || exit 1; done
+	@MATINEE_SERVICE_DATA_DIR=$(SERVICE) exec $(BIN)/matinee serve --config examples/serve.yaml
 
 test: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal

@@ -36,5 +36,6 @@ def test_the_experiment_of_the_readme_is_valid() -> None:
     assert blocks
     for block in blocks:
         check_settings(parse_settings(yaml.safe_load(block)))
-    for path in sorted((ROOT / "examples").glob("*.yaml")):
+    # Settings of the live service are another kind of file; its own tests read them.
+    for path in sorted(set((ROOT / "examples").glob("*.yaml")) - {ROOT / "examples/serve.yaml"}):
         check_settings(load_settings(path))

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
 from matinee_platform.clock import Clock
@@ -94,20 +95,30 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(
-        Edge,
-        metrics=service.metrics,
-        body_bytes=settings.limits.body_bytes,
-        in_flight=settings.limits.in_flight,
-        report=lambda request_id, error, where: service.log.error(
-            "exception", request_id=request_id, error=type(error).__name__, places=where
-        ),
-    )
     app.add_exception_handler(HTTPException, _http_problem)
     routes = service_routes(service)
     routes.append(_openapi_route(app, service))
+    direct: dict[tuple[str, str], ASGIApp] = {}
     for route in routes:
-        _add(app, route, service)
+        answering = route_app(route, service)
+        _add(app, route, answering)
+        if "{" not in route.path:
+            direct[route.method, route.path] = answering
+    other_layers = app.build_middleware_stack
+
+    def layers() -> ASGIApp:
+        return Edge(
+            other_layers(),
+            direct=direct,
+            metrics=service.metrics,
+            body_bytes=settings.limits.body_bytes,
+            in_flight=settings.limits.in_flight,
+            report=lambda request_id, error, where: service.log.error(
+                "exception", request_id=request_id, error=type(error).__name__, places=where
+            ),
+        )
+
+    app.build_middleware_stack = layers  # type: ignore[method-assign]
     return app
 
 
@@ -123,7 +134,7 @@ def service_routes(service: Service) -> list[Route]:
     ]
 
 
-def _add(app: FastAPI, route: Route, service: Service) -> None:
+def _add(app: FastAPI, route: Route, answering: ASGIApp) -> None:
     problems = ["internal"]
     if route.scope is not None:
         problems += ["unauthenticated", "forbidden", "rate_limited", "not_ready", "overloaded"]
@@ -145,7 +156,7 @@ def _add(app: FastAPI, route: Route, service: Service) -> None:
         **options,
     )
     # FastAPI documents the route; its requests go the short way.
-    cast("APIRoute", app.router.routes[-1]).app = route_app(route, service)
+    cast("APIRoute", app.router.routes[-1]).app = answering
 
 
 def _shown(endpoint: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ is not announced is read up to the limit and no further.
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +42,7 @@ class Edge:
 
     Args:
         app: what is wrapped.
+        direct: applications that answer a method and path themselves, past all other layers.
         metrics: counts requests.
         body_bytes: most bytes of a body.
         in_flight: most requests at once; probes and scrapes do not count.
@@ -52,12 +53,14 @@ class Edge:
         self,
         app: ASGIApp,
         *,
+        direct: Mapping[tuple[str, str], ASGIApp],
         metrics: ServiceMetrics,
         body_bytes: int,
         in_flight: int,
         report: Report,
     ) -> None:
         self._app = app
+        self._direct = direct
         self._metrics = metrics
         self._body_bytes = body_bytes
         self._most = in_flight
@@ -92,7 +95,8 @@ class Edge:
         try:
             if metrics.in_flight > self._most and scope["path"] not in _ALWAYS_ANSWERED:
                 raise OverloadedError("too many requests are being answered, try again")
-            await self._app(scope, self._bounded(headers, receive), send_on)
+            app = self._direct.get((scope["method"], scope["path"]), self._app)
+            await app(scope, self._bounded(headers, receive), send_on)
         except Exception as error:
             if not isinstance(error, MatineeError):
                 self._report(request_id, error, places(error))

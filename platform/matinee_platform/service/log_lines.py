@@ -48,6 +48,9 @@ def places(error: BaseException, *, most: int = 12) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
+_TRACEBACK = "Traceback (most recent call last)"
+
+
 class JsonFormatter(logging.Formatter):
     """Lines of the web server as JSON, exceptions without their messages."""
 
@@ -58,6 +61,10 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
         }
+        if _TRACEBACK in str(line["event"]):
+            # Start-up failed; the last line of the traceback names the error and its reason.
+            reason = str(line["event"]).rstrip().rsplit("\n", 1)[-1]
+            line.update(event="startup_failed", reason=reason)
         if record.exc_info and record.exc_info[1] is not None:
             line["event"] = "exception"
             line["error"] = type(record.exc_info[1]).__name__

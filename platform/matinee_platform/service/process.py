@@ -1,5 +1,6 @@
 """The service as processes: where it listens, who supervises whom, how it ends."""
 
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -52,7 +53,7 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
 
     Args:
         settings: of the service.
-        announce: told where it listens, before the first request is answered.
+        announce: told where it listens, once it does; at once with several processes.
 
     Raises:
         ConfigError: on settings that do not go together, or a port that is taken.
@@ -62,22 +63,20 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
     with closing(_listen(settings)) as door:
         port = int(door.getsockname()[1])
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        announce(
-            Listening(
-                address=f"http://{host}:{port}",
-                host=settings.host,
-                port=port,
-                workers=settings.workers,
-                data_dir=str(settings.data_dir),
-                learner=settings.supervise_learner,
-                keys=keys,
-            )
+        listening = Listening(
+            address=f"http://{host}:{port}",
+            host=settings.host,
+            port=port,
+            workers=settings.workers,
+            data_dir=str(settings.data_dir),
+            learner=settings.supervise_learner,
+            keys=keys,
         )
         supervisor = _learner(settings) if settings.supervise_learner else None
         if supervisor is not None:
             supervisor.start()
         try:
-            return _answer(settings, door)
+            return _answer(settings, door, ready=partial(announce, listening))
         finally:
             if supervisor is not None:
                 supervisor.stop()
@@ -101,7 +100,20 @@ def app_of_line(line: str) -> FastAPI:
     return create_app(ServiceSettings.model_validate_json(line), clock=SystemClock())
 
 
-def _answer(settings: ServiceSettings, door: socket.socket) -> int:
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[], None]) -> int:
     config = uvicorn.Config(
         partial(app_of_line, settings.model_dump_json()),
         factory=True,
@@ -120,11 +132,19 @@ def _answer(settings: ServiceSettings, door: socket.socket) -> int:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_CLOSE_WITHIN_SECONDS,
     )
-    server = uvicorn.Server(config)
     if settings.workers > 1:
+        ready()
         Multiprocess(config, sockets=[door]).run()
         return 0
-    server.run(sockets=[door])
+    # The server ends what it took in, then raises the signal again: that is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = _Server(config, ready=ready)
+    try:
+        server.run(sockets=[door])
+    except SystemExit:
+        # Its lines have said why.
+        return 1
     return 0 if server.started else 1
 
 

@@ -50,6 +50,7 @@ class FirstItems:
 
     def __init__(self, secrets: Secrets, log: MemoryLog, clock: Clock) -> None:
         self.error: BaseException | None = None
+        self.most_slots = 3
         self.outside: set[str] = set()
         self._secrets = secrets
         self._log = log
@@ -64,8 +65,8 @@ class FirstItems:
             raise NotFoundError("no experiment of this key runs")
         candidates = ITEMS if ask.candidates is None else list(ask.candidates)
         slots = 3 if ask.slots is None else ask.slots
-        if slots > 3:
-            raise ContextError("slots must be at most 3")
+        if slots > self.most_slots:
+            raise ContextError(f"slots must be at most {self.most_slots}")
         items = candidates[:slots]
         propensities = [1.0] * len(items)
         if ask.unit in self.outside:
