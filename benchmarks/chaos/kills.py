@@ -132,7 +132,7 @@ def run(folder: Path, *, kills: int, kind: str, connections: int, seed: int) -> 
         figures.lost, figures.changed = found.lost, found.changed
         time.sleep(5.0)
         service.stop()
-        told = json.loads(matinee("replay", "--verify", str(service.config), "--json"))
+        told = json.loads(matinee("replay", "--verify", "--config", str(service.config), "--json"))
         figures.replay_equal = bool(told["passed"])
         figures.snapshots = sum(int(arm["snapshots"]) for arm in told["arms"])
     return figures
