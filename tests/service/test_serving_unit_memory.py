@@ -170,21 +170,24 @@ def test_any_order_gives_the_state_of_a_full_fold(
     async def scene() -> int:
         world = World(seed, new_fold)
         tasks: list[asyncio.Task[None]] = []
-        for _ in range(150):
+        for _ in range(250):
             step = world.luck.random()
             if step < 0.35:
                 world.grow()
-            elif step < 0.7:
+            elif step < 0.6:
                 world.publish()
+            elif step < 0.7:
+                # Rows that are stored and published while a unit is on its way.
+                world.grow()
+                while world.waiting:
+                    world.publish()
             elif step < 0.95:
                 tasks.append(asyncio.create_task(world.ask()))
-                if world.luck.random() < 0.5:
-                    await asyncio.sleep(0)
             else:
                 memory = world.memories["home", world.luck.choice(ARMS)]
                 memory.forget(world.luck.randrange(6))
-            if world.luck.random() < 0.1:
-                await asyncio.gather(*tasks)
+            if world.luck.random() < 0.5:
+                await asyncio.sleep(0)
         await asyncio.gather(*tasks)
         while world.waiting:
             world.publish()
