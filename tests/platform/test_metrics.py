@@ -12,7 +12,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
-from matinee_platform.metrics import METRICS, SERVICE_METRICS, Metric, markdown_table
+from matinee_platform.metrics import (
+    LEARNER_METRICS,
+    METRICS,
+    SERVICE_METRICS,
+    Metric,
+    markdown_table,
+)
 from matinee_platform.offline.kpi_counter import ArmFigures, KpiCounter
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.settings import ExperimentSettings, parse_settings
@@ -83,7 +89,7 @@ def test_a_metric_is_well_declared(metric: Metric) -> None:
 
 
 def test_names_are_declared_once_and_listed() -> None:
-    names = [metric.name for metric in (*METRICS, *SERVICE_METRICS)]
+    names = [metric.name for metric in (*METRICS, *SERVICE_METRICS, *LEARNER_METRICS)]
     assert len(set(names)) == len(names)
     declared = [each for each in vars(metrics).values() if isinstance(each, Metric)]
     assert sorted(metric.name for metric in declared) == sorted(names)
@@ -93,6 +99,7 @@ def test_the_documentation_holds_the_table() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert markdown_table() in text, "paste matinee_platform.metrics.markdown_table() there"
     assert markdown_table(SERVICE_METRICS) in text, "paste markdown_table(SERVICE_METRICS) there"
+    assert markdown_table(LEARNER_METRICS) in text, "paste markdown_table(LEARNER_METRICS) there"
 
 
 def test_exposition_is_as_declared() -> None:
