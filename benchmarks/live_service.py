@@ -47,7 +47,7 @@ class LiveService:
         """What it wrote to standard error."""
         return self.folder / "serve.log"
 
-    def start(self, *, wait_s: float = 60.0, environment: dict[str, str] | None = None) -> float:
+    def start(self, *, wait_s: float = 300.0, environment: dict[str, str] | None = None) -> float:
         """Start it and wait until it is ready.
 
         Args:
