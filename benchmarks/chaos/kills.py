@@ -134,7 +134,7 @@ def run(folder: Path, *, kills: int, kind: str, connections: int, seed: int) -> 
         service.stop()
         told = json.loads(matinee("replay", "--verify", "--config", str(service.config), "--json"))
         figures.replay_equal = all(bool(arm["passed"]) for arm in told)
-        figures.snapshots = sum(int(arm["snapshots"]) for arm in told)
+        figures.snapshots = sum(int(arm["barriers"]) for arm in told)
     return figures
 
 
