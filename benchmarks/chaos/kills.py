@@ -121,8 +121,8 @@ def run(folder: Path, *, kills: int, kind: str, connections: int, seed: int) -> 
     figures = Figures(database=kind)
     offline = tiny_run(folder)
     with (
-        database(kind, folder) as address,
-        LiveService(folder, service_settings(database=address)) as service,
+        database(kind, folder) as kept,
+        LiveService(folder, service_settings(database=kept.address)) as service,
     ):
         deploy(offline, service.data)
         users = asyncio.run(
