@@ -29,7 +29,7 @@ from matinee_platform.storage.records import DecisionRecord, Outcome, RewardReco
 from matinee_platform.storage.testing_events import example_decision, example_reward, windows
 
 TASKS = 16
-_ROUND = 10**9
+_ROUND = 10**7
 
 
 @dataclass(slots=True)
