@@ -6,7 +6,7 @@ import psycopg
 
 from matinee_platform.storage.errors import LogUnavailableError
 
-_PATIENCE = {
+_PATIENCE: dict[str, Any] = {
     "connect_timeout": 2,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
