@@ -67,7 +67,7 @@ def fill_and_compare(settings: ServiceSettings) -> None:
                     n,
                     decision=draws.randrange(70) + 1,
                     component=component,
-                    slot=-1 if component == 3 else draws.choice([0, 1, 2, 3, 7]),
+                    slot=-1 if component == 3 else draws.choice([0, 1, 2, 3, 4, 7]),
                     value=draws.choice([0.0, 0.25, 1.0]),
                     received_at=draws.randrange(300_000),
                 )

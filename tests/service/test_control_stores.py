@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,19 +12,28 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 from matinee_platform.clock import FakeClock
+from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import control_url, open_engine, upgrade
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.control_tables import ControlTable, SnapshotRow
-from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.errors import LeaseLostError, LogUnavailableError
 from matinee_platform.storage.migrate import version_table
 from matinee_platform.storage.ports import SnapshotStore
+from matinee_platform.storage.records import Barrier
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
-from matinee_platform.storage.testing_control import ControlContract, SnapshotStoreContract
+from matinee_platform.storage.testing_control import (
+    ControlContract,
+    SnapshotStoreContract,
+    example_barrier,
+    example_snapshot,
+)
 from matinee_policies.errors import ConfigError
+from matinee_policies.snapshot import Snapshot
 from matinee_policies.snapshot_signature import SigningKeys
 
 OURS = SigningKeys({"ours": bytes(range(32))})
 THEIRS = SigningKeys({"ours": bytes(range(1, 33))})
+_number = count(1)
 
 
 def opened(url: str) -> Iterator[Engine]:
@@ -108,6 +119,44 @@ class TestSqlSnapshots(SnapshotStoreContract):
         table = SnapshotRow.metadata.tables["snapshots"]
         with self.opened.begin() as connection:
             connection.execute(table.update().where(table.c.arm == arm).values(content=content))
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+class TestOneOfTwoLearners:
+    """Snapshots in the database: whoever was paused past its lease spoils nothing."""
+
+    @pytest.fixture
+    def engine(self, database: str, request: pytest.FixtureRequest) -> Engine:
+        engine: Engine = request.getfixturevalue(database)
+        return engine
+
+    def test_the_snapshot_of_a_barrier_stays(self, engine: Engine) -> None:
+        snapshots, barriers = _stores(engine)
+        key = f"stays_{next(_number)}"
+        snapshots.save(key, "new", 0, example_snapshot(1.0))
+        barriers.append(_barrier_of(key, example_snapshot(1.0)))
+        with pytest.raises(LeaseLostError):
+            snapshots.save(key, "new", 0, example_snapshot(2.0))
+        assert snapshots.load(key, "new", 0).content_hash == example_snapshot(1.0).content_hash
+
+    def test_a_barrier_names_the_snapshot_that_is_there(self, engine: Engine) -> None:
+        snapshots, barriers = _stores(engine)
+        key = f"names_{next(_number)}"
+        snapshots.save(key, "new", 0, example_snapshot(1.0))
+        snapshots.save(key, "new", 0, example_snapshot(2.0))
+        with pytest.raises(LeaseLostError):
+            barriers.append(_barrier_of(key, example_snapshot(1.0)))
+        assert barriers.last(key, "new") is None
+        barriers.append(_barrier_of(key, example_snapshot(2.0)))
+
+
+def _stores(engine: Engine) -> tuple[SqlSnapshotStore, SqlBarrierStore]:
+    return SqlSnapshotStore(engine, keys=OURS), SqlBarrierStore(engine, clock=FakeClock())
+
+
+def _barrier_of(key: str, snapshot: Snapshot) -> Barrier:
+    barrier = example_barrier(key, version=0, genesis=True)
+    return replace(barrier, snapshot_hash=snapshot.content_hash)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

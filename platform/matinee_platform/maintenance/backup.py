@@ -86,6 +86,7 @@ def back_up(data_dir: Path, target: Path, *, clock: Clock) -> BackupFacts:
         write_json(partial / MANIFEST, content)
         _sync_all(partial)
         partial.replace(target)
+        _sync(target.absolute().parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -228,8 +229,12 @@ def _sync_all(folder: Path) -> None:
     """Make files and their names durable."""
     entries: list[Any] = [folder, *folder.rglob("*")]
     for path in entries:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -86,7 +86,7 @@ class SqlEventEraser:
     def arms(self) -> list[tuple[str, str]]:
         """Experiment and arm of every decision in the log."""
         query = select(_DECISIONS.c.experiment, _DECISIONS.c.arm).distinct()
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return sorted((experiment, arm) for experiment, arm in connection.execute(query))
 
     def has_unit(self, experiment: str, arm: str, unit: int) -> bool:
@@ -149,7 +149,7 @@ class SqlEventEraser:
 
     def _any(self, which: Sequence[Any]) -> bool:
         query = select(_DECISIONS.c.seq).where(*which).limit(1)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return connection.execute(query).first() is not None
 
     def _erase(self, which: Sequence[Any]) -> Removed:
@@ -167,6 +167,12 @@ class SqlEventEraser:
                 connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq.in_(places)))
                 removed += Removed(len(rows), rewards.rowcount)
             self._pause()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Holds no writer up: a walk over a long log takes longer than the appender waits."""
+        with _unavailable(), self._engine.connect() as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:

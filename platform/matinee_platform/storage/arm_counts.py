@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, and_, case, func, select
+from sqlalchemy import Connection, Engine, Table, and_, case, false, func, select
 from sqlalchemy.exc import DBAPIError
 
 from matinee_platform.log_schema import WHOLE_PAGE
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_tables import DecisionRow, RewardRow
+from matinee_platform.storage.reward_states import RETURN_VISIT
 
 _DECISIONS = cast("Table", cast("Any", DecisionRow).__table__).c
 _REWARDS = cast("Table", cast("Any", RewardRow).__table__).c
 _ROW_BYTES = 4
+_EMPTY_SLOT = (-1).to_bytes(_ROW_BYTES, "little", signed=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,8 +91,13 @@ class SqlArmCounter:
 def _rewards(of_experiment: Sequence[Any], windows: Sequence[int], upto: int) -> Any:
     """The first event within its window of each decision, component and slot, summed up."""
     window = case(*((_REWARDS.component == code, one) for code, one in enumerate(windows)), else_=0)
-    shown = (_REWARDS.slot == WHOLE_PAGE) | (
-        func.length(_DECISIONS.slate) > _ROW_BYTES * _REWARDS.slot
+    start = _ROW_BYTES * _REWARDS.slot
+    item = func.substr(_DECISIONS.slate, start + 1, _ROW_BYTES)
+    held = and_(_REWARDS.slot >= 0, func.length(_DECISIONS.slate) > start, item != _EMPTY_SLOT)
+    shown = case(
+        (_REWARDS.component == RETURN_VISIT, _REWARDS.slot == WHOLE_PAGE),
+        (_REWARDS.slot >= 0, held),
+        else_=false(),
     )
     first = (
         select(_DECISIONS.arm.label("arm"), func.min(_REWARDS.seq).label("seq"))

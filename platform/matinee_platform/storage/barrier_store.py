@@ -5,10 +5,11 @@ from sqlmodel import Session, col, select
 
 from matinee_platform.clock import Clock
 from matinee_platform.storage.control_database import reading, writing
-from matinee_platform.storage.control_tables import BarrierRow, GenesisMarkRow
+from matinee_platform.storage.control_tables import BarrierRow, GenesisMarkRow, SnapshotRow
 from matinee_platform.storage.errors import LeaseLostError
 from matinee_platform.storage.records import Barrier
 from matinee_policies.errors import ConfigError
+from matinee_policies.snapshot import Snapshot
 
 
 class SqlBarrierStore:
@@ -37,33 +38,30 @@ class SqlBarrierStore:
             return [_barrier(row) for row in rows]
 
     def newest(self) -> list[Barrier]:
-        """The newest barrier of every arm, by experiment and arm: one question for them all."""
-        newest = (
-            select(BarrierRow.experiment, BarrierRow.arm, func.max(BarrierRow.version).label("v"))
-            .group_by(col(BarrierRow.experiment), col(BarrierRow.arm))
-            .subquery()
-        )
-        query = select(BarrierRow).join(
-            newest,
-            (col(BarrierRow.experiment) == newest.c.experiment)
-            & (col(BarrierRow.arm) == newest.c.arm)
-            & (col(BarrierRow.version) == newest.c.v),
-        )
+        """The newest barrier of every arm, by experiment and arm."""
+        found: list[Barrier] = []
         with reading(self._engine) as session:
-            rows = session.exec(query.order_by(col(BarrierRow.experiment), col(BarrierRow.arm)))
-            return [_barrier(row) for row in rows]
+            # From arm to arm by the index: barriers grow with time, arms do not.
+            row = _next_arm(session, "", "")
+            while row is not None:
+                newest = _last(session, row.experiment, row.arm)
+                found.append(_barrier(row if newest is None else newest))
+                row = _next_arm(session, row.experiment, row.arm)
+        return found
 
     def append(self, barrier: Barrier) -> None:
         """Add the next barrier.
 
         Raises:
-            LeaseLostError: its version is there already: another learner was faster.
+            LeaseLostError: its version is there already, or the snapshot of its version in this
+                database is another one: another learner was faster.
             ConfigError: it leaves versions out, or goes back in the log or in time.
             LogUnavailableError: the database is away.
         """
         with writing(self._engine) as session:
             last = _last(session, barrier.experiment, barrier.arm)
             _check_next(barrier, None if last is None else _barrier(last))
+            _check_snapshot(session, barrier)
             session.add(
                 BarrierRow(
                     experiment=barrier.experiment,
@@ -96,19 +94,56 @@ class SqlBarrierStore:
         marked = select(func.max(GenesisMarkRow.after_version)).where(
             GenesisMarkRow.experiment == experiment, GenesisMarkRow.arm == arm
         )
-        begun = select(func.max(BarrierRow.version)).where(
-            BarrierRow.experiment == experiment,
-            BarrierRow.arm == arm,
-            col(BarrierRow.genesis).is_(True),
-        )
         with reading(self._engine) as session:
-            after, genesis = session.exec(marked).one(), session.exec(begun).one()
-            return after is not None and (genesis is None or genesis <= after)
+            after: int | None = session.exec(marked).one()
+            if after is None:
+                return False
+            # The first one after the mark, which is near: no walk over all barriers.
+            begun = (
+                select(BarrierRow.version)
+                .where(
+                    BarrierRow.experiment == experiment,
+                    BarrierRow.arm == arm,
+                    col(BarrierRow.version) > after,
+                    col(BarrierRow.genesis).is_(True),
+                )
+                .order_by(col(BarrierRow.version))
+            )
+            return session.exec(begun.limit(1)).first() is None
 
 
 def _last(session: Session, experiment: str, arm: str) -> BarrierRow | None:
     query = select(BarrierRow).where(BarrierRow.experiment == experiment, BarrierRow.arm == arm)
     return session.exec(query.order_by(col(BarrierRow.version).desc()).limit(1)).first()
+
+
+def _next_arm(session: Session, experiment: str, arm: str) -> BarrierRow | None:
+    """A barrier of the arm that follows another one by name."""
+    same = (col(BarrierRow.experiment) == experiment, col(BarrierRow.arm) > arm)
+    later = (col(BarrierRow.experiment) > experiment,)
+    # Two questions: SQLite walks the whole arm for one about the pair.
+    for place in (same, later):
+        query = select(BarrierRow).where(*place)
+        order = col(BarrierRow.experiment), col(BarrierRow.arm), col(BarrierRow.version)
+        row = session.exec(query.order_by(*order).limit(1)).first()
+        if row is not None:
+            return row
+    return None
+
+
+def _check_snapshot(session: Session, barrier: Barrier) -> None:
+    """What a barrier names must be what is stored, where both are in one database.
+
+    A learner that was paused past its lease may have replaced the snapshot of another one. What is
+    compared is the content; who loads it checks the signature.
+    """
+    key = barrier.experiment, barrier.arm, barrier.version
+    row = session.get(SnapshotRow, key)
+    if row is None:
+        return
+    name = f"{key[0]}/{key[1]}/{key[2]:08d}"
+    if Snapshot.from_bytes(row.content, origin=name).content_hash != barrier.snapshot_hash:
+        raise LeaseLostError(f"snapshot {name} is that of another learner")
 
 
 def _check_next(barrier: Barrier, last: Barrier | None) -> None:

@@ -20,6 +20,7 @@ VERSION_TABLE = "events_version"
 """Keeps the revision; each tree of migrations has its own."""
 
 _FOLDER = Path(__file__).parent / "migrations" / "events"
+_CONNECT_SECONDS = 2
 _LOCK = 0x6D61_7469_6E65_0001
 """Advisory lock of PostgreSQL under which the schema changes."""
 
@@ -36,7 +37,9 @@ def postgres_url(address: str) -> URL:
 
 def upgrade(url: URL, revision: str = "head") -> None:
     """Bring a database to a revision, its newest unless named."""
-    engine = create_engine(url, poolclass=pool.NullPool)
+    # A server that does not answer is away: whoever waits for it has a spool to turn to.
+    patience = {} if url.get_backend_name() == "sqlite" else {"connect_timeout": _CONNECT_SECONDS}
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args=patience)
     with engine.connect() as connection:
         if _revision(connection) != (newest() if revision == "head" else revision):
             command.upgrade(_config(connection), revision)

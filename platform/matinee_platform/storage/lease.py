@@ -91,15 +91,11 @@ class PostgresLease:
             return True
         import psycopg
 
+        from matinee_platform.storage.postgres_connection import connect
+
         try:
             if self._session is None:
-                self._session = psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    keepalives_idle=5,
-                    keepalives_interval=2,
-                    keepalives_count=3,
-                )
+                self._session = connect(self._url)
             row = self._session.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
         except psycopg.Error as error:
             self._close()

@@ -135,7 +135,11 @@ class SnapshotStore(Protocol):
     """Keeps signed snapshots by experiment, arm and version."""
 
     def save(self, experiment: str, arm: str, version: int, snapshot: Snapshot) -> None:
-        """Store a snapshot durably; one that no barrier names may be replaced."""
+        """Store a snapshot durably; one that no barrier names may be replaced.
+
+        Raises:
+            LeaseLostError: where barriers are in the same place and one names this version.
+        """
 
     def load(self, experiment: str, arm: str, version: int) -> Snapshot:
         """Read one back.

@@ -7,11 +7,11 @@ import psycopg
 
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_rows import Row
+from matinee_platform.storage.postgres_connection import connect
 from matinee_platform.storage.sql_reader import SqlReader
 
 _LIST = re.compile(r"IN \((:\w+)\)")
 _NAME = re.compile(r"(?<!:):(\w+)")
-_CONNECT_SECONDS = 2
 
 
 class PostgresReader(SqlReader):
@@ -50,10 +50,8 @@ class PostgresReader(SqlReader):
 
     def _ask(self, query: str, values: dict[str, Any]) -> list[Row]:
         if self._connection is None:
-            self._connection = psycopg.connect(
+            self._connection = connect(
                 self._address,
-                autocommit=True,
-                connect_timeout=_CONNECT_SECONDS,
                 application_name="matinee reader",
                 options="-c default_transaction_read_only=on",
             )

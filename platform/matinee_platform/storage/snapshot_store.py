@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 from sqlmodel import col, delete, select
 
 from matinee_platform.storage.control_database import reading, writing
-from matinee_platform.storage.control_tables import SnapshotRow
+from matinee_platform.storage.control_tables import BarrierRow, SnapshotRow
+from matinee_platform.storage.errors import LeaseLostError
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.snapshot_signature import SigningKeys
@@ -86,7 +87,11 @@ class SqlSnapshotStore:
         self._keys = keys
 
     def save(self, experiment: str, arm: str, version: int, snapshot: Snapshot) -> None:
-        """Store a snapshot durably."""
+        """Store a snapshot durably.
+
+        Raises:
+            LeaseLostError: a barrier names the one of this version: another learner was faster.
+        """
         _check_place(experiment, arm, version)
         row = SnapshotRow(
             experiment=experiment,
@@ -95,6 +100,10 @@ class SqlSnapshotStore:
             content=snapshot.to_bytes(keys=self._keys),
         )
         with writing(self._engine) as session:
+            if session.get(BarrierRow, (experiment, arm, version)) is not None:
+                raise LeaseLostError(
+                    f"another learner made snapshot {version} of {experiment}/{arm} already"
+                )
             session.merge(row)
 
     def load(self, experiment: str, arm: str, version: int) -> Snapshot:

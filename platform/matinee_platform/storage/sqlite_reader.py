@@ -42,7 +42,8 @@ class SqliteReader(SqlReader):
         }
         try:
             return self._connected().execute(dialect(statement), bound).fetchall()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            # A damaged file is no OperationalError.
             self.close()
             raise LogUnavailableError(f"{self._path} cannot be read: {error}") from error
 
