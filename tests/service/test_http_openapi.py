@@ -131,6 +131,8 @@ def test_made_up_requests_never_make_it_fail(case: Any) -> None:
 @pytest.mark.skipif(CASES == 0, reason="counts the requests of the long form, make hostile")
 def test_long_form_made_all_its_requests(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
-        print(f"\n{answered.total():,} made-up requests by status: {dict(sorted(answered.items()))}")
+        print(
+            f"\n{answered.total():,} made-up requests by status: {dict(sorted(answered.items()))}"
+        )
     assert answered.total() >= CASES
     assert not any(status >= 500 for status in answered)
