@@ -19,13 +19,14 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-long lint bench bench-peers tradeoff validate scale kernels lock
+.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate scale kernels lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
 	@echo 'make serve   answer decisions and rewards over HTTP with two arms of the demo'
 	@echo 'make test    run the tests'
 	@echo 'make test-long  run the tests that take minutes each: the wheel in a place of its own, runs that grow'
+	@echo 'make hostile  send 20,000 made-up requests to the service (some minutes)'
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
@@ -56,6 +57,11 @@ test: $(STAMP) kernels
 
 test-long: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -m long
+
+# At least CASES requests made up from the OpenAPI document; none may be answered with 5xx.
+CASES ?= 20000
+hostile: $(STAMP)
+	@MATINEE_HOSTILE_CASES=$(CASES) $(BIN)/python -m pytest -q tests/service/test_http_openapi.py
 
 # All four speak, whatever the first one finds.
 lint: $(STAMP)

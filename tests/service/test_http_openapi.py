@@ -1,6 +1,8 @@
 """The OpenAPI document: complete, with examples that hold, and true under made-up requests."""
 
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +100,39 @@ def examples_of(schema: dict[str, Any], document: dict[str, Any]) -> list[Any]:
 
 schema = schemathesis.openapi.from_asgi("/v1/openapi.json", make_app())
 
+CASES = int(os.environ.get("MATINEE_HOSTILE_CASES", "0"))
+"""Made-up requests of the long form, `make hostile`, in all; 0 for the quick form."""
+
+WITH_INPUT = 13
+"""Operations that take something; the others are asked alike every time."""
+
+EACH = 12 if CASES == 0 else -(-CASES // WITH_INPUT)
+
+answered: Counter[int] = Counter()
+"""Made-up requests by the status they were answered with."""
+
 
 @seed(7)
 @schema.parametrize()
 @settings(
-    max_examples=12,
+    max_examples=EACH,
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+@pytest.mark.timeout(300 if CASES == 0 else 7_200)
 def test_made_up_requests_never_make_it_fail(case: Any) -> None:
-    case.call_and_validate(checks=[not_a_server_error], headers={"host": "localhost"})
+    response = case.call(headers={"host": "localhost"})
+    answered[response.status_code] += 1
+    case.validate_response(response, checks=[not_a_server_error])
+
+
+@pytest.mark.skipif(CASES == 0, reason="counts the requests of the long form, make hostile")
+def test_long_form_made_all_its_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        print(
+            f"\n{answered.total():,} made-up requests by status: {dict(sorted(answered.items()))}"
+        )
+    assert answered.total() >= CASES
+    assert not any(status >= 500 for status in answered)

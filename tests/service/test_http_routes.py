@@ -95,6 +95,39 @@ def test_each_decision_of_a_batch_stands_for_itself(bench: Bench, client: Any) -
     assert len(bench.log.decisions) == 1
 
 
+def test_the_first_of_one_id_in_a_batch_comes_first(client: Any) -> None:
+    # They fall to different arms, which decide on their own.
+    asks = [{**ASK, "unit": f"unit {n}", "decision_id": "same"} for n in range(12)]
+    results = client.post(DECIDE + ":batch", json={"decisions": asks}).json()["results"]
+    assert [one["status"] for one in results] == [200] + [409] * 11
+
+
+def test_a_short_unit_hides_no_rule(client: Any) -> None:
+    ask = {**ASK, "unit": "s", "candidates": ["x", "x"]}
+    assert "distinct" in client.post(DECIDE, json=ask).json()["detail"]
+
+
+def test_a_slash_too_many_is_a_problem_and_leads_nowhere(client: Any) -> None:
+    answer = client.post(DECIDE + "/", json=ASK)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("kind", ["application/jsonfoo", "application/json-seq", "text/json"])
+def test_only_json_is_json(client: Any, kind: str) -> None:
+    sent = client.post(DECIDE, content=b"{}", headers={"content-type": kind})
+    assert sent.status_code == 415
+    sent = client.post(DECIDE, content=b"{}", headers={"content-type": "application/JSON ;a=b"})
+    assert sent.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "at", ["2100-12-31T23:59:59-01:00", "2000-01-01T00:00:00+01:00", "0001-01-01T00:00:00+23:59"]
+)
+def test_years_are_checked_by_utc_too(client: Any, at: str) -> None:
+    event = {"decision_id": "d", "component": "click", "slot": 0, "occurred_at": at}
+    assert client.post("/v1/rewards", json=event).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [(LogBusyError("full"), "log_busy"), (LogUnavailableError("away"), "log_unavailable")],

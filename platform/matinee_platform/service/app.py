@@ -92,6 +92,7 @@ def create_app(
         summary="Bandit decisions, rewards and experiments.",
         lifespan=lifespan,
         openapi_url=None,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
     )

@@ -40,9 +40,7 @@ def decision_routes(service: Service) -> list[Route]:
         requests = body.decisions
         check_decisions(body, service.limits)
         service.gate.spend(caller, len(requests) - 1)
-        found = await asyncio.gather(
-            *(decide_one(service, request) for request in requests), return_exceptions=True
-        )
+        found = await _decide_all(service, requests)
         for one in found:
             if isinstance(one, BaseException) and not isinstance(one, MatineeError):
                 raise one
@@ -74,6 +72,23 @@ def decision_routes(service: Service) -> list[Route]:
             tag="decisions",
         ),
     ]
+
+
+async def _decide_all(
+    service: Service, requests: list[DecisionRequest]
+) -> list[DecisionAnswer | BaseException]:
+    """Decide all at once; of those with one id, the first comes first."""
+    firsts: dict[str | int, int] = {}
+    for place, request in enumerate(requests):
+        firsts.setdefault(place if request.decision_id is None else request.decision_id, place)
+    found: dict[int, DecisionAnswer | BaseException] = {}
+    again = sorted(set(range(len(requests))) - set(firsts.values()))
+    for places in (list(firsts.values()), again):
+        answers = await asyncio.gather(
+            *(decide_one(service, requests[place]) for place in places), return_exceptions=True
+        )
+        found.update(zip(places, answers, strict=True))
+    return [found[place] for place in range(len(requests))]
 
 
 async def decide_one(service: Service, request: DecisionRequest) -> DecisionAnswer:

@@ -1,6 +1,7 @@
 """Problems as answers (RFC 9457): body and headers, and their place in the OpenAPI document."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def problem_answer(
     """
     kind = problem_of(error, more=more)
     detail = kind.title if kind.status == 500 else str(error)
-    if hide and hide in detail:
+    if hide and re.search(rf"(?<!\w){re.escape(hide)}(?!\w)", detail):
         detail = kind.title
     faults = error.faults if isinstance(error, ServiceError) else ()
     retry_after = error.retry_after if isinstance(error, ServiceError) else None

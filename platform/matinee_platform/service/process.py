@@ -16,6 +16,7 @@ from matinee_platform.learning.learner_status import STATUS_FILE, read_status
 from matinee_platform.learning.supervisor import Supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
+from matinee_platform.service.guarded_protocol import GuardedProtocol
 from matinee_platform.service.log_lines import SERVER_LOGGING
 from matinee_platform.service.settings import ServiceSettings
 from matinee_policies.errors import ConfigError
@@ -119,7 +120,7 @@ def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=GuardedProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",

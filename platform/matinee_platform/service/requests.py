@@ -5,7 +5,7 @@ are checked by `request_rules.py`; `x-limit` names the one that a field answers 
 document shows its value.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -34,7 +34,9 @@ def _limited(name: str) -> dict[str, Any]:
 
 
 def _plausible(moment: datetime) -> datetime:
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+    # By both clocks, the caller's and UTC's: on New Year's Eve they may say different years.
+    plausible = FIRST_YEAR <= moment.year <= LAST_YEAR
+    if not plausible or not FIRST_YEAR <= moment.astimezone(UTC).year <= LAST_YEAR:
         raise ValueError(f"the year must be within {FIRST_YEAR} and {LAST_YEAR}")
     return moment
 

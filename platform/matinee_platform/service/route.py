@@ -94,7 +94,7 @@ def route_app(route: Route, service: Service) -> ASGIApp:
         if query_model is not None:
             values["query"] = _query(query_model, scope["query_string"])
         if body is not None:
-            if not headers.get(b"content-type", b"").lower().startswith(_JSON):
+            if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON:
                 raise MediaTypeError("send the body with Content-Type: application/json")
             sent = await _read(receive)
             if sent is None:

@@ -1,0 +1,115 @@
+"""What one caller may send, and how long it may take: on real sockets."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from matinee_platform.service import guarded_protocol
+from matinee_platform.service.guarded_protocol import HEAD_BYTES, GuardedProtocol
+
+Port = int
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def answer_size(scope: Any, receive: Any, send: Any) -> None:
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = str(size).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        config = uvicorn.Config(
+            answer_size, http=GuardedProtocol, ws="none", lifespan="off", log_config=None
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+        thread.start()
+        yield door.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def told(port: Port, *parts: bytes) -> bytes:
+    """What comes back until the connection ends or an answer is there."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+        except OSError:
+            pass  # refused while sending; the answer may be there nevertheless
+        found = b""
+        try:
+            while not found or b"\r\n\r\n" not in found:
+                part = connection.recv(65_536)
+                if not part:
+                    break
+                found += part
+        except ConnectionResetError:
+            found += b"reset"
+    return found
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([b"GET / HTTP/1.1\r\nX: ", *[b"a" * 65_536] * 400], id="one long field"),
+        pytest.param([b"GET /", *[b"a" * 65_536] * 400], id="a long address"),
+        pytest.param([b"GET / HTTP/1.1\r\n", *[b"X: a\r\n" * 9_000] * 400], id="many fields"),
+        pytest.param([b"GET / HTTP/1.1\r\n", *[b"X" * 65_536] * 400], id="a long name"),
+        pytest.param([CHUNKED, b"1;", *[b"a" * 65_536] * 400], id="a long chunk extension"),
+        pytest.param([CHUNKED, b"0\r\nX: ", *[b"a" * 65_536] * 400], id="a long trailer"),
+        pytest.param([CHUNKED, b"0\r\n", *[b"X: a\r\n" * 9_000] * 400], id="many trailers"),
+    ],
+)
+def test_no_head_is_endless(port: Port, parts: list[bytes]) -> None:
+    found = told(port, *parts)
+    assert found == b"reset" or found.startswith(b"HTTP/1.1 400")
+    assert told(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_usual_requests_go_through(port: Port) -> None:
+    field = b"X: " + b"a" * (HEAD_BYTES - 200) + b"\r\n"
+    body = b"b" * 1_000_000
+    head = b"POST / HTTP/1.1\r\nHost: x\r\n" + field + b"Content-Length: 1000000\r\n\r\n"
+    assert told(port, head, body).startswith(b"HTTP/1.1 200")
+    pieces = [b"2000\r\n" + b"c" * 0x2000 + b"\r\n"] * 100
+    assert told(port, CHUNKED, *pieces, b"0\r\n\r\n").startswith(b"HTTP/1.1 200")
+    # Heads are counted one by one on a connection that goes on.
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for _ in range(5):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\r\n", id="a blank line"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n", id="half a head"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", id="half"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT", id="half of a second one"),
+    ],
+)
+def test_nobody_is_waited_for_for_ever(
+    port: Port, part: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guarded_protocol, "REQUEST_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(part)
+        while connection.recv(65_536):
+            pass
