@@ -4,8 +4,11 @@ Pinned items stand at their slots and excluded ones are left out, as on every pa
 is nothing random in it: each propensity is 1.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from matinee_platform.serving.work import Chosen
 from matinee_policies.arrays import IndexArray
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
 
@@ -48,6 +51,31 @@ def default_slates(contexts: ContextBatch, *, slots: int) -> SlateBatch:
         chosen = np.take_along_axis(candidates, np.maximum(positions, 0), axis=1)
         items = np.where(positions == PAD, np.int32(PAD), chosen).astype(np.int32)
     return SlateBatch(positions=positions, items=items, propensities=np.ones((n, slots)))
+
+
+def together(parts: Sequence[SlateBatch | str], instead: SlateBatch, *, version: int) -> Chosen:
+    """Slates that a policy chose one by one, and others where it did not.
+
+    Args:
+        parts: a slate each, or why there is none.
+        instead: those to show where there is none, changed in place.
+        version: of the snapshot that was asked.
+    """
+    base = np.full(len(parts), -1, dtype=np.int8)
+    share = np.ones(len(parts))
+    for row, part in enumerate(parts):
+        if isinstance(part, str):
+            continue
+        instead.positions[row], instead.items[row] = part.positions[0], part.items[0]
+        instead.propensities[row] = part.propensities[0]
+        if part.base is not None and part.base_propensity is not None:
+            base[row], share[row] = part.base[0], part.base_propensity[0]
+    slates = instead
+    if (base >= 0).any():
+        slates = SlateBatch(
+            instead.positions, instead.items, instead.propensities, base=base, base_propensity=share
+        )
+    return Chosen(slates, version, [one if isinstance(one, str) else None for one in parts])
 
 
 def is_valid(slates: object, contexts: ContextBatch, *, slots: int) -> bool:

@@ -28,7 +28,7 @@ from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.serving.batching import Batcher
 from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
 from matinee_platform.serving.caller_items import CallerItems, ItemNames
-from matinee_platform.serving.fallback import HUNG, LATE, STATE
+from matinee_platform.serving.fallback import HUNG, LATE, RAISED, STATE
 from matinee_platform.serving.isolation import HungError, Isolation, LateError
 from matinee_platform.serving.observer import Nobody, Observer
 from matinee_platform.serving.packing import name_candidates, wanted_slots
@@ -225,11 +225,10 @@ class LiveRuntime:
         memory = runtime.memory
         if inside and memory is not None:
             work.unit = memory.at_hand(work.pseudonym)
-            if work.unit is None:
+            at_hand = work.unit is not None
+            self._observer.asked_unit(runtime.experiment, runtime.name, at_hand=at_hand)
+            if not at_hand:
                 await self._load(work, memory)
-            self._observer.asked_unit(
-                runtime.experiment, runtime.name, at_hand=work.unit is not None
-            )
         answer: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         work.answer = answer
         arm.batcher.add(work)
@@ -368,6 +367,8 @@ class LiveRuntime:
                     chosen = runtime.instead(page, LATE)
                 except HungError:
                     chosen = runtime.instead(page, HUNG)
+                except Exception:  # what was no error in its thread, as the wish to end
+                    chosen = runtime.instead(page, RAISED)
             self._answer(runtime, page, chosen)
         self._settle(runtime, asked, started)
 
