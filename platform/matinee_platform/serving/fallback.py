@@ -101,8 +101,8 @@ def _positions(contexts: ContextBatch, row: int, slots: int) -> IndexArray:
     if contexts.pinned is not None:
         pins = contexts.pinned[row][:slots]
         positions[: pins.size] = pins
-        # Pins of any slot are kept for theirs.
-        is_open[contexts.pinned[row][contexts.pinned[row] != PAD]] = False
+        # A pin beyond the last slot reserves nothing, as in the sampler of policies.
+        is_open[pins[pins != PAD]] = False
     free = np.flatnonzero(positions == PAD)
     left = np.flatnonzero(is_open)[: free.size]
     positions[free[: left.size]] = left
