@@ -1,7 +1,7 @@
 """Experiments of a running service: changed in the control database, taken up by the runtime."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
