@@ -12,10 +12,12 @@ import pytest
 from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.layers import Assigner
+from matinee_platform.service.live_control import check_bundles
 from matinee_platform.service.settings import Holdout
 from matinee_platform.serving.asks import Ask
 from matinee_platform.serving.bundle import load_bundle
 from matinee_platform.serving.deploy import deploy_policy
+from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.observer import Nobody
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.testing_log import TestingLog
@@ -180,3 +182,17 @@ def test_the_base_of_a_mixture_is_logged_when_its_batch_was_taken_apart(tmp_path
         await runtime.close()
 
     asyncio.run(scene())
+
+
+def test_arms_that_need_other_requests_are_refused(tmp_path: Path) -> None:
+    """A caller does not know the arm beforehand: all take the same number of features."""
+    for name, features in (("three", 3), ("four", 4)):
+        deploy_policy(
+            "uniform", {}, features=features, name=name, data_dir=tmp_path, keys=KEYS, slots=L
+        )
+    arms = [{"name": name, "bundle": name} for name in ("three", "four")]
+    definition = LiveExperiment.model_validate({"key": "home", "salt": "s", "arms": arms})
+    with pytest.raises(BundleError, match="same requests, got three: 3 features of the caller, "):
+        check_bundles(definition, lambda name: load_bundle(tmp_path, name, keys=KEYS))
+    alone = definition.model_copy(update={"arms": [definition.arms[0]]})
+    check_bundles(alone, lambda name: load_bundle(tmp_path, name, keys=KEYS))

@@ -15,6 +15,7 @@ from matinee_platform.service.settings import Holdout
 from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.serving.bundle import load_bundle
 from matinee_platform.serving.deploy import deploy_arm
+from matinee_platform.serving.observer import Nobody
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.testing_log import TestingLog
 from matinee_platform.settings import parse_settings
@@ -62,12 +63,23 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Hits(Nobody):
+    """Notes whether units were at hand."""
+
+    def __init__(self) -> None:
+        self.at_hand: list[bool] = []
+
+    def asked_unit(self, experiment: str, arm: str, *, at_hand: bool) -> None:
+        self.at_hand.append(at_hand)
+
+
 class Live:
     """A runtime with a log, asked one by one."""
 
     def __init__(self, folder: Path, *, slots: int = SLOTS, learning: str = "online") -> None:
         self.log = TestingLog()
         self.clock = FakeClock()
+        self.hits = Hits()
         self.definition = LiveExperiment.model_validate(
             {
                 "key": "home",
@@ -84,6 +96,7 @@ class Live:
             clock=self.clock,
             reader=self.log,
             budget_ms=60_000.0,
+            observer=self.hits,
         )
         self.log.published = self.runtime.published
         self._asked = 0
@@ -131,6 +144,7 @@ def test_pins_open_a_visit_and_exclusions_never_show(service: Path, learning: st
         live.clock.advance(seconds=31 * 60.0)
         again = await live.ask("unit 0")
         assert again.items[PIN_SLOT] == PINNED, "a visit begins anew after half an hour"
+        assert live.hits.at_hand == [False, True] * 12 + [True]
         await live.runtime.close()
 
     asyncio.run(scene())
