@@ -16,12 +16,16 @@ from matinee_policies.config import Config
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.explain import Explanation, LoggedSlate, explain
 from matinee_policies.policy import Policy
-from matinee_policies.records import ContextBatch
+from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.rules import upper_bound_rule
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.value_policy import ValuePolicy, config_of
 
+NO_FEATURE_VERSION = 0
+"""Feature version of decisions whose features the caller gave."""
+
 _LARGEST_ID = 2**64 - 1
+_STRANGER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,17 +158,29 @@ def explain_record(
         policy: restored from the snapshot that the record names.
         secret: 16 bytes that key the draws of the experiment's arm.
 
+    Returns:
+        The explanation; its items are those of the context.
+
     Raises:
         ContextError: if the record is of other candidates than the context, or as `explain_slate`.
     """
     candidates = np.frombuffer(record.candidates, dtype="<i4").astype(np.int32)
-    if len(context) != 1 or not np.array_equal(candidates, context.candidates[0]):
+    items = np.frombuffer(record.slate, dtype="<i4").astype(np.int32)
+    numbers = np.arange(candidates.size, dtype=np.int32)
+    numbered = np.where(candidates == PAD, np.int32(PAD), numbers)
+    is_given = record.feature_version == NO_FEATURE_VERSION
+    if is_given and len(context) == 1 and np.array_equal(context.candidates[0], numbered):
+        # Items of callers have numbers within their page; one that was no candidate has none.
+        known = dict(zip(candidates.tolist(), numbered.tolist(), strict=True))
+        known[PAD] = PAD
+        items = np.array([known.get(row, _STRANGER) for row in items.tolist()], dtype=np.int32)
+    elif len(context) != 1 or not np.array_equal(candidates, context.candidates[0]):
         raise ContextError("context must be of the record's candidates, got others")
     base = None
     if record.base is not None and record.base_propensity is not None:
         base = (record.base, record.base_propensity)
     return explain_slate(
-        np.frombuffer(record.slate, dtype="<i4").astype(np.int32),
+        items,
         np.frombuffer(record.propensities, dtype="<f8").astype(np.float64),
         decision_id=record.decision_id,
         served_by=record.served_by,

@@ -81,7 +81,9 @@ class PageRules:
             ContextError: naming slot and item.
         """
         if contexts.pinned is not None:
-            pinned, shown = contexts.pinned, slates.positions[:, : contexts.pinned.shape[1]]
+            # A slate may be shorter than the rules foresee: its last pins have no slot then.
+            both = min(contexts.pinned.shape[1], slates.positions.shape[1])
+            pinned, shown = contexts.pinned[:, :both], slates.positions[:, :both]
             wrong = (pinned != PAD) & (shown != pinned)
             if wrong.any():
                 slot = int(np.nonzero(wrong)[1][0])

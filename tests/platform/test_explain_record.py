@@ -122,3 +122,23 @@ def test_the_order_of_candidates_survives_a_snapshot() -> None:
 def test_texts_that_are_no_decision_ids_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="decision id must be 16 hexadecimal digits"):
         parse_decision_id(text)
+
+
+def test_items_that_callers_gave_are_numbered_within_their_page(context: ContextBatch) -> None:
+    """A context over a caller's features has places for items; the log has the rows of names."""
+    policy = policy_of("softmax")
+    rows = np.arange(100, 100 + context.candidates.shape[1], dtype=np.int32)[::-1].copy()
+    numbered = ContextBatch(
+        candidates=np.arange(rows.size, dtype=np.int32)[None],
+        features=context.features,
+        scores=context.scores,
+        embeddings=context.embeddings[context.candidates[0]],
+    )
+    record = record_of(policy, numbered)
+    places = np.frombuffer(record.slate, dtype="<i4")
+    named = replace(record, candidates=rows.tobytes(), slate=rows[places].tobytes())
+    found = explain_record(named, context=numbered, policy=policy, secret=SECRET)
+    assert found.follows, found.faults
+    assert [slot.item for slot in found.slots] == places.tolist()
+    strange = replace(named, slate=(rows[places] + 50).tobytes())
+    assert not explain_record(strange, context=numbered, policy=policy, secret=SECRET).follows

@@ -26,7 +26,7 @@ def make_app() -> FastAPI:
     bench = make_bench(Path("unused"), limits=LIMITS)
     parts = bench.parts(
         replay=lambda logged: Replayed(equal=True, record=logged.record),
-        explain=lambda logged: {},
+        explain=lambda logged, reader: {},
     )
     return create_app(bench.settings, clock=FakeClock(), parts=parts)
 

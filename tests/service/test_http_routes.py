@@ -10,6 +10,7 @@ from matinee_platform.service.app import create_app
 from matinee_platform.service.parts import Replayed
 from matinee_platform.service.testing_parts import Bench, make_bench
 from matinee_platform.storage.errors import LogBusyError, LogUnavailableError
+from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import LoggedDecision
 
 DECIDE = "/v1/decisions"
@@ -297,7 +298,7 @@ def test_replay_and_explanation_are_handed_the_logged_row(bench: Bench, serve: A
     def take_again(logged: LoggedDecision) -> Replayed:
         return Replayed(equal=logged.record.snapshot == 3, record=logged.record)
 
-    def tell(logged: LoggedDecision) -> Mapping[str, Any]:
+    def tell(logged: LoggedDecision, _: EventReader) -> Mapping[str, Any]:
         return {"seq": logged.seq}
 
     client = serve(bench, replay=take_again, explain=tell)

@@ -89,6 +89,61 @@ def test_learn_once_and_replay(settings: ServiceSettings, config: Path) -> None:
     assert line.stdout.startswith(f"{EXPERIMENT}/{ARM}: ok: 2 of 2 barriers equal, from version 0")
 
 
+def test_explain_tells_of_one_decision(settings: ServiceSettings, config: Path) -> None:
+    runner = CliRunner()
+    folder = str(settings.data_dir)
+    with open_stores(settings, clock=SystemClock()) as stores:
+        rows = stores.reader.decisions(upto=stores.reader.last_seq())
+    for served_by in (ServedBy.POLICY, ServedBy.FALLBACK):
+        record = next(one.record for one in rows if one.record.served_by == served_by)
+        text = f"{record.decision_id:016x}"
+        found = runner.invoke(app, ["explain", folder, text, "--json"])
+        told = json.loads(found.stdout)
+        assert (told["decision_id"], told["arm"]) == (text, ARM)
+        assert told["served_by"] == served_by.name.lower()
+        if served_by is ServedBy.POLICY:
+            assert found.exit_code == 0, found.output
+            assert told["follows"], told["faults"]
+            assert len(told["slots"]) == len(record.slate) // 4
+        line = runner.invoke(app, ["explain", "--config", str(config), text, "--slot", "0"])
+        assert line.stdout.startswith(f"Decision {text} of {EXPERIMENT}/{ARM}, page 0 of its visit")
+    latest = runner.invoke(app, ["explain", folder, "--latest", "--arm", ARM, "--json"])
+    assert json.loads(latest.stdout)["decision_id"] == f"{rows[-1].record.decision_id:016x}"
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (["explain"], "explain needs a folder"),
+        (["explain", "FOLDER"], "give a decision id, or --latest"),
+        (["explain", "FOLDER", "no such"], "decision id must be one of the log, got 'no such'"),
+        (["explain", "FOLDER", "--latest", "--arm", "x"], "must hold a decision of x, got none"),
+        (["explain", "--config", "CONFIG", "a", "b"], "either the folder of a service or --config"),
+    ],
+)
+def test_explain_says_what_is_wrong(
+    settings: ServiceSettings, config: Path, words: list[str], rule: str
+) -> None:
+    places = {"FOLDER": str(settings.data_dir), "CONFIG": str(config)}
+    found = CliRunner().invoke(app, [places.get(word, word) for word in words])
+    assert isinstance(found.exception, ConfigError)
+    assert rule in str(found.exception)
+
+
+def test_the_environment_counts_for_every_command(
+    settings: ServiceSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `serve` reads its file, so do `learn`, `replay` and `explain`."""
+    path = tmp_path / "elsewhere.yaml"
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "nowhere")}), encoding="utf-8")
+    monkeypatch.setenv("MATINEE_SERVICE_DATA_DIR", str(settings.data_dir))
+    for words in (["learn", "--once"], ["replay"], ["explain", "--latest", "--json"]):
+        found = CliRunner().invoke(app, [words[0], "--config", str(path), *words[1:]])
+        assert found.exit_code == 0, found.output
+        assert ARM in found.stdout
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_replay_says_what_is_wrong(settings: ServiceSettings) -> None:
     runner = CliRunner()
     wrong = runner.invoke(app, ["replay", str(settings.data_dir), "--arm", "nobody"])

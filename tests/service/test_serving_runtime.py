@@ -212,7 +212,7 @@ def test_own_kinds_are_held_to_the_same_form(
     async def scene() -> None:
         await runtime.apply([running("ours")], Arms("new"))
         moods["mode"] = spoil
-        runtime.arms[0].policy = sys.modules["moody_policies"].Moody()
+        runtime.arms[0].swap(sys.modules["moody_policies"].Moody(), version=0)
         found = await runtime.decide(ask(2))
         assert is_default(found, ask(2))
         assert found.fallback == "invalid"

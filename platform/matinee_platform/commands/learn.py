@@ -59,9 +59,9 @@ def learn(
     from matinee_platform.learning.learner_loop import LearnerLoop
     from matinee_platform.learning.learner_status import STATUS_FILE, write_status
     from matinee_platform.learning.service_arms import open_stores
-    from matinee_platform.learning.service_file import settings_of_file, settings_of_line
     from matinee_platform.learning.supervisor import leave_with_parent, read_line
     from matinee_platform.offline.child_processes import one_blas_thread
+    from matinee_platform.service.settings_file import load_service_settings, settings_of_line
 
     stop = threading.Event()
     if supervised:
@@ -72,7 +72,7 @@ def learn(
     elif config is None:
         raise ConfigError("learn needs the settings of a service: --config FILE")
     else:
-        settings = settings_of_file(config)
+        settings = load_service_settings(config)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     _end_on_signals(stop, deaf_to_interrupts=supervised)
     clock = SystemClock()

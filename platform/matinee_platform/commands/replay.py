@@ -58,21 +58,21 @@ def _found(
 ) -> "Iterator[ArmReplay | LiveReplay]":
     if (folder is None) == (config is None):
         raise ConfigError("replay needs a folder, or the settings of a service: --config FILE")
-    from matinee_platform.learning.service_arms import service_files
+    from matinee_platform.service.settings_file import is_service_folder
 
-    if folder is not None and not service_files(folder):
+    if folder is not None and not is_service_folder(folder):
         from matinee_platform.offline.replay_run import replay_run
 
         yield from replay_run(folder, arms)
         return
     from matinee_platform.learning.replay_service import replay_service
-    from matinee_platform.learning.service_file import settings_of_file, settings_of_folder
+    from matinee_platform.service.settings_file import load_service_settings, settings_of_folder
 
-    settings = settings_of_folder(folder) if folder is not None else None
-    if settings is None and config is not None:
-        settings = settings_of_file(config)
-    if settings is not None:
-        yield from replay_service(settings, arms)
+    if folder is not None:
+        settings = settings_of_folder(folder)
+    elif config is not None:
+        settings = load_service_settings(config)
+    yield from replay_service(settings, arms)
 
 
 def _line(found: "ArmReplay | LiveReplay") -> str:

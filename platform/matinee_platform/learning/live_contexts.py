@@ -12,14 +12,12 @@ import numpy as np
 
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.engine import catalogue_number
+from matinee_platform.explain import NO_FEATURE_VERSION
 from matinee_platform.learning.live_rows import LiveRows, blob_matrix
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray
 from matinee_policies.errors import ContextError
 from matinee_policies.features import FEATURE_NAMES, FEATURE_VERSION, SLOT_FEATURE, slot_feature
 from matinee_policies.records import PAD, ContextBatch
-
-NO_FEATURE_VERSION = 0
-"""Feature version of decisions whose features the caller gave."""
 
 
 class LiveContexts(Protocol):

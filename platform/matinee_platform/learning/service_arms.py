@@ -6,7 +6,6 @@ The one file of this package that knows bundles, experiments, secrets and databa
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from matinee_platform.clock import Clock
 from matinee_platform.experiments.definition import LiveArm, LiveExperiment
@@ -61,6 +60,14 @@ class ServiceStores:
         found = self.control.experiments()
         return [one.definition for one in found if one.state is not State.CREATED]
 
+    def bundle(self, arm: LiveArm) -> LoadedBundle:
+        """What an arm starts from.
+
+        Raises:
+            BundleError: the bundle cannot be read.
+        """
+        return load_bundle(self.settings.data_dir, arm.bundle, keys=self.secrets.signing)
+
     def arm(self, experiment: LiveExperiment, arm: LiveArm) -> LearningArm:
         """An arm with its bundle.
 
@@ -68,9 +75,8 @@ class ServiceStores:
             BundleError: the bundle cannot be read.
             MatineeError: its policy cannot be restored.
         """
-        loaded = load_bundle(self.settings.data_dir, arm.bundle, keys=self.secrets.signing)
         secret = self.secrets.draws(experiment.key, arm.name)
-        return learning_arm(experiment, arm, bundle=loaded, secret=secret)
+        return learning_arm(experiment, arm, bundle=self.bundle(arm), secret=secret)
 
     def plans(self, only: Sequence[str] = ()) -> list[ArmPlan]:
         """The arms of all experiments, or those named `EXPERIMENT/ARM`."""
@@ -162,11 +168,6 @@ def learning_arm(
         secret=secret,
         learning=arm.learning,
     )
-
-
-def service_files(data_dir: Path) -> bool:
-    """Whether a folder is the data folder of a service."""
-    return (data_dir / "control.sqlite").is_file()
 
 
 def _loader(

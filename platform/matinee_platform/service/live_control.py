@@ -1,7 +1,7 @@
 """Experiments of a running service: changed in the control database, taken up by the runtime."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -11,6 +11,7 @@ from matinee_platform.experiments.layers import Assigner
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
 from matinee_platform.service.settings import Holdout
 from matinee_platform.serving.bundle import BundleLoader
+from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.storage.audit_log import AuditLog
 from matinee_platform.storage.control_store import ControlStore
@@ -51,10 +52,9 @@ class LiveControl:
         """Let units in.
 
         Raises:
-            BundleError: an arm's bundle cannot be served.
+            BundleError: an arm's bundle cannot be served, or not beside those of the others.
         """
-        for arm in self._store.experiment(key).definition.arms:
-            self._bundles(arm.bundle)
+        check_bundles(self._store.experiment(key).definition, self._bundles)
         return self._store.start(key, salt=salt, coverage=coverage, who=who)
 
     def ramp(self, key: str, *, coverage: float, who: str) -> StoredExperiment:
@@ -147,19 +147,41 @@ class ExperimentFeed:
         }
 
 
+def check_bundles(definition: LiveExperiment, bundles: BundleLoader) -> None:
+    """Refuse an experiment whose arms cannot be served by the same requests.
+
+    Raises:
+        BundleError: a bundle cannot be read, or takes other features than another arm's.
+        MatineeError: its policy cannot be restored.
+    """
+    wanted: dict[str, int | None] = {}
+    for arm in definition.arms:
+        bundle = bundles(arm.bundle)
+        bundle.policy()
+        manifest = bundle.manifest
+        wanted[arm.name] = None if manifest.has_catalogue else manifest.dimension
+    if len(set(wanted.values())) > 1:
+        told = ", ".join(
+            f"{name}: {'a catalogue' if d is None else f'{d} features of the caller'}"
+            for name, d in wanted.items()
+        )
+        raise BundleError(
+            f"arms of experiment {definition.key!r} must take the same requests, got {told}"
+        )
+
+
 def _warm_up(assigner: Assigner, keys: Sequence[str]) -> None:
     """Have the kernel of assignment compiled before a caller waits for it."""
     for key in keys[:1]:
         assigner.assign(key, "nobody")
 
 
-def _broken(running: Sequence[LiveExperiment], bundles: Callable[[str], object]) -> dict[str, str]:
+def _broken(running: Sequence[LiveExperiment], bundles: BundleLoader) -> dict[str, str]:
     """Why experiments cannot be served, by key."""
     reasons = {}
     for one in running:
         try:
-            for arm in one.arms:
-                bundles(arm.bundle)
+            check_bundles(one, bundles)
         except MatineeError as error:
             reasons[one.key] = str(error)
     return reasons

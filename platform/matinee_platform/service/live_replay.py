@@ -8,22 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from matinee_platform.explain import explain_record
 from matinee_platform.learning.decide_again import decide_again
+from matinee_platform.learning.explain_live import arm_that_logged, explain_live
 from matinee_platform.learning.learning_arm import LearningArm
-from matinee_platform.learning.live_rows import LiveRows, live_rows
+from matinee_platform.learning.live_rows import live_rows
 from matinee_platform.learning.service_arms import learning_arm
-from matinee_platform.service.errors import NotFoundError
 from matinee_platform.service.parts import Replayed
 from matinee_platform.service.secrets import Secrets
-from matinee_platform.serving.bundle import BundleLoader
+from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
 from matinee_platform.storage.control_store import ControlStore
-from matinee_platform.storage.ports import SnapshotStore
+from matinee_platform.storage.ports import EventReader, SnapshotStore
 from matinee_platform.storage.records import LoggedDecision, ServedBy
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD
 
 _POLICIES_KEPT = 8
+
+_Restored = tuple[LearningArm, Policy, LoadedBundle]
 
 
 class DecisionsAgain:
@@ -49,13 +50,13 @@ class DecisionsAgain:
         self._snapshots = snapshots
         self._secrets = secrets
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[str, str, int], tuple[LearningArm, Policy]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, int], _Restored] = OrderedDict()
 
     def replay(self, logged: LoggedDecision) -> Replayed:
         """Take it again, and compare bit for bit.
 
         Raises:
-            NotFoundError: its arm is in no experiment.
+            ConfigError: its arm is in no experiment.
             SnapshotError: the snapshot that it names is gone or damaged.
         """
         record = logged.record
@@ -65,8 +66,8 @@ class DecisionsAgain:
                 record=record,
                 note=f"the policy did not choose this slate: {record.served_by.name.lower()}",
             )
-        arm, policy, rows = self._restored(logged)
-        again = decide_again(arm, policy, rows)
+        arm, policy, _ = self._restored(logged)
+        again = decide_again(arm, policy, live_rows([logged]))
         candidates = np.frombuffer(record.candidates, dtype="<i4")
         positions = again.slates.positions[0]
         slate = np.where(positions == PAD, PAD, candidates[positions]).astype("<i4")
@@ -76,38 +77,34 @@ class DecisionsAgain:
             record=replace(record, slate=slate.tobytes(), propensities=propensities.tobytes()),
         )
 
-    def explain(self, logged: LoggedDecision) -> Mapping[str, Any]:
+    def explain(self, logged: LoggedDecision, reader: EventReader) -> Mapping[str, Any]:
         """Values, redundancy, probabilities and draws, as JSON values; raises like `replay`."""
-        arm, policy, rows = self._restored(logged)
-        explanation = explain_record(
-            logged.record,
-            context=arm.contexts.contexts(rows, with_features=True),
-            policy=policy,
-            secret=arm.secret,
-        )
-        told: Mapping[str, Any] = explanation.to_json()
-        return told
+        arm, policy, bundle = self._restored(logged)
+        return explain_live(
+            logged, arm=arm, policy=policy, bundle=bundle, items=reader.items
+        ).to_json()
 
-    def _restored(self, logged: LoggedDecision) -> tuple[LearningArm, Policy, LiveRows]:
+    def _restored(self, logged: LoggedDecision) -> _Restored:
         record = logged.record
-        key = (record.experiment, record.arm, record.snapshot)
+        # What no policy chose is held against the order of the candidates: any state will do.
+        chose = record.served_by is ServedBy.POLICY
+        key = (record.experiment, record.arm, record.snapshot if chose else 0)
         with self._lock:
             found = self._kept.get(key)
             if found is None:
                 found = self._kept[key] = self._made(*key)
                 if len(self._kept) > _POLICIES_KEPT:
                     self._kept.popitem(last=False)
-        return (*found, live_rows([logged]))
+        return found
 
-    def _made(self, experiment: str, name: str, version: int) -> tuple[LearningArm, Policy]:
+    def _made(self, experiment: str, name: str, version: int) -> _Restored:
         definition = self._control.experiment(experiment).definition
-        wanted = next((one for one in definition.arms if one.name == name), None)
-        if wanted is None:
-            raise NotFoundError("the decision is of the holdout, which has no policy")
+        wanted = arm_that_logged(definition, name)
+        bundle = self._bundles(wanted.bundle)
         arm = learning_arm(
             definition,
             wanted,
-            bundle=self._bundles(wanted.bundle),
+            bundle=bundle,
             secret=self._secrets.draws(experiment, name),
         )
         state = (
@@ -115,4 +112,4 @@ class DecisionsAgain:
             if version == 0 or wanted.learning == "log_only"
             else self._snapshots.load(experiment, name, version)
         )
-        return arm, arm.restored(state)
+        return arm, arm.restored(state), bundle

@@ -244,7 +244,7 @@ class ServiceParts:
     conditions: Callable[[], Conditions]
     tokens: DecisionTokens | None = None
     replay: Callable[[LoggedDecision], Replayed] | None = None
-    explain: Callable[[LoggedDecision], Mapping[str, Any]] | None = None
+    explain: Callable[[LoggedDecision, EventReader], Mapping[str, Any]] | None = None
     collectors: Sequence[Any] = ()
     changed: Callable[[], Awaitable[None]] = _nothing
     problems: Mapping[type[BaseException], Problem] = field(default_factory=dict)

@@ -63,7 +63,7 @@ def record_routes(service: Service) -> list[Route]:
 
         def call(reader: EventReader) -> tuple[LoggedDecision, Mapping[str, Any]]:
             logged = _logged(service, reader, decision_id)
-            return logged, tell(logged)
+            return logged, tell(logged, reader)
 
         logged, told = await service.threads.read(call)
         return ExplanationAnswer(

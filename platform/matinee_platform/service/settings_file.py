@@ -1,4 +1,8 @@
-"""Settings of the service from a file, the environment and the command line, in rising order."""
+"""Where the settings of a service come from: the one place for every command.
+
+A file, the environment and the command line, in rising order; a data folder, of which the defaults
+hold; or the line of JSON that a supervisor writes.
+"""
 
 import json
 import os
@@ -40,10 +44,42 @@ def load_service_settings(
     try:
         return ServiceSettings.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        rule = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {where}: {rule}") from None
+        raise _complaint(error, str(path)) from None
+
+
+def is_service_folder(data_dir: Path) -> bool:
+    """Whether a folder is the data folder of a service that has started once."""
+    return (data_dir / "control.sqlite").is_file()
+
+
+def settings_of_folder(data_dir: Path) -> ServiceSettings:
+    """Settings of a service of the SQLite tier that lies in a folder.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if not is_service_folder(data_dir):
+        raise ConfigError(f"{data_dir} must hold the data of a service, got none")
+    return ServiceSettings.model_validate({"data_dir": data_dir})
+
+
+def settings_of_line(line: str) -> ServiceSettings:
+    """Settings from the line of JSON that a supervisor writes.
+
+    Raises:
+        ConfigError: on anything else.
+    """
+    try:
+        return ServiceSettings.model_validate_json(line)
+    except ValidationError as error:
+        raise _complaint(error, "standard input") from None
+
+
+def _complaint(error: ValidationError, origin: str) -> ConfigError:
+    """What is wrong first, without the value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return ConfigError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.storage.arm_counts import ArmCounts
 from matinee_platform.storage.memory_log import MemoryAppender, MemoryLog, MemoryReader
+from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision, ServedBy
 from matinee_policies.errors import ContextError
 
@@ -320,7 +321,7 @@ class Bench:
         *,
         keys: Mapping[str, Caller] | None = None,
         replay: Callable[[LoggedDecision], Replayed] | None = None,
-        explain: Callable[[LoggedDecision], Mapping[str, Any]] | None = None,
+        explain: Callable[[LoggedDecision, EventReader], Mapping[str, Any]] | None = None,
     ) -> ServiceParts:
         """The parts, for `create_app`."""
         problems: dict[type[BaseException], Problem] = {KeyError: CONFLICT, LookupError: NOT_FOUND}

@@ -15,7 +15,13 @@ from matinee_platform.experiments.definition import HOLDOUT_ARM, Learning
 from matinee_platform.serving.asks import Decided
 from matinee_platform.serving.bundle import LoadedBundle
 from matinee_platform.serving.errors import BundleError
-from matinee_platform.serving.fallback import INVALID, RAISED, default_slates, is_valid
+from matinee_platform.serving.fallback import (
+    INVALID,
+    RAISED,
+    default_slates,
+    is_valid,
+    together,
+)
 from matinee_platform.serving.given_features import GIVEN, GivenContexts, given_contexts
 from matinee_platform.serving.live_candidates import CatalogueCandidates
 from matinee_platform.serving.observer import Observer
@@ -57,8 +63,6 @@ class ArmRuntime:
         observer: told of another snapshot.
 
     Attributes:
-        policy: that decides.
-        version: of its snapshot.
         memory: of its units, set by who owns the log; None without a catalogue.
     """
 
@@ -79,8 +83,8 @@ class ArmRuntime:
         self.experiment, self.name = experiment, name
         self.bundle, self.learning = bundle, learning
         self.slots, self.candidates = slots, candidates
-        self.policy = bundle.policy()
-        self.version = 0
+        # One pair, so that a thread of its own never sees a policy with another's version.
+        self._serving: tuple[Policy, int] = (bundle.policy(), 0)
         self.memory: UnitMemory | None = None
         self.shows_default = learning == "apprentice" or name == HOLDOUT_ARM
         self._observer = observer
@@ -110,6 +114,16 @@ class ArmRuntime:
         self._nobody = self.new_fold(1)
         nobody = Unit(0, 0)
         self._nobody.open_visit([nobody], np.zeros(1, dtype=np.int32), [start_ms])
+
+    @property
+    def policy(self) -> Policy:
+        """That decides."""
+        return self._serving[0]
+
+    @property
+    def version(self) -> int:
+        """Of the policy's snapshot."""
+        return self._serving[1]
 
     @property
     def dimension(self) -> int | None:
@@ -149,7 +163,7 @@ class ArmRuntime:
 
     def swap(self, policy: Policy, *, version: int) -> None:
         """Serve another state of the policy from now on."""
-        self.policy, self.version = policy, version
+        self._serving = (policy, version)
         self._observer.swapped(self.experiment, self.name, version=version)
 
     def pages(self, works: Sequence[Work]) -> list[Page]:
@@ -168,26 +182,19 @@ class ArmRuntime:
 
     def choose(self, page: Page) -> Chosen:
         """Ask the policy; where it fails, the order of the candidates takes its place."""
-        policy, contexts, slots = self.policy, page.contexts, page.slots
+        (policy, version), contexts, slots = self._serving, page.contexts, page.slots
         slates = _tried(policy, self._builder, contexts, slots=slots, keys=page.keys)
         if isinstance(slates, SlateBatch):
-            return Chosen(slates)
+            return Chosen(slates, version)
         if len(contexts) == 1:
-            return Chosen(default_slates(contexts, slots=slots), [slates])
+            return Chosen(default_slates(contexts, slots=slots), version, [slates])
         # One page alone may be what it fails on.
-        found = default_slates(contexts, slots=slots)
-        reasons: list[str | None] = []
-        for row in range(len(contexts)):
-            one = np.arange(row, row + 1)
-            alone = contexts.rows(one)
-            part = _tried(policy, self._builder, alone, slots=slots, keys=page.keys[one])
-            if isinstance(part, SlateBatch):
-                found.positions[row], found.items[row] = part.positions[0], part.items[0]
-                found.propensities[row] = part.propensities[0]
-                reasons.append(None)
-            else:
-                reasons.append(part)
-        return Chosen(found, reasons)
+        ones = [np.arange(row, row + 1) for row in range(len(contexts))]
+        parts = [
+            _tried(policy, self._builder, contexts.rows(one), slots=slots, keys=page.keys[one])
+            for one in ones
+        ]
+        return together(parts, default_slates(contexts, slots=slots), version=version)
 
     def instead(self, page: Page, reason: str | None = None) -> Chosen:
         """The order of the candidates.
@@ -197,7 +204,7 @@ class ArmRuntime:
             reason: why the policy did not choose, if it should have.
         """
         reasons = [reason or work.fallback for work in page.works]
-        return Chosen(default_slates(page.contexts, slots=page.slots), reasons)
+        return Chosen(default_slates(page.contexts, slots=page.slots), self.version, reasons)
 
     def answers(self, page: Page, chosen: Chosen) -> list[Decided]:
         """Slates with the rows that log them."""
@@ -231,7 +238,7 @@ class ArmRuntime:
                     work.bucket,
                     work.at,
                     page.numbers[place],
-                    self.version,
+                    chosen.version,
                     GIVEN if states is None else FEATURE_VERSION,
                     self._catalogue_version,
                     served,

@@ -4,8 +4,11 @@ Pinned items stand at their slots and excluded ones are left out, as on every pa
 is nothing random in it: each propensity is 1.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from matinee_platform.serving.work import Chosen
 from matinee_policies.arrays import IndexArray
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
 
@@ -50,6 +53,31 @@ def default_slates(contexts: ContextBatch, *, slots: int) -> SlateBatch:
     return SlateBatch(positions=positions, items=items, propensities=np.ones((n, slots)))
 
 
+def together(parts: Sequence[SlateBatch | str], instead: SlateBatch, *, version: int) -> Chosen:
+    """Slates that a policy chose one by one, and others where it did not.
+
+    Args:
+        parts: a slate each, or why there is none.
+        instead: those to show where there is none, changed in place.
+        version: of the snapshot that was asked.
+    """
+    base = np.full(len(parts), -1, dtype=np.int8)
+    share = np.ones(len(parts))
+    for row, part in enumerate(parts):
+        if isinstance(part, str):
+            continue
+        instead.positions[row], instead.items[row] = part.positions[0], part.items[0]
+        instead.propensities[row] = part.propensities[0]
+        if part.base is not None and part.base_propensity is not None:
+            base[row], share[row] = part.base[0], part.base_propensity[0]
+    slates = instead
+    if (base >= 0).any():
+        slates = SlateBatch(
+            instead.positions, instead.items, instead.propensities, base=base, base_propensity=share
+        )
+    return Chosen(slates, version, [one if isinstance(one, str) else None for one in parts])
+
+
 def is_valid(slates: object, contexts: ContextBatch, *, slots: int) -> bool:
     """Whether slates have the form that a log needs: types, shapes and propensities in (0, 1]."""
     if not isinstance(slates, SlateBatch):
@@ -73,8 +101,8 @@ def _positions(contexts: ContextBatch, row: int, slots: int) -> IndexArray:
     if contexts.pinned is not None:
         pins = contexts.pinned[row][:slots]
         positions[: pins.size] = pins
-        # Pins of any slot are kept for theirs.
-        is_open[contexts.pinned[row][contexts.pinned[row] != PAD]] = False
+        # A pin beyond the last slot reserves nothing, as in the sampler of policies.
+        is_open[pins[pins != PAD]] = False
     free = np.flatnonzero(positions == PAD)
     left = np.flatnonzero(is_open)[: free.size]
     positions[free[: left.size]] = left

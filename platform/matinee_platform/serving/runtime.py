@@ -7,11 +7,9 @@ All methods belong to the event loop's thread, but where they say otherwise.
 
 import asyncio
 import hmac
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,23 +18,20 @@ from matinee_platform.clock import Clock
 from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveArm, LiveExperiment
 from matinee_platform.experiments.errors import UnknownExperimentError
 from matinee_platform.pseudonyms import MIN_SECRET_BYTES
-from matinee_platform.serving.arm_runtime import (
-    MOST_TOGETHER,
-    ArmRuntime,
-)
+from matinee_platform.serving.arm_asks import ArmAsks
+from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.asks import Ask, Decided
-from matinee_platform.serving.batching import Batcher
 from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
 from matinee_platform.serving.caller_items import CallerItems, ItemNames
-from matinee_platform.serving.fallback import HUNG, LATE, STATE
-from matinee_platform.serving.isolation import HungError, Isolation, LateError
+from matinee_platform.serving.fallback import STATE
+from matinee_platform.serving.isolation import Isolation
 from matinee_platform.serving.observer import Nobody, Observer
 from matinee_platform.serving.packing import name_candidates, wanted_slots
 from matinee_platform.serving.publishing import publish
 from matinee_platform.serving.thread_readers import LogReader, ThreadReaders
 from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
 from matinee_platform.serving.warm_up import warm_up
-from matinee_platform.serving.work import Chosen, Page, Work
+from matinee_platform.serving.work import Work
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision, LoggedReward
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import PAD
@@ -82,21 +77,12 @@ class Running:
 
 
 @dataclass(slots=True)
-class _Arm:
-    """An arm with what gathers its asks."""
-
-    runtime: ArmRuntime
-    batcher: Batcher[Work]
-    isolation: Isolation | None
-
-
-@dataclass(slots=True)
 class _Live:
     """A running experiment at work."""
 
     running: Running
-    arms: dict[str, _Arm]
-    control: _Arm = field(init=False)
+    arms: dict[str, ArmAsks]
+    control: ArmAsks = field(init=False)
 
     def __post_init__(self) -> None:
         self.control = self.arms[self.running.definition.control]
@@ -151,7 +137,6 @@ class LiveRuntime:
         self._stopped: dict[str, _Live] = {}
         self._memories: dict[tuple[str, str], UnitMemory] = {}
         self._early = EarlyRewards()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def arms(self) -> list[ArmRuntime]:
@@ -187,8 +172,7 @@ class LiveRuntime:
         gone = {key: one for key, one in self._live.items() if live.get(key) is not one}
         for old in gone.values():
             for arm in old.arms.values():
-                if arm.isolation is not None:
-                    arm.isolation.close()
+                arm.close()
         self._stopped = {
             key: one for key, one in {**self._stopped, **gone}.items() if key not in live
         }
@@ -225,14 +209,13 @@ class LiveRuntime:
         memory = runtime.memory
         if inside and memory is not None:
             work.unit = memory.at_hand(work.pseudonym)
-            if work.unit is None:
+            at_hand = work.unit is not None
+            self._observer.asked_unit(runtime.experiment, runtime.name, at_hand=at_hand)
+            if not at_hand:
                 await self._load(work, memory)
-            self._observer.asked_unit(
-                runtime.experiment, runtime.name, at_hand=work.unit is not None
-            )
         answer: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         work.answer = answer
-        arm.batcher.add(work)
+        arm.add(work)
         return await answer
 
     def answer(self, record: DecisionRecord) -> Decided:
@@ -269,8 +252,7 @@ class LiveRuntime:
         """Let go of threads."""
         for live in [*self._live.values(), *self._stopped.values()]:
             for arm in live.arms.values():
-                if arm.isolation is not None:
-                    arm.isolation.close()
+                arm.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _pseudonym(self, unit: str) -> int:
@@ -300,7 +282,7 @@ class LiveRuntime:
         arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control, bundles[control.bundle])
         return _Live(running, arms)
 
-    def _arm(self, running: Running, name: str, arm: LiveArm, bundle: LoadedBundle) -> _Arm:
+    def _arm(self, running: Running, name: str, arm: LiveArm, bundle: LoadedBundle) -> ArmAsks:
         definition = running.definition
         runtime = ArmRuntime(
             definition.key,
@@ -328,73 +310,7 @@ class LiveRuntime:
         if _runs_user_code(bundle):
             isolation = Isolation(f"matinee-{definition.key}-{name}", budget=self._budget)
         warm_up(runtime)
-        return self._gathering(runtime, isolation)
-
-    def _gathering(self, runtime: ArmRuntime, isolation: Isolation | None) -> _Arm:
-        if isolation is None:
-            batcher = Batcher[Work](lambda asked: self._decide(runtime, asked), most=MOST_TOGETHER)
-        else:
-            apart = isolation
-
-            def start(asked: list[Work]) -> None:
-                task = asyncio.get_running_loop().create_task(
-                    self._decide_apart(runtime, apart, asked)
-                )
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-            batcher = Batcher[Work](start, most=MOST_TOGETHER)
-        return _Arm(runtime, batcher, isolation)
-
-    def _decide(self, runtime: ArmRuntime, asked: list[Work]) -> None:
-        started = time.perf_counter()
-        for page in _pages(runtime, asked):
-            default = runtime.is_default(page)
-            chosen = runtime.instead(page) if default else runtime.choose(page)
-            self._answer(runtime, page, chosen)
-        self._settle(runtime, asked, started)
-
-    async def _decide_apart(
-        self, runtime: ArmRuntime, isolation: Isolation, asked: list[Work]
-    ) -> None:
-        started = time.perf_counter()
-        for page in _pages(runtime, asked):
-            if runtime.is_default(page):
-                chosen = runtime.instead(page)
-            else:
-                try:
-                    chosen = await isolation.run(partial(runtime.choose, page))
-                except LateError:
-                    chosen = runtime.instead(page, LATE)
-                except HungError:
-                    chosen = runtime.instead(page, HUNG)
-            self._answer(runtime, page, chosen)
-        self._settle(runtime, asked, started)
-
-    def _answer(self, runtime: ArmRuntime, page: Page, chosen: Chosen) -> None:
-        try:
-            answers = runtime.answers(page, chosen)
-        except Exception as error:  # nobody else would tell those who wait
-            _fail(page.works, error)
-            return
-        for work, decided in zip(page.works, answers, strict=True):
-            if decided.fallback is not None:
-                self._observer.fell_back(runtime.experiment, runtime.name, reason=decided.fallback)
-            if work.answer is not None and not work.answer.done():
-                work.answer.set_result(decided)
-
-    def _settle(self, runtime: ArmRuntime, asked: list[Work], started: float) -> None:
-        memory = runtime.memory
-        if memory is not None:
-            for work in asked:
-                if work.unit is not None:
-                    memory.done(work.unit)
-        self._observer.decided(
-            runtime.experiment,
-            runtime.name,
-            decisions=len(asked),
-            seconds=time.perf_counter() - started,
-        )
+        return ArmAsks(runtime, isolation, observer=self._observer)
 
 
 def _same_arms(old: Running, new: Running) -> bool:
@@ -407,20 +323,3 @@ def _same_arms(old: Running, new: Running) -> bool:
 
 def _runs_user_code(bundle: LoadedBundle) -> bool:
     return bool(bundle.manifest.user_classes())
-
-
-def _pages(runtime: ArmRuntime, works: Sequence[Work]) -> list[Page]:
-    """What can be decided; who asked for something else is told, and nobody for another's fault."""
-    try:
-        return runtime.pages(works)
-    except Exception as error:
-        if len(works) == 1:
-            _fail(works, error)
-            return []
-    return [page for work in works for page in _pages(runtime, [work])]
-
-
-def _fail(works: Sequence[Work], error: Exception) -> None:
-    for work in works:
-        if work.answer is not None and not work.answer.done():
-            work.answer.set_exception(error)

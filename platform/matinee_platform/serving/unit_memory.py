@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -54,10 +55,14 @@ NewFold: TypeAlias = Callable[[int], UnitFold]
 
 @dataclass(slots=True)
 class _Loading:
-    """A unit on its way: who waits for it, and what was published meanwhile, in log order."""
+    """A unit on its way: who waits for it, and what was published meanwhile, in log order.
+
+    What was read of a unit that was forgotten meanwhile is read again.
+    """
 
     task: "asyncio.Task[Unit]"
     waiting: list[LoggedDecision | LoggedReward] = field(default_factory=list)
+    forgotten: bool = False
 
 
 class EarlyRewards:
@@ -234,18 +239,10 @@ class UnitMemory:
 
     async def _load(self, pseudonym: int) -> Unit:
         try:
-            unit, fold = Unit(pseudonym, -1), None
-            if self._reader is not None:
-                loop = asyncio.get_running_loop()
-                unit, fold = await loop.run_in_executor(
-                    self._executor,
-                    read_unit,
-                    self._reader,
-                    self._experiment,
-                    self._arm,
-                    pseudonym,
-                    self._new_fold,
-                )
+            unit, fold = await self._read(pseudonym)
+            while self._loading[pseudonym].forgotten:
+                self._loading[pseudonym].forgotten = False
+                unit, fold = await self._read(pseudonym)
             row = self._free_row()
         except BaseException:
             del self._loading[pseudonym]
@@ -261,6 +258,14 @@ class UnitMemory:
         waiting = self._loading.pop(pseudonym).waiting
         self._fold_waiting(unit, waiting)
         return unit
+
+    async def _read(self, pseudonym: int) -> tuple[Unit, UnitFold | None]:
+        if self._reader is None:
+            return Unit(pseudonym, -1), None
+        read = partial(
+            read_unit, self._reader, self._experiment, self._arm, pseudonym, self._new_fold
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._executor, read)
 
     def _fold_waiting(self, unit: Unit, rows: list[LoggedDecision | LoggedReward]) -> None:
         """What was published while the unit was read; of others' rewards nothing is known."""
@@ -282,6 +287,11 @@ class UnitMemory:
 
     def forget(self, pseudonym: int) -> None:
         """Drop a unit; it is read anew when it comes again."""
+        loading = self._loading.get(pseudonym)
+        if loading is not None:
+            # All of its rows are gone, those that wait too.
+            loading.forgotten = True
+            loading.waiting.clear()
         unit = self._units.get(pseudonym)
         if unit is not None:
             self._drop(unit)

@@ -75,7 +75,14 @@ class Page:
 
 @dataclass(slots=True, eq=False)
 class Chosen:
-    """Slates, and for each why it is not the policy's; None if all are."""
+    """What is shown.
+
+    Attributes:
+        slates: of the pages.
+        version: of the snapshot that was asked, or would have been.
+        reasons: for each slate why it is not the policy's; None if all are.
+    """
 
     slates: SlateBatch
+    version: int
     reasons: list[str | None] | None = None
