@@ -35,6 +35,9 @@ arms:
   - {name: vowpal_wabbit, policy: {kind: vowpal_wabbit, diversity: 0.05}}
 """
 
+LEARNING = ("lin_ucb", "vowpal_wabbit")
+"""Arms that two processes take up first, as they take longest."""
+
 KINDS = ("decisions", "rewards", "features", "regret", "snapshots")
 
 UNFINISHED = {"results.json", "summary.txt", "retention.png", "retention.svg"}
@@ -165,13 +168,11 @@ def test_an_interrupt_ends_a_run_at_once_and_without_a_traceback(
         text=True,
     ) as process:
         # Both processes that run arms are at work: one that still starts would have more to say.
-        _wait_until(
-            lambda: min(_last_day(run, arm) for arm in ("mf_order", "lin_ucb")) >= 1, process
-        )
+        _wait_until(lambda: min(_last_day(run, arm) for arm in LEARNING) >= 1, process)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert max(_last_day(run, arm) for arm in ("mf_order", "lin_ucb")) < 1_999
+    assert max(_last_day(run, arm) for arm in LEARNING) < 1_999
     assert "interrupted" in errors
     assert "Traceback" not in errors
 
@@ -182,7 +183,7 @@ def test_two_processes_do_not_run_one_run(config: Path, tmp_path: Path) -> None:
     command += ["--out", str(run), "--workers", "1", "--set", "days=2000", "--resume"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait_until(lambda: _last_day(run, "mf_order") >= 1, process)
+            _wait_until(lambda: _last_day(run, "lin_ucb") >= 1, process)
             with pytest.raises(MatineeError, match="is being run by another process"):
                 run_experiment(load_settings(config, ["days=2000"]), run, workers=1, resume=True)
         finally:
