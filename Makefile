@@ -86,9 +86,11 @@ bench: $(STAMP)
 bench-peers: $(STAMP)
 	@$(BIN)/python benchmarks/peers/install.py
 
-# Compiles every kernel of a run and of rollouts once, so that parallel test workers find them on disk.
+# Compiles every kernel of a run, of rollouts and of rounds once, so that parallel test workers find
+# them on disk.
 kernels: $(STAMP)
-	@env -u MATINEE_DATA $(BIN)/matinee index table --quick --users 20 --days 28 --seeds 1 --quiet >/dev/null 2>&1 & \
+	@{ env -u MATINEE_DATA $(BIN)/matinee index table --quick --users 20 --days 28 --seeds 1 --quiet; \
+	for rounds in disjoint shared hybrid; do BENCH_WITHOUT_PEERS=1 $(BIN)/python benchmarks/$${rounds}_lin_ucb.py --tiny; done; } >/dev/null 2>&1 & \
 	folder=$$(mktemp -d) && \
 	{ env -u MATINEE_DATA $(BIN)/matinee simulate --config examples/demo.yaml --set users=60 --set days=3 \
 		--out "$$folder/run" --workers 1 --quiet >"$$folder/log" 2>&1 || \

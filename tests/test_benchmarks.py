@@ -7,8 +7,10 @@ import doctest
 import json
 import math
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,21 +36,48 @@ def names_of(programs: list[Path]) -> list[str]:
     return [path.name for path in programs]
 
 
+LONG = {"scale.py"}
+APART = {"growth.py", "live_decision.py", "serve.py", "simulate.py", "vowpal_wabbit.py"}
+"""These start processes or look at their own; the others share the one that tests."""
+
+
 @pytest.mark.parametrize(
     "program",
     [
-        pytest.param(path, marks=pytest.mark.long) if path.name == "scale.py" else path
+        pytest.param(path, marks=pytest.mark.long) if path.name in LONG else path
         for path in PROGRAMS
+        if path.name in LONG | APART
     ],
-    ids=names_of(PROGRAMS),
+    ids=lambda path: path.name,
 )
 def test_a_program_gives_rows(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WITHOUT_PEERS, "1")
     report = run_all.run_program(program, ["--tiny"])
     assert report.failure == ""
     assert report.about.endswith(".")
-    assert len(report.rows) > 0
-    for row in report.rows:
+    check_rows(report.rows)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [path for path in PROGRAMS if path.name not in LONG | APART],
+    ids=lambda path: path.name,
+)
+def test_a_small_program_gives_rows(
+    program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(WITHOUT_PEERS, "1")
+    monkeypatch.setattr(sys, "argv", [str(program), "--json", "--tiny"])
+    about = runpy.run_path(str(program), run_name="__main__")["__doc__"]
+    assert about.split("\n\n")[0].endswith(".")
+    told = json.loads(capsys.readouterr().out)
+    assert told["program"] == program.name
+    check_rows([Row.from_json(row) for row in told["rows"]])
+
+
+def check_rows(rows: Sequence[Row]) -> None:
+    assert len(rows) > 0
+    for row in rows:
         assert math.isfinite(row.ours)
         assert row.name
         assert row.unit

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, load_settings
-from matinee_policies.errors import ConfigError
+from matinee_policies.errors import ConfigError, MatineeError
 
 CONFIG = """
 name: resumed
@@ -33,6 +34,9 @@ arms:
   - {name: lin_ucb, policy: {kind: lin_ucb, diversity: 0.05}}
   - {name: vowpal_wabbit, policy: {kind: vowpal_wabbit, diversity: 0.05}}
 """
+
+LEARNING = ("lin_ucb", "vowpal_wabbit")
+"""Arms that two processes take up first, as they take longest."""
 
 KINDS = ("decisions", "rewards", "features", "regret", "snapshots")
 
@@ -73,6 +77,10 @@ def _contents(run: Path, *kinds: str) -> dict[str, bytes]:
     }
 
 
+# Each starts several processes, all slow on a busy machine; the run that they share counts too.
+pytestmark = pytest.mark.timeout(600)
+
+
 class StopError(Exception):
     """Interrupts a run from within."""
 
@@ -103,14 +111,14 @@ def test_a_run_stopped_after_any_day_goes_on_to_the_same_result(
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "day",
     [
-        pytest.param("prepared.json", marks=pytest.mark.long),
-        "checkpoints/lin_ucb/day-00003.npz",
+        pytest.param(None, marks=pytest.mark.long, id="prepared"),
+        pytest.param(3, id="day 3"),
     ],
 )
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(
-    config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, moment: str
+    config: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path, day: int | None
 ) -> None:
     """Only the first process is killed: the others must not write on."""
     run = tmp_path / "run"
@@ -120,7 +128,10 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_result(
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        _wait_for(run / moment)
+        if day is None:
+            _wait_until((run / "prepared.json").exists, process)
+        else:
+            _wait_until(lambda: _last_day(run, "lin_ucb") >= day, process)
         process.send_signal(signal.SIGKILL)
     assert not (run / "results.json").exists()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -135,7 +146,7 @@ def test_no_process_outlives_the_one_that_started_it(config: Path, tmp_path: Pat
     command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
     command += ["--out", str(run), "--workers", "2", "--set", "days=2000"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _wait_for(run / "checkpoints" / "lin_ucb" / "day-00002.npz")
+        _wait_until(lambda: _last_day(run, "lin_ucb") >= 2, process)
         process.send_signal(signal.SIGKILL)
     time.sleep(1.0)
     before = sorted(path.name for path in run.rglob("day-*.npz"))
@@ -156,10 +167,12 @@ def test_an_interrupt_ends_a_run_at_once_and_without_a_traceback(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        _wait_for(run / "checkpoints" / "lin_ucb" / "day-00001.npz")
+        # Both processes that run arms are at work: one that still starts would have more to say.
+        _wait_until(lambda: min(_last_day(run, arm) for arm in LEARNING) >= 1, process)
         os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert max(_last_day(run, arm) for arm in LEARNING) < 1_999
     assert "interrupted" in errors
     assert "Traceback" not in errors
 
@@ -169,16 +182,24 @@ def test_two_processes_do_not_run_one_run(config: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "matinee_platform.cli", "simulate", "--config", str(config)]
     command += ["--out", str(run), "--workers", "1", "--set", "days=2000", "--resume"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _wait_for(run / "checkpoints" / "lin_ucb" / "day-00001.npz")
-        second = subprocess.run(command, capture_output=True, text=True, check=False)
-        process.send_signal(signal.SIGKILL)
-    assert second.returncode == 1
-    assert "is being run by another process" in second.stderr
+        try:
+            _wait_until(lambda: _last_day(run, "lin_ucb") >= 1, process)
+            with pytest.raises(MatineeError, match="is being run by another process"):
+                run_experiment(load_settings(config, ["days=2000"]), run, workers=1, resume=True)
+        finally:
+            process.kill()
 
 
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
+def _last_day(run: Path, arm: str) -> int:
+    """Of the checkpoints that are there, -1 without any; all but the last are deleted."""
+    found = (run / "checkpoints" / arm).glob("day-*.npz")
+    return max((int(path.stem.removeprefix("day-")) for path in found), default=-1)
+
+
+def _wait_until(there: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 150
+    while not there():
+        assert process.poll() is None, "the run ended before its time"
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

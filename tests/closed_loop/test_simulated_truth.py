@@ -35,7 +35,7 @@ def _paired(users: int, **changes: Any) -> ExperimentSettings:
 
 
 def test_click_oracle_wins_clicks_and_loses_visits(tmp_path: Path) -> None:
-    results = run_experiment(_paired(2_500), tmp_path / "run", workers=2)
+    results = run_experiment(_paired(2_500), tmp_path / "run", workers=1)
     oracle = results["arms"]["click_oracle"]
     assert oracle["reference"]
     assert not results["arms"]["mf_order"]["reference"]

@@ -90,16 +90,19 @@ def test_a_shop_runs_end_to_end(
     tmp_path: Path, shop: Path, articles: Path, described: bool
 ) -> None:
     run = tmp_path / "run"
-    words = ["simulate", "--config", config_file(tmp_path), "--out", run, "--workers", "1"]
+    words: list[str | Path] = [
+        "simulate",
+        "--config",
+        config_file(tmp_path),
+        "--out",
+        run,
+        "--workers",
+        "1",
+    ]
     words += ["--data", shop, *SHOP, "--set", f"days={3 if described else 1}"]
     words += ["--metadata", articles] if described else []
-    done = subprocess.run(
-        [sys.executable, "-m", "matinee_platform.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = matinee(*words)
+    assert done.exit_code == 0, done.output
     expected = "table purchases.csv, 80 users, 40 items, 1,200 played items from 2024-"
     assert expected in done.stderr
     assert "plays mapped to stars: 3 for a user's usual number" in done.stderr

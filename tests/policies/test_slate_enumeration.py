@@ -5,7 +5,8 @@ Five candidates in three slots: all slates, empty slots included, are listed and
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -133,44 +134,56 @@ def slates_with_gaps() -> Iterator[tuple[int, ...]]:
 def test_every_law_equals_brute_force(rule: str, kind: str, constraint: str) -> None:
     one = problem_of(RULES[rule], KINDS[kind], constraint)
     plain = plain_of(one)
+    # Hundreds of slates share some tens of prefixes.
+    law_after, cost_after = cache(plain.law), cache(plain.cost)
     gaps = one.is_constrained()
     slates = [slate for slate in slates_with_gaps() if gaps or PAD not in slate]
     many = problem_of(RULES[rule], KINDS[kind], constraint, copies=len(slates))
     rows = np.array(slates, dtype=np.int32)
     scored = score_slates(many, rows)
     costs = exploration_cost(many, rows)
-    mean_cost, total = 0.0, 0.0
-    for slate, found, cost in zip(slates, scored, costs, strict=True):
-        chance, expected_cost = 1.0, 0.0
-        for slot, position in enumerate(slate):
-            law = plain.law(slate[:slot])
-            expected = law[position] if position != PAD else float(not any(law))
-            assert found[slot] == pytest.approx(expected, rel=0, abs=1e-12)
-            chance *= expected
-            expected_cost += plain.cost(slate[:slot])
-        assert cost == pytest.approx(expected_cost, rel=0, abs=1e-11)
-        assert cost >= 0.0
-        mean_cost += chance * cost
-        total += float(found.prod())
-    assert total == pytest.approx(1.0, rel=0, abs=1e-12)
-    assert mean_cost == pytest.approx(enumerated_cost(plain, ()), rel=0, abs=1e-11)
+    expected, expected_costs = np.empty((len(slates), L)), np.empty(len(slates))
+    for row, slate in enumerate(slates):
+        prefixes = [slate[:slot] for slot in range(L)]
+        laws = [law_after(prefix) for prefix in prefixes]
+        expected[row] = [
+            law[position] if position != PAD else float(not any(law))
+            for law, position in zip(laws, slate, strict=True)
+        ]
+        expected_costs[row] = math.fsum(cost_after(prefix) for prefix in prefixes)
+    np.testing.assert_allclose(scored, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(costs, expected_costs, rtol=0, atol=1e-11)
+    assert (costs >= 0.0).all()
+    assert math.fsum(scored.prod(axis=1)) == pytest.approx(1.0, rel=0, abs=1e-12)
+    mean_cost = math.fsum(expected.prod(axis=1) * costs)
+    enumerated = enumerated_cost(law_after, cost_after, ())
+    assert mean_cost == pytest.approx(enumerated, rel=0, abs=1e-11)
     # The conditional laws as such, too: the product of all slots says little of the last one.
-    for slate in slates[:: max(len(slates) // 25, 1)]:
-        for slot in range(L):
-            prefix = np.array([slate[:slot]], dtype=np.int32).reshape(1, -1)
-            found_law = next_law(one, prefix, slots=L)[0]
-            np.testing.assert_allclose(found_law, plain.law(slate[:slot]), rtol=0, atol=1e-12)
+    for slot in range(L):
+        prefixes = sorted({slate[:slot] for slate in slates})
+        copies = problem_of(RULES[rule], KINDS[kind], constraint, copies=len(prefixes))
+        given = np.array(prefixes, dtype=np.int32).reshape(len(prefixes), slot)
+        found = next_law(copies, given, slots=L)
+        wanted = [law_after(prefix) for prefix in prefixes]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
 
 
-def enumerated_cost(plain: PlainSlate, prefix: tuple[int, ...]) -> float:
+Prefix = tuple[int, ...]
+
+
+def enumerated_cost(
+    law_after: Callable[[Prefix], list[float]],
+    cost_after: Callable[[Prefix], float],
+    prefix: Prefix,
+) -> float:
     """Expected cost of the slots after a prefix, by going through all that can follow."""
     if len(prefix) == L:
         return 0.0
-    law = plain.law(prefix)
+    law = law_after(prefix)
     if not any(law):
-        return enumerated_cost(plain, (*prefix, PAD))
-    return plain.cost(prefix) + math.fsum(
-        p * enumerated_cost(plain, (*prefix, i)) for i, p in enumerate(law) if p > 0
+        return enumerated_cost(law_after, cost_after, (*prefix, PAD))
+    return cost_after(prefix) + math.fsum(
+        p * enumerated_cost(law_after, cost_after, (*prefix, i)) for i, p in enumerate(law) if p > 0
     )
 
 
