@@ -19,7 +19,7 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-long lint bench bench-peers tradeoff validate scale kernels lock
+.PHONY: help demo serve test test-long lint bench bench-peers tradeoff validate scale kernels load lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-long  run the tests that take minutes each: the wheel in a place of its own, runs that grow'
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
+	@echo 'make load    load the live service and hold it to its figures (about 15 minutes)'
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
@@ -76,6 +77,11 @@ scale: $(STAMP)
 # Writes docs/benchmarks.md; peers that are not installed are named there.
 bench: $(STAMP)
 	@$(BIN)/python benchmarks/run_all.py --quick
+
+# `make load SECONDS=600` measures longer; one alone: PYTHONPATH=benchmarks python -m load.overload
+SECONDS ?= 20
+load: $(STAMP) kernels
+	@PYTHONPATH=benchmarks $(BIN)/python -m load --seconds $(SECONDS)
 
 bench-peers: $(STAMP)
 	@$(BIN)/python benchmarks/peers/install.py

@@ -1,10 +1,11 @@
 """Arms of a small offline run, deployed once and copied for each service that is loaded."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
-from chaos.served_arm import deploy, service_settings, tiny_run
+from chaos.served_arm import ARMS, deploy, service_settings, tiny_run
 from live_service import LiveService
 
 WIDE_OPEN = {"requests_per_second": 1e6, "burst": 1_000_000}
@@ -41,3 +42,16 @@ class Deployed:
         settings = service_settings(**{"limits": WIDE_OPEN, **changes})
         settings["experiments"][0]["engagement_minutes"] = engagement_minutes
         return LiveService(folder, settings)
+
+
+def wait_for_learner(service: LiveService, *, seconds: float = 600.0) -> None:
+    """Wait until the learner of a service on SQLite has made the first snapshot of every arm.
+
+    Raises:
+        RuntimeError: it took too long.
+    """
+    until = time.monotonic() + seconds
+    while len(list((service.data / "snapshots").glob("*/*/*.npz"))) < len(ARMS):
+        if time.monotonic() > until:
+            raise RuntimeError(f"the learner made no first snapshots within {seconds:g} s")
+        time.sleep(0.1)

@@ -10,7 +10,7 @@ import asyncio
 
 from live_service import LiveService
 from load.asks import decision_or_clicks
-from load.deployed import Deployed
+from load.deployed import Deployed, wait_for_learner
 from load.promise import Promise, end, main
 from open_loop import Measured, open_loop
 
@@ -21,9 +21,9 @@ _WARM_UP_SECONDS = 5.0
 def measure(deployed: Deployed, seconds: float) -> list[Promise]:
     """p99 of both."""
     with deployed.service("idle", supervise_learner=False) as service:
-        idle = _load(service, seconds)
+        idle = _load(service, seconds, learner=False)
     with deployed.service("busy", learn_every_seconds=0.5) as service:
-        busy = _load(service, seconds)
+        busy = _load(service, seconds, learner=True)
     before, now = idle.percentile_ms(0.99), busy.percentile_ms(0.99)
     failed = sum(busy.statuses.values()) - busy.good
     bar = min(50.0, max(2.0 * before, before + 10.0))
@@ -38,8 +38,10 @@ def measure(deployed: Deployed, seconds: float) -> list[Promise]:
     ]
 
 
-def _load(service: LiveService, seconds: float) -> Measured:
+def _load(service: LiveService, seconds: float, *, learner: bool) -> Measured:
     service.start()
+    if learner:
+        wait_for_learner(service)
     offset = round(10 * RATE * _WARM_UP_SECONDS)
     asyncio.run(open_loop(service.port, decision_or_clicks, rate=RATE, seconds=_WARM_UP_SECONDS))
     found = asyncio.run(

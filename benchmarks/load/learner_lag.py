@@ -15,7 +15,7 @@ import numpy as np
 from chaos.served_arm import ARMS, EXPERIMENT
 from live_service import LiveService
 from load.asks import decision_or_clicks
-from load.deployed import Deployed
+from load.deployed import Deployed, wait_for_learner
 from load.promise import Promise, end, main
 from matinee_platform.clock import SystemClock
 from matinee_platform.storage.barrier_store import SqlBarrierStore
@@ -28,6 +28,7 @@ MINUTES = 0.05
 MOST_SECONDS = 10.0
 _RATE = 200.0
 _EVERY_SECONDS = 5.0
+_WARM_UP_SECONDS = 10.0
 
 
 def measure(deployed: Deployed, seconds: float) -> list[Promise]:
@@ -36,9 +37,12 @@ def measure(deployed: Deployed, seconds: float) -> list[Promise]:
         "lag", engagement_minutes=MINUTES, learn_every_seconds=_EVERY_SECONDS
     ) as service:
         service.start()
-        told = asyncio.run(_load(service, seconds))
+        wait_for_learner(service)
+        asyncio.run(_load(service, _WARM_UP_SECONDS, first=0))
+        since = SystemClock().now_ms()
+        told = asyncio.run(_load(service, seconds, first=10**6))
         service.stop()
-        delays = learned_after(service, minutes=MINUTES)
+        delays = learned_after(service, minutes=MINUTES, since_ms=since)
     p95 = float(np.percentile(delays, 95)) if len(delays) else float("inf")
     return [
         Promise(
@@ -56,10 +60,15 @@ def measure(deployed: Deployed, seconds: float) -> list[Promise]:
     ]
 
 
-async def _load(service: LiveService, seconds: float) -> list[float]:
+async def _load(service: LiveService, seconds: float, *, first: int) -> list[float]:
     """Load it; the largest lag over the arms, second by second once the learner is there."""
     load = asyncio.create_task(
-        open_loop(service.port, decision_or_clicks, rate=_RATE, seconds=seconds)
+        open_loop(
+            service.port,
+            lambda number: decision_or_clicks(first + number),
+            rate=_RATE,
+            seconds=seconds,
+        )
     )
     told: list[float] = []
     while not load.done():
@@ -77,8 +86,8 @@ async def _load(service: LiveService, seconds: float) -> list[float]:
     return told or [float("inf")]
 
 
-def learned_after(service: LiveService, *, minutes: float) -> list[float]:
-    """Seconds from the end of a decision's window to the first barrier that has learned it."""
+def learned_after(service: LiveService, *, minutes: float, since_ms: int) -> list[float]:
+    """Seconds from the end of a window to the first barrier after it, of decisions since a time."""
     engine = open_engine(control_url(service.data, "sqlite"))
     barriers = SqlBarrierStore(engine, clock=SystemClock())
     window = round(60_000 * minutes)
@@ -90,7 +99,11 @@ def learned_after(service: LiveService, *, minutes: float) -> list[float]:
             after = 0
             while rows := reader.decisions(after=after, upto=upto, limit=5_000):
                 after = rows[-1].seq
-                mine = [row for row in rows if row.record.arm == arm]
+                mine = [
+                    row
+                    for row in rows
+                    if row.record.arm == arm and row.record.decided_at >= since_ms
+                ]
                 delays += [
                     (first.created_at - row.record.decided_at - window) / 1_000.0
                     for row in mine

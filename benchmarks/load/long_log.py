@@ -17,6 +17,7 @@ from chaos.served_arm import ARMS, EXPERIMENT
 from http_connection import HttpConnection, post_bytes
 from live_service import LiveService
 from load.asks import decision_id
+from load.deployed import wait_for_learner
 from matinee_platform.clock import SystemClock
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
@@ -46,7 +47,7 @@ def fill(service: LiveService, decisions: int) -> int:
     units = max(_BATCH, decisions // PER_UNIT // _BATCH * _BATCH)
     service.start()
     asyncio.run(_ask_each(service.port, units))
-    _wait_for_first_barriers(service)
+    wait_for_learner(service)
     service.stop()
     with closing(sqlite3.connect(service.data / "events.sqlite", isolation_level=None)) as log:
         last = repeat(log, units, copies=decisions // units)
@@ -70,14 +71,6 @@ async def _ask_each(port: int, units: int) -> None:
         if statuses != {200}:
             raise RuntimeError(f"a batch was answered with {statuses}")
     await connection.close()
-
-
-def _wait_for_first_barriers(service: LiveService) -> None:
-    until = time.monotonic() + 60.0
-    while len(list((service.data / "snapshots").glob("*/*/*.npz"))) < len(ARMS):
-        if time.monotonic() > until:
-            raise RuntimeError("the learner made no first snapshot within a minute")
-        time.sleep(0.1)
 
 
 def repeat(log: sqlite3.Connection, units: int, *, copies: int) -> int:

@@ -1,6 +1,9 @@
-"""Memory and open files of a running process (Linux)."""
+"""Memory, open files and processor time of a running process (Linux)."""
 
+import os
 from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(process: int) -> float:
@@ -15,3 +18,9 @@ def memory_mb(process: int) -> float:
 def open_files(process: int) -> int:
     """How many files, sockets and pipes it has open."""
     return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
+
+
+def cpu_seconds(process: int) -> float:
+    """Processor time that it has used, all threads together."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -21,7 +21,7 @@ from matinee_platform.client import CallError, Client
 _CALLERS = 4
 _RESTARTS = 2
 _UNITS = 500
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 300.0
 _PAUSE_SECONDS = 0.02
 
 

@@ -23,7 +23,7 @@ from matinee_policies.errors import ConfigError
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 30
 _CLOSE_WITHIN_SECONDS = 20
-_WORKER_WITHIN_SECONDS = 60
+_WORKER_WITHIN_SECONDS = 120
 """For a worker to give a sign of life, and at a restart to be ready: on a machine that has too much
 to do it takes a while until a process has read its modules, and one that is killed meanwhile never
 comes up."""
