@@ -19,7 +19,7 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate scale kernels lock
+.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate scale kernels load chaos lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
@@ -29,6 +29,8 @@ help:
 	@echo 'make hostile  send 20,000 made-up requests to the service (some minutes)'
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
+	@echo 'make load    load the live service and hold it to its figures (about 15 minutes)'
+	@echo 'make chaos   kill the live service and its database under load; nothing may be lost (about 30 minutes)'
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
@@ -83,8 +85,25 @@ scale: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python benchmarks/run_all.py --quick
 
+# `make load SECONDS=600` measures longer; one alone: PYTHONPATH=benchmarks python -m load.overload
+SECONDS ?= 20
+load: $(STAMP) kernels
+	@PYTHONPATH=benchmarks $(BIN)/python -m load --seconds $(SECONDS)
+
 bench-peers: $(STAMP)
 	@$(BIN)/python benchmarks/peers/install.py
+
+# 100 kills of the log's writer on SQLite and 30 on PostgreSQL, 20 of the whole service and its
+# learner on each, 30 of the learner alone, a minute without the database.
+chaos: export PYTHONPATH := benchmarks
+chaos: $(STAMP) kernels
+	@folder=$$(mktemp -d) && $(BIN)/python benchmarks/service/event_chaos.py "$$folder" --kills 100; \
+		status=$$?; rm -rf "$$folder"; exit $$status
+	@$(BIN)/python -m chaos.writer_on_postgresql --kills 30
+	@$(BIN)/python -m matinee_platform.learning.testing_kills --kills 30
+	@$(BIN)/python -m chaos.kills --kills 20
+	@$(BIN)/python -m chaos.kills --kills 20 --database postgresql
+	@$(BIN)/python -m chaos.outage --seconds 60
 
 # Compiles every kernel of a run, of rollouts and of rounds once, so that parallel test workers find
 # them on disk.

@@ -50,6 +50,16 @@ def post_bytes(path: str, body: Any, *, key: str | None = None) -> bytes:
     return head.encode() + payload
 
 
+def get_bytes(path: str) -> bytes:
+    """A whole request without a body.
+
+    Example:
+        >>> get_bytes("/healthz").splitlines()[0]
+        b'GET /healthz HTTP/1.1'
+    """
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
 class HttpConnection:
     """One connection; opened when it is first needed, and again after it broke."""
 

@@ -14,7 +14,12 @@ from matinee_platform.clock import FakeClock
 from matinee_platform.learning.supervisor import Patience, Supervisor
 
 _QUICK = Patience(
-    first_pause=0.01, longest_pause=0.02, heart_stopped=30.0, look_every=0.01, stop_within=20.0
+    first_pause=0.01,
+    longest_pause=0.02,
+    begin_within=100.0,
+    heart_stopped=30.0,
+    look_every=0.01,
+    stop_within=20.0,
 )
 _NOTES = "import sys, os, pathlib; line = sys.stdin.readline().strip(); "
 _LIVES = "sys.stdin.read()"
@@ -106,7 +111,9 @@ def test_a_child_that_never_begins_is_not_waited_for_for_ever(tmp_path: Path) ->
     )
     supervisor.start()
     _until(lambda: len(_lines(notes)) == 1)
-    clock.advance(seconds=31)
+    clock.advance(seconds=99)
+    assert supervisor.state == "ok"
+    clock.advance(seconds=2)
     _until(lambda: len(_lines(notes)) == 2)
     supervisor.stop()
 

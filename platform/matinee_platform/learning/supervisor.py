@@ -35,8 +35,9 @@ class Patience:
         first_pause: before the first restart.
         longest_pause: before any restart.
         healthy_after: life after which the next pause is the first one again.
-        heart_stopped: age of the last beat at which a child is killed; also how long it may take to
-            begin.
+        begin_within: for a child to give its first beat, or it is killed. Before that it reads its
+            modules and arms at a low priority: minutes, on a machine with too much to do.
+        heart_stopped: age of the last beat at which a child is killed.
         look_every: between looks.
         stop_within: for a child to leave by itself before it is killed.
     """
@@ -44,6 +45,7 @@ class Patience:
     first_pause: float = 0.5
     longest_pause: float = 30.0
     healthy_after: float = 60.0
+    begin_within: float = 600.0
     heart_stopped: float = 60.0
     look_every: float = 0.5
     stop_within: float = 10.0
@@ -162,8 +164,12 @@ class Supervisor:
 
     def _heart_stopped(self, process: int) -> bool:
         beat = self._last_beat_ms(process)
-        since = self._started_ms if beat is None else max(beat, self._started_ms)
-        return self._clock.now_ms() - since > 1_000.0 * self._patience.heart_stopped
+        # A beat of before the start is of another process that had the same number.
+        if beat is None or beat < self._started_ms:
+            since, patience = self._started_ms, self._patience.begin_within
+        else:
+            since, patience = beat, self._patience.heart_stopped
+        return self._clock.now_ms() - since > 1_000.0 * patience
 
     def _end_child(self) -> None:
         child, self._child = self._child, None

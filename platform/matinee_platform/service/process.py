@@ -24,6 +24,10 @@ from matinee_policies.errors import ConfigError
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 30
 _CLOSE_WITHIN_SECONDS = 20
+_WORKER_WITHIN_SECONDS = 120
+"""For a worker to give a sign of life, and at a restart to be ready: on a machine that has too much
+to do it takes a while until a process has read its modules, and one that is killed meanwhile never
+comes up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +136,7 @@ def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_CLOSE_WITHIN_SECONDS,
+        timeout_worker_healthcheck=_WORKER_WITHIN_SECONDS,
     )
     if settings.workers > 1:
         ready()

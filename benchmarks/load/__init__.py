@@ -1,0 +1,1 @@
+"""Programs that load the live service, and hold it to its figures."""
