@@ -106,9 +106,7 @@ async def ask(turn: Turn) -> Measured:
             most_connections=turn.connections,
             seed=turn.seed,
         )
-    return await closed_loop(
-        turn.port, request, connections=turn.connections, seconds=turn.seconds
-    )
+    return await closed_loop(turn.port, request, connections=turn.connections, seconds=turn.seconds)
 
 
 def answered(turn: Turn) -> Answered:

@@ -204,14 +204,11 @@ def _latencies(opened: Mapping[str, list[Measured]], rate: float) -> list[Row]:
 
 
 def _middle(turns: list[Measured], what: str) -> float:
-    values = {
-        "rate": lambda one: one.came.rate,
-        "p50": lambda one: one.came.p50_ms,
-        "p99": lambda one: one.came.p99_ms,
-        "load": lambda one: one.came.cpu_us,
-        "cpu": lambda one: one.cpu_us,
-    }[what]
-    return float(statistics.median(values(one) for one in turns))
+    fields = {"rate": "rate", "p50": "p50_ms", "p99": "p99_ms", "load": "cpu_us"}
+    values = [
+        one.cpu_us if what == "cpu" else float(getattr(one.came, fields[what])) for one in turns
+    ]
+    return statistics.median(values)
 
 
 def main() -> None:

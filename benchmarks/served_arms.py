@@ -74,6 +74,7 @@ def ours(
         "candidates": manifest["candidates"],
         "arms": [{"name": ARM, "bundle": ARM}],
     }
+    folder.mkdir(parents=True, exist_ok=True)
     with database(kind, folder) as address:
         settings: dict[str, Any] = {
             "database": address,
@@ -85,8 +86,8 @@ def ours(
         with service:
             matinee("deploy", f"{run}:{ARM}", "--to", str(service.data), "--as", ARM)
             service.start(wait_s=300.0)
-            assert service.process is not None
-            yield Served(name, service.port, service.process.pid)
+            group = 0 if service.process is None else service.process.pid
+            yield Served(name, service.port, group)
             service.stop()
 
 
@@ -136,6 +137,6 @@ def all_of(stack: ExitStack, *, run: Path, folder: Path, databases: bool) -> dic
         kinds += [("postgresql", "postgresql", 1), ("postgresql 2", "postgresql", 2)]
     for name, kind, workers in kinds:
         found[name] = stack.enter_context(
-            ours(name, run=run, folder=folder / name, kind=kind, workers=workers)
+            ours(name, run=run, folder=folder / name.replace(" ", "_"), kind=kind, workers=workers)
         )
     return found
