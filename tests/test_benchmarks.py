@@ -37,7 +37,9 @@ def names_of(programs: list[Path]) -> list[str]:
 @pytest.mark.parametrize(
     "program",
     [
-        pytest.param(path, marks=pytest.mark.long) if path.name == "scale.py" else path
+        pytest.param(path, marks=pytest.mark.long)
+        if path.name in ("scale.py", "serve.py")
+        else path
         for path in PROGRAMS
     ],
     ids=names_of(PROGRAMS),
