@@ -1,235 +1,239 @@
-"""The decision route against a bare FastAPI route with the same request and answer, by turns.
+"""The live decision route against a bare FastAPI route with the same request and answer, by turns.
 
-Both run in uvicorn processes of their own with uvloop and httptools; a third process asks over 32
-connections that stay open, 100 candidates in, 10 items out. Ours has everything on but the policy
-and the durable log: a runtime that shows the first candidates, and a log in memory. So the ratio is
-what the HTTP side leaves for the two. CPU is what the server's process used per request.
+Ours is a real `matinee serve` with a deployed LinUCB + MMR arm: 10 slots of 100 candidates that the
+caller names, or that the arm's own source finds; every decision durable before it is answered,
+metrics and learner on. The bare route parses the same body, shows the first candidates and logs
+nothing. Both run on uvicorn with uvloop and httptools; the load has a process of its own.
+
+Capacity is measured in a closed loop over 32 connections, latency in an open one at 0.55 of our
+capacity. Requests per CPU second of the answering processes are told besides: on a machine with
+other work they are the steadier figure.
+
+    python benchmarks/serve.py [--run RUN] [--quick] [--tiny] [--json] [--sqlite]
 """
 
 import argparse
-import asyncio
+import importlib.metadata
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-CONNECTIONS = 32
-CANDIDATES = 100
-SLOTS = 10
-_TICKS = os.sysconf("SC_CLK_TCK")
+from chaos.served_arm import tiny_run
+from harness import Bars, PeerFigure, Row, print_rows
+from load_turn import Answered, Turn
+from served_arms import Served, all_of, item_ids
+
+PROGRAMS = Path(__file__).resolve().parent
+DEMO = PROGRAMS.parent / "runs" / "demo"
+BARS = Bars(peer=0.5, peer_goal=0.7)
+P99_AT_MOST = 1.5
+OFFERED = 0.55
+"""Share of our capacity at which latency is measured."""
+NEW_UNITS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn on one server gave: requests per second, p50 and p99 in ms, CPU in us."""
+class Length:
+    """How much is measured.
 
-    rate: float
-    p50: float
-    p99: float
-    cpu: float
+    Attributes:
+        seconds: of a turn.
+        turns: of each case; medians over them count.
+        units: that ask.
+        databases: whether PostgreSQL is measured too.
+    """
 
-
-def request(number: int) -> bytes:
-    """One request as bytes; another unit each time."""
-    body = json.dumps(
-        {
-            "experiment": "home",
-            "unit": f"unit {number % 5_000}",
-            "candidates": [f"item {(number * 7 + place) % 9_973}" for place in range(CANDIDATES)],
-            "slots": SLOTS,
-        }
-    ).encode()
-    head = (
-        "POST /v1/decisions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    seconds: float
+    turns: int
+    units: int = 5_000
+    databases: bool = True
 
 
-async def ask(port: int, seconds: float) -> list[float]:
-    """Seconds that each request took, over all connections."""
-    times: list[float] = []
-    requests = [request(number) for number in range(2_000)]
-    end = time.perf_counter() + seconds
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to ask a service.
 
-    async def connection(first: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        number = first
-        while time.perf_counter() < end:
-            started = time.perf_counter()
-            writer.write(requests[number % len(requests)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode())
-            lower = head.lower()
-            length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            times.append(time.perf_counter() - started)
-            number += CONNECTIONS
-        writer.close()
+    Attributes:
+        name: for people.
+        served: the service.
+        asks: what is asked, but for the numbers of units.
+        new_units: whether no unit asks twice.
+    """
 
-    await asyncio.gather(*(connection(first) for first in range(CONNECTIONS)))
-    return times
+    name: str
+    served: Served
+    asks: Turn
+    new_units: bool = False
 
 
-def cpu_seconds(process: int) -> float:
-    """CPU that a process used so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One turn: what came back, and CPU of the service per answer, microseconds."""
+
+    came: Answered
+    cpu_us: float
 
 
-def turn(port: int, process: int, seconds: float) -> Turn:
-    """One turn: asked from a process of its own."""
-    before = cpu_seconds(process)
+def measured(case: Case, *, seconds: float, rate: float = 0.0, number: int = 0) -> Measured:
+    """One turn.
+
+    Raises:
+        RuntimeError: an answer was not good.
+    """
+    changes = {"seconds": seconds, "rate": rate, "seed": number + 1}
+    if rate:
+        changes["connections"] = 256
+    if case.new_units:
+        changes |= {"units": NEW_UNITS, "first_unit": NEW_UNITS + number * NEW_UNITS // 20}
+    turn = asdict(case.asks) | changes
+    before = case.served.cpu_seconds()
     done = subprocess.run(
-        [sys.executable, __file__, "--ask", str(port), "--seconds", str(seconds)],
+        [sys.executable, "-c", "import load_turn as it; it.main()", json.dumps(turn)],
+        cwd=PROGRAMS,
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
-    found = json.loads(done.stdout)
-    used = cpu_seconds(process) - before
-    return Turn(
-        rate=found["count"] / seconds,
-        p50=found["p50"],
-        p99=found["p99"],
-        cpu=1e6 * used / found["count"],
-    )
+    used = case.served.cpu_seconds() - before
+    came = Answered(**json.loads(done.stdout))
+    if came.others:
+        raise RuntimeError(f"{case.name}: {came.others} answers without status 200")
+    return Measured(came, 1e6 * used / max(came.good, 1))
 
 
-def serve(which: str, port: int) -> None:
-    """Run one of the servers until it is ended."""
-    import uvicorn
-
-    app = _ours() if which == "ours" else _bare()
-    uvicorn.run(
-        app,  # type: ignore[arg-type]
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="error",
-    )
-
-
-def _ours() -> object:
-    from matinee_platform.clock import SystemClock
-    from matinee_platform.service.app import create_app
-    from matinee_platform.service.testing_parts import make_bench
-
-    limits = {"requests_per_second": 1e9, "burst": 1_000_000_000}
-    bench = make_bench(Path(tempfile.gettempdir()), limits=limits)
-    bench.runtime.most_slots = SLOTS
-    return create_app(bench.settings, clock=SystemClock(), parts=bench.parts())
-
-
-def _bare() -> object:
-    import gc
-
-    from fastapi import FastAPI
-
-    from matinee_platform.service.answers import DecisionAnswer
-    from matinee_platform.service.requests import DecisionRequest
-
-    app = FastAPI()
-
-    @app.post("/v1/decisions")
-    async def decide(body: DecisionRequest) -> DecisionAnswer:
-        """Show the first candidates."""
-        items = (body.candidates or [])[: body.slots]
-        return DecisionAnswer(
-            decision_id="00000000000000ff",
-            experiment=body.experiment,
-            arm="new",
-            items=items,
-            propensities=[1.0] * len(items),
-            served_by="policy",
-            snapshot=3,
-        )
-
-    # As ours does at the end of its start-up.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    return app
-
-
-def compare(*, seconds: float, turns: int) -> dict[str, list[Turn]]:
-    """Turns on both servers, one after the other."""
-    found: dict[str, list[Turn]] = {"bare": [], "ours": []}
-    with ExitStack() as stack:
-        servers = {}
-        for which in found:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            words = [sys.executable, __file__, "--serve", which, "--port", str(port)]
-            process = subprocess.Popen(words)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-            servers[which] = (port, process.pid)
-            _wait_for(port)
-        for number in range(turns + 1):
-            for which, (port, process_id) in servers.items():
-                one = turn(port, process_id, seconds if number else 1.0)
-                if number:
-                    found[which].append(one)
+def cases_of(servers: Mapping[str, Served], *, items: Path, length: Length) -> list[Case]:
+    """What is measured, the bare endpoint first."""
+    found = []
+    for name, served in servers.items():
+        asks = Turn(port=served.port, seconds=0.0, units=length.units, items=str(items))
+        found.append(Case(f"{name}, named", served, asks))
+        if name == "sqlite":
+            own = Turn(port=served.port, seconds=0.0, units=length.units)
+            found.append(Case(f"{name}, own source", served, own))
+            found.append(Case(f"{name}, named, new units", served, asks, new_units=True))
     return found
 
 
-def _wait_for(port: int) -> None:
-    end = time.monotonic() + 120.0
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("the server did not start")
+def measure(run: Path, folder: Path, length: Length) -> list[Row]:
+    """All rows."""
+    with ExitStack() as stack:
+        servers = all_of(stack, run=run, folder=folder, databases=length.databases)
+        cases = cases_of(servers, items=item_ids(folder / "sqlite"), length=length)
+        for case in cases:
+            measured(case, seconds=max(length.seconds, 0.2))
+        closed: dict[str, list[Measured]] = {case.name: [] for case in cases}
+        for number in range(length.turns):
+            for case in cases:
+                closed[case.name].append(measured(case, seconds=length.seconds, number=number))
+        capacity = statistics.median(one.came.rate for one in closed["sqlite, named"])
+        rate = max(OFFERED * capacity, 1.0)
+        still = [case for case in cases if not case.new_units]
+        opened: dict[str, list[Measured]] = {case.name: [] for case in still}
+        for number in range(length.turns):
+            for case in still:
+                one = measured(
+                    case, seconds=max(length.seconds, 0.5), rate=rate, number=100 + number
+                )
+                opened[case.name].append(one)
+    return [*_capacities(closed), *_latencies(opened, rate)]
+
+
+def _capacities(closed: Mapping[str, list[Measured]]) -> list[Row]:
+    version = importlib.metadata.version("fastapi")
+    base = closed["bare, named"]
+    rows = []
+    for name, ours in closed.items():
+        if ours is base:
+            continue
+        ratio = statistics.median(
+            one.came.rate / other.came.rate for one, other in zip(ours, base, strict=True)
+        )
+        note = (
+            f"Median of the ratios of turns {ratio:.2f}; the load's own CPU "
+            f"{_middle(ours, 'load'):.0f} and {_middle(base, 'load'):.0f} us an answer; p99 in the "
+            f"closed loop {_middle(ours, 'p99'):.1f} and {_middle(base, 'p99'):.1f} ms."
+        )
+        rows.append(
+            Row(
+                name,
+                "32 connections, K = 100, 10 slots",
+                "requests/s",
+                _middle(ours, "rate"),
+                peer=PeerFigure("bare FastAPI", version, _middle(base, "rate")),
+                bars=BARS,
+                note=note,
+            )
+        )
+        rows.append(
+            Row(
+                name,
+                "by CPU of the answering processes",
+                "requests/CPU-s",
+                1e6 / max(_middle(ours, "cpu"), 1e-9),
+                peer=PeerFigure("bare FastAPI", version, 1e6 / max(_middle(base, "cpu"), 1e-9)),
+                bars=BARS,
+                note=f"{_middle(ours, 'cpu'):.0f} us against {_middle(base, 'cpu'):.0f} us.",
+            )
+        )
+    return rows
+
+
+def _latencies(opened: Mapping[str, list[Measured]], rate: float) -> list[Row]:
+    base = opened["bare, named"]
+    return [
+        Row(
+            name,
+            f"open loop, {rate:.0f} requests/s",
+            "p99 / bare p99",
+            _middle(ours, "p99") / _middle(base, "p99"),
+            bars=Bars(at_most=P99_AT_MOST),
+            note=(
+                f"p50 {_middle(ours, 'p50'):.2f} ms, p99 {_middle(ours, 'p99'):.2f} ms; bare "
+                f"{_middle(base, 'p50'):.2f} and {_middle(base, 'p99'):.2f} ms."
+            ),
+        )
+        for name, ours in opened.items()
+        if ours is not base
+    ]
+
+
+def _middle(turns: list[Measured], what: str) -> float:
+    fields = {"rate": "rate", "p50": "p50_ms", "p99": "p99_ms", "load": "cpu_us"}
+    values = [
+        one.cpu_us if what == "cpu" else float(getattr(one.came, fields[what])) for one in turns
+    ]
+    return statistics.median(values)
 
 
 def main() -> None:
-    """Compare and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--serve", choices=("ours", "bare"))
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--ask", type=int, metavar="PORT")
-    options = parser.parse_args()
-    if options.serve:
-        serve(options.serve, options.port)
-        return
-    if options.ask:
-        times = sorted(asyncio.run(ask(options.ask, options.seconds)))
-        p50, p99 = (1e3 * times[int(share * len(times))] for share in (0.5, 0.99))
-        print(json.dumps({"count": len(times), "p50": p50, "p99": p99}))
-        return
-    found = compare(seconds=options.seconds, turns=options.turns)
-    print("server     req/s    p50 ms   p99 ms   CPU us/request   (medians over turns)")
-    middle = {
-        which: [statistics.median(values) for values in zip(*map(_values, turns), strict=True)]
-        for which, turns in found.items()
-    }
-    for which, (rate, p50, p99, cpu) in middle.items():
-        print(f"{which:8} {rate:7.0f} {p50:9.2f} {p99:8.2f} {cpu:16.0f}")
-    ours, bare = middle["ours"], middle["bare"]
-    print(
-        f"ours / bare: throughput {ours[0] / bare[0]:.2f}, p99 {ours[2] / bare[2]:.2f}, "
-        f"CPU per request {ours[3] / bare[3]:.2f}"
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--quick", action="store_true", help="shorter turns, for a first look")
+    form.add_argument("--tiny", action="store_true", help="smallest sizes; figures mean nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--sqlite", action="store_true", help="leave PostgreSQL out")
+    parser.add_argument(
+        "--run", type=Path, help="finished run whose lin_ucb is deployed; else runs/demo, or a tiny"
     )
-
-
-def _values(one: Turn) -> tuple[float, float, float, float]:
-    return one.rate, one.p50, one.p99, one.cpu
+    options = parser.parse_args()
+    length = Length(5.0, 5, databases=not options.sqlite)
+    if options.quick:
+        length = Length(2.0, 2, databases=not options.sqlite)
+    if options.tiny:
+        length = Length(0.1, 1, units=20, databases=False)
+    with tempfile.TemporaryDirectory(prefix="matinee-serve-") as made:
+        folder = Path(made)
+        run = options.run or (DEMO if (DEMO / "results.json").exists() else None)
+        if run is None:
+            run = tiny_run(folder)
+        print_rows(measure(run, folder, length), as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def names_of(programs: list[Path]) -> list[str]:
     return [path.name for path in programs]
 
 
-LONG = {"scale.py"}
+LONG = {"scale.py", "serve.py"}
 APART = {"growth.py", "live_decision.py", "serve.py", "simulate.py", "vowpal_wabbit.py"}
 """These start processes or look at their own; the others share the one that tests."""
 

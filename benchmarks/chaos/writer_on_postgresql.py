@@ -1,6 +1,8 @@
 """Kill a writer of the event log in a PostgreSQL of its own, again and again (R1).
 
     python -m chaos.writer_on_postgresql [--kills N]
+
+The server lives as long as the program.
 """
 
 import argparse

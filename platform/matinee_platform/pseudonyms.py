@@ -5,6 +5,7 @@ HMAC-SHA256 (RFC 2104) under a secret: without the secret an id cannot be looked
 Of 64 bits, a million units share a pseudonym with probability 3e-8.
 """
 
+import hashlib
 import hmac
 from collections.abc import Sequence
 
@@ -48,6 +49,49 @@ def pseudonyms(units: Sequence[str], *, secret: bytes) -> UInt64Array:
     except (AttributeError, UnicodeEncodeError):
         raise ContextError("unit ids must be Unicode text, one of them is not") from None
     return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
+
+
+class Pseudonyms:
+    """`pseudonyms` of one unit at a time, under a secret that is prepared once.
+
+    Args:
+        secret: key of the HMAC, at least `MIN_SECRET_BYTES` bytes.
+
+    Raises:
+        ConfigError: on a short secret.
+
+    Example:
+        >>> f"{Pseudonyms(b'sixteen bytes ok').of('ada'):016x}"
+        'fbe202e8b6e11563'
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) < MIN_SECRET_BYTES:
+            raise ConfigError(
+                f"the secret of pseudonyms must have at least {MIN_SECRET_BYTES} bytes, "
+                f"got {len(secret)}"
+            )
+        inner = hashlib.sha256()
+        key = hashlib.sha256(secret).digest() if len(secret) > inner.block_size else secret
+        block = key.ljust(inner.block_size, b"\0")
+        inner.update(bytes(byte ^ 0x36 for byte in block))
+        self._inner, self._outer = inner, hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def of(self, unit: str) -> int:
+        """The pseudonym of a unit.
+
+        Raises:
+            ContextError: on a unit id that is not Unicode text; the id is not in the message.
+        """
+        inner, outer = self._inner.copy(), self._outer.copy()
+        try:
+            inner.update(unit.encode())
+        except (AttributeError, UnicodeEncodeError):
+            raise ContextError("unit ids must be Unicode text, this one is not") from None
+        outer.update(inner.digest())
+        return int.from_bytes(outer.digest()[:8], "big")
 
 
 def shard_of(pseudonym: UInt64Array) -> UInt8Array:

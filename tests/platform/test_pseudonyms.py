@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from matinee_platform.pseudonyms import pseudonyms, shard_of
+from matinee_platform.pseudonyms import Pseudonyms, pseudonyms, shard_of
 from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import SHARDS
 
@@ -49,6 +49,23 @@ def test_ids_that_are_no_text_are_refused_without_naming_one(wrong: object) -> N
     with pytest.raises(ContextError, match="Unicode text") as error:
         pseudonyms(["ada", wrong], secret=SECRET)  # type: ignore[list-item]
     assert "ada" not in str(error.value)
+
+
+@pytest.mark.parametrize("length", [16, 63, 64, 65, 200])
+def test_one_at_a_time_is_the_same(length: int) -> None:
+    secret = bytes(range(1, length + 1))
+    units = ["", "ada", "Zoë", "\U0001f3ac", "x" * 300]
+    one = Pseudonyms(secret)
+    assert [one.of(unit) for unit in units] == pseudonyms(units, secret=secret).tolist()
+
+
+def test_one_at_a_time_has_the_same_rules() -> None:
+    with pytest.raises(ConfigError, match="at least 16 bytes, got 15"):
+        Pseudonyms(b"x" * 15)
+    for wrong in ("ada\ud800", 7):
+        with pytest.raises(ContextError, match="Unicode text") as error:
+            Pseudonyms(SECRET).of(wrong)  # type: ignore[arg-type]
+        assert "ada" not in str(error.value)
 
 
 def test_shards_are_even() -> None:

@@ -14,7 +14,8 @@ from matinee_platform.plays import PlayScale
 from matinee_platform.serving.publishing import publish
 from matinee_platform.serving.testing_log import TestingLog
 from matinee_platform.serving.unit_fold import DAY_MS, Unit, UnitFold
-from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory, read_unit
+from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
+from matinee_platform.serving.unit_reads import read_unit
 from matinee_platform.storage.errors import LogBusyError
 from matinee_platform.storage.records import (
     DecisionRecord,

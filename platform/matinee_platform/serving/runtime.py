@@ -6,7 +6,6 @@ All methods belong to the event loop's thread, but where they say otherwise.
 """
 
 import asyncio
-import hmac
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import numpy as np
 from matinee_platform.clock import Clock
 from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveArm, LiveExperiment
 from matinee_platform.experiments.errors import UnknownExperimentError
-from matinee_platform.pseudonyms import MIN_SECRET_BYTES
+from matinee_platform.pseudonyms import Pseudonyms
 from matinee_platform.serving.arm_asks import ArmAsks
 from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.asks import Ask, Decided
@@ -33,7 +32,6 @@ from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
 from matinee_platform.serving.warm_up import warm_up
 from matinee_platform.serving.work import Work
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision, LoggedReward
-from matinee_policies.errors import ConfigError, ContextError
 from matinee_policies.records import PAD
 
 MOST_LOADS = 4
@@ -116,13 +114,8 @@ class LiveRuntime:
         units_in_memory: int = 20_000,
         observer: Observer | None = None,
     ) -> None:
-        if len(pseudonym_secret) < MIN_SECRET_BYTES:
-            raise ConfigError(
-                f"the secret of pseudonyms must have at least {MIN_SECRET_BYTES} bytes, "
-                f"got {len(pseudonym_secret)}"
-            )
+        self._pseudonym = Pseudonyms(pseudonym_secret).of
         self._bundles = bundles
-        self._secret = pseudonym_secret
         self._draws = draws
         self._clock = clock
         self._reader = reader
@@ -254,13 +247,6 @@ class LiveRuntime:
             for arm in live.arms.values():
                 arm.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def _pseudonym(self, unit: str) -> int:
-        """As `pseudonyms.pseudonyms`, of one unit."""
-        try:
-            return int.from_bytes(hmac.digest(self._secret, unit.encode(), "sha256")[:8], "big")
-        except UnicodeEncodeError:
-            raise ContextError("unit ids must be Unicode text, this one is not") from None
 
     async def _load(self, work: Work, memory: UnitMemory) -> None:
         """Read the unit; where that takes too long or fails, nothing is known of it."""

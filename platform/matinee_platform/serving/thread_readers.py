@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol, Self
 
-from matinee_platform.serving.unit_memory import UnitReader
+from matinee_platform.serving.unit_reads import UnitReader
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 

@@ -9,48 +9,23 @@ The units that were asked for longest ago are forgotten first, never one that is
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from matinee_platform.serving.unit_fold import Unit, UnitFold
+from matinee_platform.serving.unit_reads import NewFold, UnitReader, UnitReads
 from matinee_platform.storage.errors import LogBusyError
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_policies.arrays import IndexArray
-
-MOST_DECISIONS = 10_000
-"""Decisions of a unit that are read from the log; earlier ones are taken for never made."""
 
 MOST_EARLY = 65_536
 """Decisions whose rewards are kept until they come."""
 
 PREVIEWS = 64
 """Visits that may begin in one batch of decisions."""
-
-
-class UnitReader(Protocol):
-    """Of `ports.EventReader`, what reads a unit."""
-
-    def last_seq(self) -> int:
-        """See `ports.EventReader`."""
-
-    def unit_decisions(
-        self, experiment: str, arm: str, unit: int, *, upto: int, limit: int
-    ) -> list[LoggedDecision]:
-        """See `ports.EventReader`."""
-
-    def rewards_of(
-        self, decision_ids: Sequence[int], *, upto: int | None = None
-    ) -> list[LoggedReward]:
-        """See `ports.EventReader`."""
-
-
-NewFold: TypeAlias = Callable[[int], UnitFold]
-"""Makes a fold with room for so many units of an arm."""
 
 
 @dataclass(slots=True)
@@ -119,17 +94,17 @@ class UnitMemory:
         self.fold = new_fold(capacity + PREVIEWS)
         self.hits = 0
         self.misses = 0
-        self._experiment = experiment
-        self._arm = arm
-        self._new_fold = new_fold
-        self._reader = reader
-        self._executor = executor
         self._early = EarlyRewards() if early is None else early
         self._units: OrderedDict[int, Unit] = OrderedDict()
         self._owner: dict[int, Unit] = {}
         self._free = list(range(capacity - 1, -1, -1))
         self._previews = np.arange(capacity, capacity + PREVIEWS, dtype=np.int32)
         self._loading: dict[int, _Loading] = {}
+        self._reads = None
+        if reader is not None:
+            self._reads = UnitReads(
+                experiment, arm, reader=reader, new_fold=new_fold, executor=executor
+            )
 
     def __len__(self) -> int:
         return len(self._units)
@@ -260,12 +235,9 @@ class UnitMemory:
         return unit
 
     async def _read(self, pseudonym: int) -> tuple[Unit, UnitFold | None]:
-        if self._reader is None:
+        if self._reads is None:
             return Unit(pseudonym, -1), None
-        read = partial(
-            read_unit, self._reader, self._experiment, self._arm, pseudonym, self._new_fold
-        )
-        return await asyncio.get_running_loop().run_in_executor(self._executor, read)
+        return await self._reads.read(pseudonym)
 
     def _fold_waiting(self, unit: Unit, rows: list[LoggedDecision | LoggedReward]) -> None:
         """What was published while the unit was read; of others' rewards nothing is known."""
@@ -302,50 +274,3 @@ class UnitMemory:
         del self._units[unit.pseudonym]
         for decision_id in unit.slates:
             del self._owner[decision_id]
-
-
-def read_unit(
-    reader: UnitReader, experiment: str, arm: str, pseudonym: int, new_fold: NewFold
-) -> tuple[Unit, UnitFold | None]:
-    """Fold a unit from the log, up to the log's last complete place.
-
-    Returns:
-        The unit, and a fold that holds its state in row 0; None for one that never came.
-    """
-    upto = reader.last_seq()
-    unit = Unit(pseudonym, 0, upto=upto)
-    decisions = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
-    if not decisions:
-        return unit, None
-    rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
-    fold = new_fold(1)
-    fold_rows(fold, unit, decisions, rewards)
-    return unit, fold
-
-
-def fold_rows(
-    fold: UnitFold,
-    unit: Unit,
-    decisions: Sequence[LoggedDecision],
-    rewards: Sequence[LoggedReward],
-) -> None:
-    """Fold rows of one unit in the order in which they count.
-
-    Args:
-        fold: which has a row for the unit.
-        unit: whose rows they are.
-        decisions: in log order.
-        rewards: of these decisions, in log order.
-    """
-    places = {one.record.decision_id: one.seq for one in decisions}
-    # A reward before its decision counts right after it.
-    order: list[tuple[int, int, LoggedDecision | LoggedReward]] = [
-        (one.seq, 0, one) for one in decisions
-    ]
-    order += [(max(one.seq, places[one.record.decision_id]), one.seq, one) for one in rewards]
-    for _, _, row in sorted(order, key=lambda entry: entry[:2]):
-        if isinstance(row, LoggedDecision):
-            fold.decision(unit, row.record)
-        else:
-            fold.reward(unit, row.record)
-    fold.flush()

@@ -1,12 +1,13 @@
 """What the writer of a SQLite log asks and tells the database, in few steps.
 
-Each row of an answer lets other threads run and then waits for its turn again. So what must be
-looked up for a batch comes as one value of JSON.
+Each step of a statement lets other threads run and then waits for its turn again. So what must be
+looked up for a batch comes as one value of JSON, and many rows are added by one statement.
 """
 
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from matinee_platform.storage.append_plan import Known, Record, Seen
@@ -16,7 +17,7 @@ from matinee_platform.storage.int64 import to_signed, to_unsigned
 from matinee_platform.storage.records import DecisionRecord
 from matinee_platform.storage.reward_states import Mark, Shown
 
-_SIZES = (256, 64, 16, 4, 1)
+_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement: few statements, all of them kept prepared."""
 
 _DECISIONS = (
@@ -87,11 +88,13 @@ def intern(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
 def _insert(
     connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]
 ) -> None:
-    marks = ", ".join("?" * len(columns))
-    connection.executemany(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608
-        rows,
-    )
+    into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - names are ours
+    marks = f"({', '.join('?' * len(columns))})"
+
+    def insert(chunk: Sequence[Row]) -> None:
+        connection.execute(into + ", ".join([marks] * len(chunk)), [*chain.from_iterable(chunk)])
+
+    _in_chunks(rows, insert)
 
 
 def _look_up_rewards(connection: sqlite3.Connection, keys: Sequence[bytes], known: Known) -> None:

@@ -1,0 +1,142 @@
+"""Services to load, side by side: ours with a deployed arm, and the bare endpoint."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaos.databases import database
+from chaos.served_arm import matinee
+from live_service import LiveService, free_port, with_children
+
+ARM = "lin_ucb"
+EXPERIMENT = "home"
+_TICKS = os.sysconf("SC_CLK_TCK")
+_NO_LIMIT = {"requests_per_second": 1e9, "burst": 1_000_000_000, "in_flight": 100_000}
+_PROGRAMS = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A service that runs.
+
+    Attributes:
+        name: of it.
+        port: on loopback.
+        group: its process group.
+    """
+
+    name: str
+    port: int
+    group: int
+
+    def cpu_seconds(self) -> float:
+        """CPU that its processes used so far, those that learn apart."""
+        used = 0
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                if os.getpgid(int(folder.name)) != self.group:
+                    continue
+                if b"learn" in (folder / "cmdline").read_bytes().split(b"\0"):
+                    continue
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                used += int(fields[11]) + int(fields[12])
+        return used / _TICKS
+
+
+@contextmanager
+def ours(
+    name: str, *, run: Path, folder: Path, kind: str = "sqlite", workers: int = 1, slots: int = 10
+) -> Iterator[Served]:
+    """`matinee serve` with the LinUCB arm of a run, all its defaults but the limit of requests.
+
+    Args:
+        name: of the service.
+        run: folder of a finished run with an arm `lin_ucb`.
+        folder: for its configuration and data.
+        kind: `sqlite` or `postgresql`.
+        workers: processes that answer.
+        slots: of a slate.
+    """
+    manifest = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    experiment = {
+        "key": EXPERIMENT,
+        "salt": "home-1",
+        "slots": slots,
+        "candidates": manifest["candidates"],
+        "arms": [{"name": ARM, "bundle": ARM}],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with database(kind, folder) as address:
+        settings: dict[str, Any] = {
+            "database": address,
+            "workers": workers,
+            "limits": _NO_LIMIT,
+            "experiments": [experiment],
+        }
+        service = LiveService(folder, settings)
+        with service:
+            matinee("deploy", f"{run}:{ARM}", "--to", str(service.data), "--as", ARM)
+            service.start(wait_s=300.0)
+            group = 0 if service.process is None else service.process.pid
+            yield Served(name, service.port, group)
+            service.stop()
+
+
+def item_ids(folder: Path) -> Path:
+    """File of the catalogue's ids that `ours` deployed into a folder."""
+    return folder / "data" / "bundles" / ARM / "item_ids.json"
+
+
+@contextmanager
+def bare(name: str = "bare") -> Iterator[Served]:
+    """The endpoint without work."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import bare_endpoint as it; it.serve({port})"],
+        start_new_session=True,
+        cwd=_PROGRAMS,
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}/readyz")
+        yield Served(name, port, process.pid)
+    finally:
+        with_children(process.pid, 15)
+        process.wait()
+
+
+def _wait(address: str, *, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{address} does not answer after {seconds:g} s")
+
+
+def all_of(stack: ExitStack, *, run: Path, folder: Path, databases: bool) -> dict[str, Served]:
+    """Ours on each database and the bare endpoint, all at once.
+
+    Args:
+        stack: closes them.
+        run: folder of a finished run.
+        folder: for their data.
+        databases: whether PostgreSQL is wanted too.
+    """
+    found = {"bare": stack.enter_context(bare())}
+    kinds = [("sqlite", "sqlite", 1)]
+    if databases:
+        kinds += [("postgresql", "postgresql", 1), ("postgresql 2", "postgresql", 2)]
+    for name, kind, workers in kinds:
+        found[name] = stack.enter_context(
+            ours(name, run=run, folder=folder / name.replace(" ", "_"), kind=kind, workers=workers)
+        )
+    return found

@@ -1,0 +1,199 @@
+"""Read units from the log, those of one turn of the event loop together.
+
+One way to a thread and back serves all of them, and so does one look at where the log ends.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from matinee_platform.serving.batching import Batcher
+from matinee_platform.serving.unit_fold import Unit, UnitFold
+from matinee_platform.storage.records import LoggedDecision, LoggedReward
+
+MOST_DECISIONS = 10_000
+"""Decisions of a unit that are read from the log; earlier ones are taken for never made."""
+
+_MOST_TOGETHER = 64
+
+
+class UnitReader(Protocol):
+    """Of `ports.EventReader`, what reads a unit."""
+
+    def last_seq(self) -> int:
+        """See `ports.EventReader`."""
+
+    def unit_decisions(
+        self, experiment: str, arm: str, unit: int, *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `ports.EventReader`."""
+
+    def rewards_of(
+        self, decision_ids: Sequence[int], *, upto: int | None = None
+    ) -> list[LoggedReward]:
+        """See `ports.EventReader`."""
+
+
+NewFold: TypeAlias = Callable[[int], UnitFold]
+"""Makes a fold with room for so many units of an arm."""
+
+
+ReadUnit: TypeAlias = tuple[Unit, UnitFold | None]
+"""A unit as the log has it, and what holds its state in row 0; None for one that never came."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """A unit to be read, and who is told."""
+
+    pseudonym: int
+    told: "asyncio.Future[ReadUnit]"
+
+
+class UnitReads:
+    """Reads units of one arm; all methods belong to the event loop's thread.
+
+    Args:
+        experiment: key.
+        arm: name, as logged.
+        reader: of the log, for any thread.
+        new_fold: makes a fold for the arm.
+        executor: where the log is read; the loop's own if not given.
+    """
+
+    def __init__(
+        self,
+        experiment: str,
+        arm: str,
+        *,
+        reader: UnitReader,
+        new_fold: NewFold,
+        executor: Executor | None = None,
+    ) -> None:
+        self._experiment = experiment
+        self._arm = arm
+        self._reader = reader
+        self._new_fold = new_fold
+        self._executor = executor
+        self._batcher = Batcher[_Read](self._start, most=_MOST_TOGETHER)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def read(self, pseudonym: int) -> ReadUnit:
+        """One unit, as `read_unit`.
+
+        Raises:
+            LogUnavailableError: the log cannot be read.
+        """
+        one = _Read(pseudonym, asyncio.get_running_loop().create_future())
+        self._batcher.add(one)
+        return await one.told
+
+    def _start(self, reads: list[_Read]) -> None:
+        task = asyncio.get_running_loop().create_task(self._read(reads))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, reads: list[_Read]) -> None:
+        wanted = [one.pseudonym for one in reads]
+        found: Sequence[ReadUnit | Exception]
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._read_here, wanted
+            )
+        except Exception as error:
+            found = [error] * len(reads)
+        except BaseException:
+            for one in reads:
+                one.told.cancel()
+            raise
+        for one, unit in zip(reads, found, strict=True):
+            if one.told.done():
+                continue
+            if isinstance(unit, Exception):
+                one.told.set_exception(unit)
+            else:
+                one.told.set_result(unit)
+
+    def _read_here(self, wanted: list[int]) -> list[ReadUnit | Exception]:
+        """Belongs to a thread; what one unit fails on is no other's fault."""
+        upto = self._reader.last_seq()
+        found: list[ReadUnit | Exception] = []
+        for pseudonym in wanted:
+            try:
+                found.append(
+                    read_unit(
+                        self._reader,
+                        self._experiment,
+                        self._arm,
+                        pseudonym,
+                        self._new_fold,
+                        upto=upto,
+                    )
+                )
+            except Exception as error:
+                found.append(error)
+        return found
+
+
+def read_unit(
+    reader: UnitReader,
+    experiment: str,
+    arm: str,
+    pseudonym: int,
+    new_fold: NewFold,
+    *,
+    upto: int | None = None,
+) -> ReadUnit:
+    """Fold a unit from the log.
+
+    Args:
+        reader: of the log.
+        experiment: key.
+        arm: as logged.
+        pseudonym: of the unit.
+        new_fold: makes a fold for the arm.
+        upto: a place that `last_seq` gave; the log's last complete place if it is missing.
+
+    Returns:
+        The unit, and a fold that holds its state in row 0; None for one that never came.
+    """
+    if upto is None:
+        upto = reader.last_seq()
+    unit = Unit(pseudonym, 0, upto=upto)
+    decisions = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
+    if not decisions:
+        return unit, None
+    rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
+    fold = new_fold(1)
+    fold_rows(fold, unit, decisions, rewards)
+    return unit, fold
+
+
+def fold_rows(
+    fold: UnitFold,
+    unit: Unit,
+    decisions: Sequence[LoggedDecision],
+    rewards: Sequence[LoggedReward],
+) -> None:
+    """Fold rows of one unit in the order in which they count.
+
+    Args:
+        fold: which has a row for the unit.
+        unit: whose rows they are.
+        decisions: in log order.
+        rewards: of these decisions, in log order.
+    """
+    places = {one.record.decision_id: one.seq for one in decisions}
+    # A reward before its decision counts right after it.
+    order: list[tuple[int, int, LoggedDecision | LoggedReward]] = [
+        (one.seq, 0, one) for one in decisions
+    ]
+    order += [(max(one.seq, places[one.record.decision_id]), one.seq, one) for one in rewards]
+    for _, _, row in sorted(order, key=lambda entry: entry[:2]):
+        if isinstance(row, LoggedDecision):
+            fold.decision(unit, row.record)
+        else:
+            fold.reward(unit, row.record)
+    fold.flush()
