@@ -75,9 +75,9 @@ def ours(
         "arms": [{"name": ARM, "bundle": ARM}],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    with database(kind, folder) as address:
+    with database(kind, folder) as kept:
         settings: dict[str, Any] = {
-            "database": address,
+            "database": kept.address,
             "workers": workers,
             "limits": _NO_LIMIT,
             "experiments": [experiment],

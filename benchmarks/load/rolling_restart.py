@@ -49,8 +49,8 @@ def measure(deployed: Deployed, seconds: float) -> list[Promise]:
     """Failures through two restarts."""
     called, over = Called(), threading.Event()
     with (
-        database("postgresql", deployed.scratch) as address,
-        deployed.service("rolling", database=address, workers=2) as service,
+        database("postgresql", deployed.scratch) as kept,
+        deployed.service("rolling", database=kept.address, workers=2) as service,
     ):
         service.start(wait_s=_PATIENCE_SECONDS)
         callers = [
