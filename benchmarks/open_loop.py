@@ -55,6 +55,7 @@ async def open_loop(
     rate: float,
     seconds: float,
     most_connections: int = 256,
+    warm_seconds: float = 1.0,
     seed: int = 1,
 ) -> Measured:
     """Send requests of a Poisson process.
@@ -65,13 +66,14 @@ async def open_loop(
         rate: requests per second.
         seconds: how long.
         most_connections: at once; a request that finds all of them busy waits for one, which its
-            latency shows.
+            latency shows. One that was just used is used first, so that few are opened.
+        warm_seconds: of the same load before, which do not count.
         seed: of the arrivals.
     """
     measured = Measured(seconds=seconds)
     draw = random.Random(seed)  # noqa: S311 - not a secret
     idle = [HttpConnection("127.0.0.1", port) for _ in range(most_connections)]
-    free: asyncio.Queue[HttpConnection] = asyncio.Queue()
+    free: asyncio.LifoQueue[HttpConnection] = asyncio.LifoQueue()
     for connection in reversed(idle):
         free.put_nowait(connection)
     running: set[asyncio.Task[None]] = set()
@@ -81,16 +83,19 @@ async def open_loop(
         try:
             reply = await connection.send(request(number))
         except OSError:
-            _count(measured, None)
+            if due >= start:
+                _count(measured, None)
         else:
+            if due < start:
+                return
             _count(measured, reply)
             if reply.status == 200:
                 measured.latencies_ms.append((time.perf_counter() - due) * 1_000.0)
         finally:
             free.put_nowait(connection)
 
-    start = time.perf_counter()
-    due, number = start, 0
+    due, number = time.perf_counter(), 0
+    start = due + warm_seconds
     while due < start + seconds:
         wait = due - time.perf_counter()
         if wait > 0:
