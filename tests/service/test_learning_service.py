@@ -119,7 +119,7 @@ def test_the_learner_that_serve_starts_is_restarted_and_ends_with_it(tmp_path: P
         known = status is not None and status.process == process and bool(status.arms)
         return known and status is not None and status.arms[0].version >= 1
 
-    supervisor = learner_supervisor(settings, clock=SystemClock())
+    supervisor = learner_supervisor(settings)
     supervisor.start()
     try:
         _until(lambda: has_learned(supervisor.process))
