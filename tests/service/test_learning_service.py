@@ -138,7 +138,13 @@ def test_the_learner_that_serve_starts_is_restarted_and_ends_with_it(tmp_path: P
         arm = stores.arm(experiment, experiment.arms[0])
         rows = stores.reader.decisions(upto=stores.reader.last_seq())
         served = [row for row in rows if row.record.served_by == ServedBy.POLICY]
-        assert decide_one_again(arm, stores.snapshots, served[0]).equal.all()
+        assert decide_one_again(
+            arm,
+            served[0],
+            reader=stores.reader,
+            barriers=stores.barriers,
+            snapshots=stores.snapshots,
+        ).equal.all()
 
 
 def _until(true: Callable[[], bool], *, seconds: float = 240.0) -> None:
