@@ -59,6 +59,7 @@ class _Seat:
     progress: Progress | None = None
     learned: Counter[str] = field(default_factory=Counter)
     events: dict[str, EventCounts] = field(default_factory=dict)
+    unlearned: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     delay_seconds: float = 0.0
     state: ArmState = "waiting"
@@ -188,6 +189,7 @@ def _note(seat: _Seat, progress: Progress, *, seconds: float) -> None:
     seat.progress, seat.state, seat.reason = progress, "learning", ""
     seat.pause = 0.0
     step: Step | None = progress.step
+    seat.unlearned.update(progress.unlearned)
     if not progress.is_new or step is None:
         return
     seat.seconds = seconds
@@ -214,8 +216,10 @@ def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
                 "duplicate": one.duplicate,
                 "orphan": one.orphan,
                 "early": one.early,
+                "unlearned": seat.unlearned[name],
             }
-            for name, one in sorted(seat.events.items())
+            for name in sorted(seat.events.keys() | seat.unlearned.keys())
+            for one in (seat.events.get(name, EventCounts()),)
         },
         seconds=seat.seconds,
         delay_seconds=seat.delay_seconds,

@@ -6,16 +6,17 @@ true: of two learners that race, the barrier of one alone stands.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from matinee_platform.clock import Clock
 from matinee_platform.learning.barrier_step import Step, barrier_step
-from matinee_platform.learning.learning_arm import LearningArm, first_day
+from matinee_platform.learning.learning_arm import LearningArm, first_day, live_lessons
 from matinee_platform.learning.live_outcomes import DayCount
 from matinee_platform.learning.matured import Place
 from matinee_platform.learning.thin_snapshots import thin_snapshots
+from matinee_platform.learning.unlearned_events import unlearned_events
 from matinee_platform.storage.errors import LeaseLostError, LogUnavailableError
 from matinee_platform.storage.ports import BarrierStore, EventReader, Lease, SnapshotStore
 from matinee_platform.storage.records import Barrier
@@ -51,12 +52,14 @@ class Progress:
         is_new: whether it was made now.
         caught_up_ms: every window that ended by then has been learned.
         step: what was learned; None at the first barrier.
+        unlearned: events found now that join a decision whose lesson was over, by component.
     """
 
     barrier: Barrier
     is_new: bool
     caught_up_ms: int
     step: Step | None = None
+    unlearned: Mapping[str, int] = field(default_factory=dict)
 
 
 class LiveLearner:
@@ -99,6 +102,8 @@ class LiveLearner:
         self._newest: tuple[str, Snapshot] | None = None
         # Place up to which no latecomer was found since the barrier of this version.
         self._scanned = (-1, 0)
+        # Place up to which events were looked at for those that came too late to be learned.
+        self._counted = 0
 
     @property
     def lease_name(self) -> str:
@@ -132,11 +137,27 @@ class LiveLearner:
             days=self._day_count(),
             scanned=scanned if version == last.version else 0,
         )
+        unlearned = self._unlearned(step, last, now)
         if not (step.is_due or genesis or now.seq - last.seq > MOST_UNREAD):
-            self._scanned = (last.version, now.seq)
-            return Progress(last, is_new=False, caught_up_ms=time_ms, step=step)
+            self._scanned, self._counted = (last.version, now.seq), now.seq
+            return Progress(
+                last, is_new=False, caught_up_ms=time_ms, step=step, unlearned=unlearned
+            )
         barrier = self._append(step, last.version + 1, now, genesis=genesis)
-        return Progress(barrier, is_new=True, caught_up_ms=time_ms, step=step)
+        self._counted = now.seq
+        return Progress(barrier, is_new=True, caught_up_ms=time_ms, step=step, unlearned=unlearned)
+
+    def _unlearned(self, step: Step, last: Barrier, now: Place) -> dict[str, int]:
+        if not self.arm.learns(step.policy):
+            return {}
+        return unlearned_events(
+            self.arm,
+            live_lessons(step.policy, self.arm),
+            reader=self._reader,
+            last=Place.of(last),
+            after=max(self._counted, last.seq),
+            upto=now.seq,
+        )
 
     def _begin(self) -> Progress:
         """The first barrier: the state before the first decision."""
