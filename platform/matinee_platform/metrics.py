@@ -441,7 +441,8 @@ LEARNED_EVENTS = Metric(
     "counter",
     "events",
     "Reward events of the decisions learned, by component and outcome: joined, late, duplicate or "
-    "orphan, which add up; early ones are counted a second time as such.",
+    "orphan, which add up; early ones are counted a second time as such. Besides, unlearned: "
+    "joined to a decision after its lesson was over.",
     (*_ARM, "component", "outcome"),
 )
 

@@ -17,7 +17,14 @@ from matinee_platform.storage.append_plan import Plan, Record
 from matinee_platform.storage.errors import LogBusyError, LogHeldError, LogUnavailableError
 from matinee_platform.storage.event_log import make_event_log, sqlite_appender
 from matinee_platform.storage.group_commit import GroupCommit
-from matinee_platform.storage.records import DecisionReceipt, Outcome
+from matinee_platform.storage.recent_rows import RecentRows
+from matinee_platform.storage.records import (
+    DecisionReceipt,
+    DecisionRecord,
+    Outcome,
+    RewardReceipt,
+    RewardState,
+)
 from matinee_platform.storage.spool import Spool
 from matinee_platform.storage.sqlite_appender import SqliteStore
 from matinee_platform.storage.sqlite_reader import SqliteReader
@@ -212,9 +219,73 @@ async def test_while_away_strict_refuses_at_once(tmp_path: Path) -> None:
 
 
 @asynchronous
-async def test_conflicts_that_only_the_log_can_see_are_counted(tmp_path: Path) -> None:
+async def test_what_was_stored_before_the_outage_is_told_during_it(tmp_path: Path) -> None:
     appender, store = await open_log(tmp_path, spool=True)
     await append_many(appender, [1, 2])
+    (early,) = await appender.append_rewards([example_reward(7, decision=99)])
+    assert early.state is RewardState.EARLY
+    first = example_decision(1, features=FEATURES)
+    # As after a request that was decided anew: the same body, another slate.
+    anew = replace(first, slate=first.candidates[: len(first.slate)][::-1])
+    reward = example_reward(1, decision=1)
+    asked = [anew, replace(anew, body_digest=b"o" * 16)]
+    rewards = [reward, replace(reward, body_digest=b"o" * 16), example_reward(3, decision=1)]
+    before = [await appender.append_decision(one) for one in asked]
+    before_rewards = await appender.append_rewards(rewards[:2])
+    assert before[0].stored == first
+    fault = Locked(tmp_path, store)
+    fault.begin()
+    try:
+        assert (await appender.append_decision(example_decision(5))).seq == -1
+        assert appender.state == "spooling"
+        assert [await appender.append_decision(one) for one in asked] == before
+        receipts = await appender.append_rewards(rewards)
+        assert receipts[:2] == before_rewards
+        assert (receipts[2].outcome, receipts[2].seq) == (Outcome.STORED, -1)
+        (repeated,) = await appender.append_rewards([example_reward(7, decision=99)])
+        assert (repeated.outcome, repeated.seq, repeated.state) == (
+            Outcome.REPEATED,
+            early.seq,
+            None,
+        ), "its decision may have come since"
+        assert appender.spooled == 2
+    finally:
+        fault.end()
+    await until(lambda: appender.state == "ok")
+    assert (appender.counts.drained_repeats, appender.counts.drained_conflicts) == (0, 0)
+    await appender.close()
+    check_log(tmp_path, {1, 2, 5}, {1, 2, 3, 7})
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    size = sum(len(one) for one in _arrays(example_decision(0)))
+    few, small = RecentRows(rows=3), RecentRows(max_bytes=3 * size + size // 2)
+    for recent in (few, small):
+        for n in range(5):
+            recent.note([example_decision(n)], [DecisionReceipt(Outcome.STORED, n + 1)])
+            if n == 3:
+                assert recent.answer(example_decision(1)) is not None
+        known = [n for n in range(5) if recent.answer(example_decision(n)) is not None]
+        assert known == [1, 3, 4], "what was asked for last is kept"
+    for n in range(5):
+        few.note([example_reward(n, decision=1)], [RewardReceipt(Outcome.STORED, 9 + n)])
+    kept = [n for n in range(5) if few.answer(example_reward(n, decision=1)) is not None]
+    assert kept == [2, 3, 4]
+    few.note([example_reward(8, decision=1)], [RewardReceipt(Outcome.CAPPED, -1)])
+    assert few.answer(example_reward(8, decision=1)) is None, "the log does not have it"
+
+
+def _arrays(one: DecisionRecord) -> list[bytes]:
+    return [one.unit_state, one.candidates, one.scores, one.slate, one.propensities]
+
+
+@asynchronous
+async def test_conflicts_that_only_the_log_can_see_are_counted(tmp_path: Path) -> None:
+    appender, _ = await open_log(tmp_path, spool=True)
+    await append_many(appender, [1, 2])
+    await appender.close()
+    # Another process, which remembers nothing of it.
+    appender, store = await open_log(tmp_path, spool=True)
     fault = Locked(tmp_path, store)
     fault.begin()
     other = example_decision(1, body_digest=b"o" * 16, features=FEATURES)

@@ -174,7 +174,7 @@ def test_the_learner_that_serve_starts_is_restarted_and_ends_with_it(tmp_path: P
         known = status is not None and status.process == process and bool(status.arms)
         return known and status is not None and status.arms[0].version >= 1
 
-    supervisor = learner_supervisor(settings, clock=SystemClock())
+    supervisor = learner_supervisor(settings)
     supervisor.start()
     try:
         _until(lambda: has_learned(supervisor.process))
@@ -193,7 +193,13 @@ def test_the_learner_that_serve_starts_is_restarted_and_ends_with_it(tmp_path: P
         arm = stores.arm(experiment, experiment.arms[0])
         rows = stores.reader.decisions(upto=stores.reader.last_seq())
         served = [row for row in rows if row.record.served_by == ServedBy.POLICY]
-        assert decide_one_again(arm, stores.snapshots, served[0]).equal.all()
+        assert decide_one_again(
+            arm,
+            served[0],
+            reader=stores.reader,
+            barriers=stores.barriers,
+            snapshots=stores.snapshots,
+        ).equal.all()
 
 
 def _until(true: Callable[[], bool], *, seconds: float = 240.0) -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from matinee_platform.clock import FakeClock
+from matinee_platform.learning.learner_loop import LearnerLoop
+from matinee_platform.learning.learner_status import LearnerStatus
 from matinee_platform.learning.supervisor import Patience, Supervisor
+from matinee_platform.learning.testing_live import MemoryLeases
 
 _QUICK = Patience(
     first_pause=0.01,
@@ -56,8 +59,7 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     supervisor = Supervisor(
         "told",
-        last_beat_ms=lambda _: None,
-        clock=FakeClock(),
+        last_beat=lambda _: None,
         command=_child(notes, "sys.exit(3)"),
         patience=_QUICK,
     )
@@ -72,12 +74,12 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
 
 
 def test_a_child_whose_heart_stopped_is_killed_and_started_again(tmp_path: Path) -> None:
-    notes, clock = tmp_path / "notes", FakeClock()
+    notes, now = tmp_path / "notes", [1_000.0]
     beats: dict[int, int] = {}
     supervisor = Supervisor(
         "told",
-        last_beat_ms=beats.get,
-        clock=clock,
+        last_beat=beats.get,
+        now=lambda: now[0],
         command=_child(notes, _LIVES),
         patience=_QUICK,
     )
@@ -85,12 +87,12 @@ def test_a_child_whose_heart_stopped_is_killed_and_started_again(tmp_path: Path)
     _until(lambda: len(_lines(notes)) == 1)
     first = int(_lines(notes)[0][0])
     assert supervisor.process == first
-    for _ in range(5):
-        clock.advance(seconds=20)
-        beats[first] = clock.now_ms()
-    assert supervisor.state == "ok"
+    for beat in range(5):
+        beats[first] = beat
+        assert supervisor.state == "ok"
+        now[0] += 20
     assert supervisor.starts == 1
-    clock.advance(seconds=31)
+    now[0] += 31
     _until(lambda: len(_lines(notes)) == 2)
     assert not _alive(first)
     second = int(_lines(notes)[1][0])
@@ -100,20 +102,54 @@ def test_a_child_whose_heart_stopped_is_killed_and_started_again(tmp_path: Path)
     assert not _alive(second)
 
 
-def test_a_child_that_never_begins_is_not_waited_for_for_ever(tmp_path: Path) -> None:
-    notes, clock = tmp_path / "notes", FakeClock()
+def test_a_clock_that_is_set_kills_no_healthy_child(tmp_path: Path) -> None:
+    notes, now, clock = tmp_path / "notes", [1_000.0], FakeClock()
+    told: list[LearnerStatus] = []
+    loop = LearnerLoop(
+        plans=list,
+        make=lambda *_: pytest.fail("there are no arms"),
+        leases=MemoryLeases().of(),
+        report=told.append,
+        clock=clock,
+        now=lambda: now[0],
+    )
     supervisor = Supervisor(
         "told",
-        last_beat_ms=lambda _: None,
-        clock=clock,
+        last_beat=lambda _: told[-1].beats if told else None,
+        now=lambda: now[0],
         command=_child(notes, _LIVES),
         patience=_QUICK,
     )
     supervisor.start()
     _until(lambda: len(_lines(notes)) == 1)
-    clock.advance(seconds=99)
+    # Forward by an hour at a time; then held, as a clock that was set back is.
+    for forward in [3_600.0] * 3 + [0.0] * 5:
+        clock.advance(seconds=forward)
+        assert supervisor.state == "ok"
+        now[0] += 20.0
+        loop.beat()
+        assert supervisor.state == "ok"
+    assert len(told) == 8
+    loop.beat()
+    assert len(told) == 8, "once a second at most"
+    assert supervisor.starts == 1
+    supervisor.stop()
+
+
+def test_a_child_that_never_begins_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    notes, now = tmp_path / "notes", [1_000.0]
+    supervisor = Supervisor(
+        "told",
+        last_beat=lambda _: None,
+        now=lambda: now[0],
+        command=_child(notes, _LIVES),
+        patience=_QUICK,
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 1)
+    now[0] += 99
     assert supervisor.state == "ok"
-    clock.advance(seconds=2)
+    now[0] += 2
     _until(lambda: len(_lines(notes)) == 2)
     supervisor.stop()
 
@@ -121,8 +157,7 @@ def test_a_child_that_never_begins_is_not_waited_for_for_ever(tmp_path: Path) ->
 def test_a_command_that_is_not_there_is_away() -> None:
     supervisor = Supervisor(
         "told",
-        last_beat_ms=lambda _: None,
-        clock=FakeClock(),
+        last_beat=lambda _: None,
         command=["/no/such/program"],
         patience=_QUICK,
     )
@@ -144,9 +179,9 @@ def test_a_child_leaves_when_its_parent_is_gone(tmp_path: Path, signal: str) -> 
         "threading.Event().wait(300)",
     ]
     parent = (
-        "import sys, threading; from matinee_platform.clock import SystemClock; "
+        "import sys, threading; "
         "from matinee_platform.learning.supervisor import Supervisor; "
-        "s = Supervisor('told', last_beat_ms=lambda _: None, clock=SystemClock(), "
+        "s = Supervisor('told', last_beat=lambda _: None, "
         f"command={child!r}); s.start(); sys.stdin.readline()"
     )
     process = subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE)

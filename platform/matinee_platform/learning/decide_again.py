@@ -8,7 +8,8 @@ from matinee_platform.decision_keys import decision_keys
 from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_contexts import CatalogueContexts
 from matinee_platform.learning.live_rows import LiveRows, live_rows
-from matinee_platform.storage.ports import SnapshotStore
+from matinee_platform.learning.rebuilt_state import state_of
+from matinee_platform.storage.ports import BarrierStore, EventReader, SnapshotStore
 from matinee_platform.storage.records import LoggedDecision
 from matinee_policies.arrays import BoolArray
 from matinee_policies.policy import Policy, reads_features
@@ -60,23 +61,30 @@ def decide_again(arm: LearningArm, policy: Policy, rows: LiveRows) -> Again:
     return Again(slates, equal, compared, unequal)
 
 
-def decide_one_again(arm: LearningArm, snapshots: SnapshotStore, decision: LoggedDecision) -> Again:
-    """Decide one logged decision of a policy anew, in the stored state that chose it.
+def decide_one_again(
+    arm: LearningArm,
+    decision: LoggedDecision,
+    *,
+    reader: EventReader,
+    barriers: BarrierStore,
+    snapshots: SnapshotStore,
+) -> Again:
+    """Decide one logged decision of a policy anew, in the state that chose it.
 
     Args:
         arm: that logged it.
-        snapshots: of all arms; version 0 may be that of the bundle.
         decision: served by the policy.
+        reader: of the log.
+        barriers: of all arms.
+        snapshots: of all arms; one that was thinned out is rebuilt.
 
     Raises:
-        SnapshotError: if that state is gone, damaged or not signed as it must be.
+        SnapshotError: if that state is damaged, not signed as it must be, or cannot be rebuilt.
         ContextError: if the decision is of another catalogue or other features.
     """
-    version = decision.record.snapshot
-    if version == 0 and not snapshots.versions(arm.experiment, arm.name):
-        state = arm.genesis
-    else:
-        state = snapshots.load(arm.experiment, arm.name, version)
+    state = state_of(
+        arm, decision.record.snapshot, reader=reader, barriers=barriers, snapshots=snapshots
+    )
     return decide_again(arm, arm.restored(state), live_rows([decision]))
 
 

@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds for which an arm that failed is left alone: they double from the first to the longest."""
 
-_BEATS_MS = 1_000
+_BEATS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,20 @@ class _Seat:
         learner: None until the lease is ours.
         progress: of the last look.
         pause: seconds, 0 while all is well.
-        retry_ms: when to look again.
+        retry_at: when to look again, monotonic seconds.
     """
 
     learner: LiveLearner | None = None
     progress: Progress | None = None
     learned: Counter[str] = field(default_factory=Counter)
     events: dict[str, EventCounts] = field(default_factory=dict)
+    unlearned: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     delay_seconds: float = 0.0
     state: ArmState = "waiting"
     reason: str = ""
     pause: float = 0.0
-    retry_ms: int = 0
+    retry_at: float = 0.0
 
 
 class LearnerLoop:
@@ -75,7 +76,8 @@ class LearnerLoop:
         make: makes the learner of an arm.
         leases: of this process; one per arm, taken before its bundle is loaded.
         report: told how things are, after each arm.
-        clock: of the service.
+        clock: of the service, for what others read.
+        now: monotonic seconds, for pauses and beats: a clock that is set makes none longer.
     """
 
     def __init__(
@@ -86,13 +88,16 @@ class LearnerLoop:
         leases: Lease,
         report: Callable[[LearnerStatus], None],
         clock: Clock,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plans, self._make = plans, make
         self._leases = leases
         self._report = report
         self._clock = clock
+        self._now = now
         self._seats: dict[tuple[str, str], _Seat] = {}
-        self._beat_ms = 0
+        self._beats = 0
+        self._beat_at = -_BEATS_SECONDS
 
     def run(self, stop: Event, *, every_seconds: float) -> None:
         """Look again and again until `stop` is set."""
@@ -114,7 +119,7 @@ class LearnerLoop:
             del self._seats[key]
         for plan in plans:
             seat = self._seats.setdefault((plan.experiment, plan.name), _Seat())
-            if self._clock.now_ms() >= seat.retry_ms:
+            if seat.pause == 0.0 or self._now() >= seat.retry_at:
                 self._look_at(plan, seat)
             self._tell()
         return self._tell()
@@ -161,17 +166,20 @@ class LearnerLoop:
     def _pause(self, seat: _Seat, reason: str, *, longest: float) -> None:
         seat.state, seat.reason = "failed", reason
         seat.pause = min(longest, max(FIRST_PAUSE, 2.0 * seat.pause))
-        seat.retry_ms = self._clock.now_ms() + round(1_000 * seat.pause)
+        seat.retry_at = self._now() + seat.pause
 
     def beat(self) -> None:
         """Tell of life, once a second at most."""
-        if self._clock.now_ms() - self._beat_ms >= _BEATS_MS:
+        if self._now() - self._beat_at >= _BEATS_SECONDS:
             self._tell()
 
     def _tell(self) -> LearnerStatus:
-        self._beat_ms = self._clock.now_ms()
+        self._beats += 1
+        self._beat_at = self._now()
         arms = tuple(_status(key, seat) for key, seat in sorted(self._seats.items()))
-        status = LearnerStatus(process=os.getpid(), beat_ms=self._beat_ms, arms=arms)
+        status = LearnerStatus(
+            process=os.getpid(), beat_ms=self._clock.now_ms(), beats=self._beats, arms=arms
+        )
         self._report(status)
         return status
 
@@ -179,8 +187,9 @@ class LearnerLoop:
 def _note(seat: _Seat, progress: Progress, *, seconds: float) -> None:
     """Take down what a look came to."""
     seat.progress, seat.state, seat.reason = progress, "learning", ""
-    seat.pause, seat.retry_ms = 0.0, 0
+    seat.pause = 0.0
     step: Step | None = progress.step
+    seat.unlearned.update(progress.unlearned)
     if not progress.is_new or step is None:
         return
     seat.seconds = seconds
@@ -207,8 +216,10 @@ def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
                 "duplicate": one.duplicate,
                 "orphan": one.orphan,
                 "early": one.early,
+                "unlearned": seat.unlearned[name],
             }
-            for name, one in sorted(seat.events.items())
+            for name in sorted(seat.events.keys() | seat.unlearned.keys())
+            for one in (seat.events.get(name, EventCounts()),)
         },
         seconds=seat.seconds,
         delay_seconds=seat.delay_seconds,

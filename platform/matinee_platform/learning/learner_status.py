@@ -56,11 +56,13 @@ class LearnerStatus:
     Attributes:
         process: id of the process.
         beat_ms: when it last did something, UTC milliseconds.
+        beats: how often it said so; rises whatever the machine's clock does.
         arms: by experiment and name.
     """
 
     process: int
     beat_ms: int
+    beats: int = 0
     arms: tuple[ArmStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class LearnerStatus:
         return cls(
             process=int(value["process"]),
             beat_ms=int(value["beat_ms"]),
+            beats=int(value["beats"]),
             arms=tuple(ArmStatus(**one) for one in value["arms"]),
         )
 

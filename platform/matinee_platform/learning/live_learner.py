@@ -5,20 +5,25 @@ learner reads the two and goes on. A snapshot is stored before its barrier, and 
 true: of two learners that race, the barrier of one alone stands.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from matinee_platform.clock import Clock
 from matinee_platform.learning.barrier_step import Step, barrier_step
-from matinee_platform.learning.learning_arm import LearningArm, first_day
+from matinee_platform.learning.learning_arm import LearningArm, first_day, live_lessons
 from matinee_platform.learning.live_outcomes import DayCount
 from matinee_platform.learning.matured import Place
-from matinee_platform.storage.errors import LeaseLostError
+from matinee_platform.learning.thin_snapshots import thin_snapshots
+from matinee_platform.learning.unlearned_events import unlearned_events
+from matinee_platform.storage.errors import LeaseLostError, LogUnavailableError
 from matinee_platform.storage.ports import BarrierStore, EventReader, Lease, SnapshotStore
 from matinee_platform.storage.records import Barrier
 from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.snapshot import Snapshot
+
+_LOG = logging.getLogger(__name__)
 
 MARGIN_MS = 1_000
 """How long after the end of a window its rewards may take to reach the log."""
@@ -26,6 +31,9 @@ MARGIN_MS = 1_000
 MOST_UNREAD = 200_000
 """Places of the log after which there is a barrier even if nothing has matured: a learner that
 starts looks through the log from the last one on."""
+
+THIN_EVERY = 60
+"""Barriers of a learner between two times that it thins old snapshots out; the first one is one."""
 
 
 class LearnerBarriers(BarrierStore, Protocol):
@@ -44,12 +52,14 @@ class Progress:
         is_new: whether it was made now.
         caught_up_ms: every window that ended by then has been learned.
         step: what was learned; None at the first barrier.
+        unlearned: events found now that join a decision whose lesson was over, by component.
     """
 
     barrier: Barrier
     is_new: bool
     caught_up_ms: int
     step: Step | None = None
+    unlearned: Mapping[str, int] = field(default_factory=dict)
 
 
 class LiveLearner:
@@ -63,6 +73,8 @@ class LiveLearner:
         lease: asked before each barrier.
         clock: tells how far windows are closed.
         margin_ms: see `MARGIN_MS`.
+        keep_snapshots: newest snapshots that are not thinned out.
+        keep_days: for which the first snapshot of each hour is kept.
     """
 
     def __init__(
@@ -75,6 +87,8 @@ class LiveLearner:
         lease: Lease,
         clock: Clock,
         margin_ms: int = MARGIN_MS,
+        keep_snapshots: int = 720,
+        keep_days: int = 90,
     ) -> None:
         self.arm = arm
         self._reader = reader
@@ -82,10 +96,14 @@ class LiveLearner:
         self._lease = lease
         self._clock = clock
         self._margin_ms = margin_ms
+        self._keep = keep_snapshots, keep_days
+        self._until_thin = 0
         self._days: DayCount | None = None
         self._newest: tuple[str, Snapshot] | None = None
         # Place up to which no latecomer was found since the barrier of this version.
         self._scanned = (-1, 0)
+        # Place up to which events were looked at for those that came too late to be learned.
+        self._counted = 0
 
     @property
     def lease_name(self) -> str:
@@ -119,11 +137,27 @@ class LiveLearner:
             days=self._day_count(),
             scanned=scanned if version == last.version else 0,
         )
+        unlearned = self._unlearned(step, last, now)
         if not (step.is_due or genesis or now.seq - last.seq > MOST_UNREAD):
-            self._scanned = (last.version, now.seq)
-            return Progress(last, is_new=False, caught_up_ms=time_ms, step=step)
+            self._scanned, self._counted = (last.version, now.seq), now.seq
+            return Progress(
+                last, is_new=False, caught_up_ms=time_ms, step=step, unlearned=unlearned
+            )
         barrier = self._append(step, last.version + 1, now, genesis=genesis)
-        return Progress(barrier, is_new=True, caught_up_ms=time_ms, step=step)
+        self._counted = now.seq
+        return Progress(barrier, is_new=True, caught_up_ms=time_ms, step=step, unlearned=unlearned)
+
+    def _unlearned(self, step: Step, last: Barrier, now: Place) -> dict[str, int]:
+        if not self.arm.learns(step.policy):
+            return {}
+        return unlearned_events(
+            self.arm,
+            live_lessons(step.policy, self.arm),
+            reader=self._reader,
+            last=Place.of(last),
+            after=max(self._counted, last.seq),
+            upto=now.seq,
+        )
 
     def _begin(self) -> Progress:
         """The first barrier: the state before the first decision."""
@@ -149,7 +183,29 @@ class LiveLearner:
         self._check_lease()
         self._barriers.append(barrier)
         self._newest = barrier.snapshot_hash, step.snapshot
+        self._thin()
         return barrier
+
+    def _thin(self) -> None:
+        """Delete old snapshots, now and then; what fails is tried again, and fails no barrier."""
+        if self._until_thin > 0:
+            self._until_thin -= 1
+            return
+        self._until_thin = THIN_EVERY - 1
+        keep, days = self._keep
+        try:
+            gone = thin_snapshots(
+                self.arm.experiment,
+                self.arm.name,
+                barriers=self._barriers,
+                snapshots=self._snapshots,
+                keep=keep,
+                days=days,
+            )
+        except (OSError, LogUnavailableError) as error:
+            _LOG.warning("old snapshots of %s stay: %s", self.arm.label, error)
+        else:
+            _LOG.debug("%d old snapshots of %s were thinned out", gone, self.arm.label)
 
     def _state(self, last: Barrier) -> Snapshot:
         if self._newest is not None and self._newest[0] == last.snapshot_hash:

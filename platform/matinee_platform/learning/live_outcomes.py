@@ -117,6 +117,11 @@ def judge(
     return judged
 
 
+def components_of(lesson: Lesson) -> list[str]:
+    """Components of the log whose events a lesson learns."""
+    return [code for name in lesson.names for code in _COMPONENTS_OF[name]]
+
+
 def lesson_outcomes(
     lesson: Lesson,
     rows: LiveRows,
@@ -141,8 +146,7 @@ def lesson_outcomes(
     Returns:
         The outcomes, and what became of the events of each component.
     """
-    components = [code for name in lesson.names for code in _COMPONENTS_OF[name]]
-    judged = judge(rows, rewards, components=components, windows_ms=windows_ms)
+    judged = judge(rows, rewards, components=components_of(lesson), windows_ms=windows_ms)
     shown = rows.shown
     theta = _examined(settings, slots=shown.shape[1])
     values, taught = lesson_rewards(

@@ -41,8 +41,8 @@ class LiveReplay:
         decisions: decisions of the policy after the genesis.
         equal_decisions: of these, those whose slate and propensities came out again.
         first_unequal_decision: id of the first one that did not, as answers give it.
-        unknown_states: of the decisions, those of a version from before the genesis whose snapshot
-            is gone; they are not taken again.
+        unknown_states: of the decisions, those of a version from before the genesis, or of some
+            barriers ago, whose snapshot is gone; they are not taken again.
         other_decisions: those that a fallback served, or the default order.
         features_compared: decisions whose full features are in the log.
         features_unequal: of these, those that come out otherwise.

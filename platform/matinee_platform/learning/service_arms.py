@@ -96,6 +96,8 @@ class ServiceStores:
             snapshots=self.snapshots,
             lease=self.leases,
             clock=self.clock,
+            keep_snapshots=self.settings.keep_snapshots,
+            keep_days=self.settings.retention_days,
         )
 
 

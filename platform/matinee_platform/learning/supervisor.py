@@ -3,7 +3,8 @@
 The parent holds the other end of the child's standard input. It writes one line, what the child
 needs to know, and never closes it: when the parent is gone, however it went, the child reads the
 end of its input and leaves (`leave_with_parent`). A child that died is started again, after a pause
-that doubles while it keeps dying; one whose heart has stopped is killed first.
+that doubles while it keeps dying; one whose heart has stopped is killed first. All of it goes by
+monotonic time: a machine whose clock is set loses no healthy child.
 """
 
 import logging
@@ -11,11 +12,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from matinee_platform.clock import Clock
 from matinee_platform.learning.learner_status import STATUS_FILE, read_status
 from matinee_platform.service.settings import ServiceSettings
 
@@ -56,8 +57,8 @@ class Supervisor:
 
     Args:
         line: what the child is told, without a line break; it may be secret.
-        last_beat_ms: when the child last did something, None if it has not yet; by the same clock.
-        clock: of the service.
+        last_beat: a number that every beat of the child's heart changes, None before the first.
+        now: monotonic seconds.
         command: starts the child.
         patience: of the supervisor.
     """
@@ -66,20 +67,22 @@ class Supervisor:
         self,
         line: str,
         *,
-        last_beat_ms: Callable[[int], int | None],
-        clock: Clock,
+        last_beat: Callable[[int], int | None],
+        now: Callable[[], float] = time.monotonic,
         command: Sequence[str] = LEARN_COMMAND,
         patience: Patience = Patience(),
     ) -> None:
         self._line = line
-        self._last_beat_ms = last_beat_ms
-        self._clock = clock
+        self._last_beat = last_beat
+        self._now = now
         self._command = list(command)
         self._patience = patience
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._started_ms = 0
+        self._started = 0.0
+        # The last beat that was seen, and since when.
+        self._beat: tuple[int | None, float] = (None, 0.0)
         self.starts = 0
 
     @property
@@ -128,7 +131,8 @@ class Supervisor:
             self._end_child()
 
     def _start_child(self) -> None:
-        self._started_ms = self._clock.now_ms()
+        self._started = self._now()
+        self._beat = (None, self._started)
         self.starts += 1
         try:
             child = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - ours
@@ -160,16 +164,17 @@ class Supervisor:
             _LOG.warning("the learner, process %d, ended with status %d", child.pid, child.poll())
             _close(child.stdin)
             self._child = None
-        return (self._clock.now_ms() - self._started_ms) / 1_000.0
+        return self._now() - self._started
 
     def _heart_stopped(self, process: int) -> bool:
-        beat = self._last_beat_ms(process)
-        # A beat of before the start is of another process that had the same number.
-        if beat is None or beat < self._started_ms:
-            since, patience = self._started_ms, self._patience.begin_within
-        else:
-            since, patience = beat, self._patience.heart_stopped
-        return self._clock.now_ms() - since > 1_000.0 * patience
+        # The time first: whatever happens meanwhile makes a beat older, never a heart still.
+        now = self._now()
+        beat, (seen, since) = self._last_beat(process), self._beat
+        if beat is not None and beat != seen:
+            self._beat = (beat, now)
+            return False
+        patience = self._patience.begin_within if seen is None else self._patience.heart_stopped
+        return now - since > patience
 
     def _end_child(self) -> None:
         child, self._child = self._child, None
@@ -184,15 +189,15 @@ class Supervisor:
             child.wait()
 
 
-def learner_supervisor(settings: ServiceSettings, *, clock: Clock) -> Supervisor:
+def learner_supervisor(settings: ServiceSettings) -> Supervisor:
     """A supervisor of the learner of a service, not started yet."""
     path = settings.data_dir / STATUS_FILE
 
-    def last_beat_ms(process: int) -> int | None:
+    def last_beat(process: int) -> int | None:
         status = read_status(path)
-        return None if status is None or status.process != process else status.beat_ms
+        return None if status is None or status.process != process else status.beats
 
-    return Supervisor(settings.model_dump_json(), last_beat_ms=last_beat_ms, clock=clock)
+    return Supervisor(settings.model_dump_json(), last_beat=last_beat)
 
 
 def read_line() -> str:

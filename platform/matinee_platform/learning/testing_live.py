@@ -225,6 +225,11 @@ class MemoryBarriers:
         """Every barrier of an arm."""
         return list(self._made.get((experiment, arm), []))
 
+    def named(self, experiment: str, arm: str, versions: Sequence[int]) -> list[Barrier]:
+        """The barriers of some versions."""
+        wanted = set(versions)
+        return [one for one in self.all(experiment, arm) if one.version in wanted]
+
     def append(self, barrier: Barrier) -> None:
         """Add the next barrier."""
         made = self._made.setdefault((barrier.experiment, barrier.arm), [])

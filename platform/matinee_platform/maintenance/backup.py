@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,9 @@ def _copy_snapshot(data_dir: Path, target: Path, name: Path) -> None:
     source = data_dir / _SNAPSHOTS / name
     if source.is_file():
         (target / _SNAPSHOTS / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target / _SNAPSHOTS / name)
+        # The learner thins old ones out meanwhile; never the newest of an arm.
+        with suppress(FileNotFoundError):
+            shutil.copyfile(source, target / _SNAPSHOTS / name)
 
 
 def _needed_snapshots(folder: Path) -> Iterator[tuple[str, str, int]]:

@@ -136,7 +136,14 @@ async def open_parts(
         events_engine.dispose()
         engine.dispose()
 
-    again = DecisionsAgain(control, bundles=bundles, snapshots=snapshots, secrets=secrets)
+    again = DecisionsAgain(
+        control,
+        bundles=bundles,
+        barriers=SqlBarrierStore(engine, clock=clock),
+        snapshots=snapshots,
+        reader=lambda: event_reader(settings),
+        secrets=secrets,
+    )
     lease: Lease = (
         FileLease(settings.data_dir)
         if settings.database == "sqlite"

@@ -1,7 +1,8 @@
 """Take one logged decision of a service again, or explain it."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -12,15 +13,17 @@ from matinee_platform.learning.decide_again import decide_again
 from matinee_platform.learning.explain_live import arm_that_logged, explain_live
 from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_rows import live_rows
+from matinee_platform.learning.rebuilt_state import state_of
 from matinee_platform.learning.service_arms import learning_arm
 from matinee_platform.service.parts import Replayed
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
 from matinee_platform.storage.control_store import ControlStore
-from matinee_platform.storage.ports import EventReader, SnapshotStore
+from matinee_platform.storage.ports import BarrierStore, EventReader, SnapshotStore
 from matinee_platform.storage.records import LoggedDecision, ServedBy
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD
+from matinee_policies.snapshot import Snapshot
 
 _POLICIES_KEPT = 8
 
@@ -33,7 +36,9 @@ class DecisionsAgain:
     Args:
         control: experiments.
         bundles: gives a deployed bundle by its name.
-        snapshots: of all arms.
+        barriers: of all arms.
+        snapshots: of all arms; one that was thinned out is rebuilt from the log.
+        reader: gives a reader of the log.
         secrets: keys by purpose.
     """
 
@@ -42,12 +47,15 @@ class DecisionsAgain:
         control: ControlStore,
         *,
         bundles: BundleLoader,
+        barriers: BarrierStore,
         snapshots: SnapshotStore,
+        reader: Callable[[], EventReader],
         secrets: Secrets,
     ) -> None:
         self._control = control
         self._bundles = bundles
-        self._snapshots = snapshots
+        self._barriers, self._snapshots = barriers, snapshots
+        self._reader = reader
         self._secrets = secrets
         self._lock = Lock()
         self._kept: OrderedDict[tuple[str, str, int], _Restored] = OrderedDict()
@@ -57,7 +65,7 @@ class DecisionsAgain:
 
         Raises:
             ConfigError: its arm is in no experiment.
-            SnapshotError: the snapshot that it names is gone or damaged.
+            SnapshotError: the snapshot that it names is damaged, or cannot be rebuilt.
         """
         record = logged.record
         if record.served_by is not ServedBy.POLICY:
@@ -110,6 +118,16 @@ class DecisionsAgain:
         state = (
             arm.genesis
             if version == 0 or wanted.learning == "log_only"
-            else self._snapshots.load(experiment, name, version)
+            else self._state(arm, version)
         )
         return arm, arm.restored(state), bundle
+
+    def _state(self, arm: LearningArm, version: int) -> Snapshot:
+        with closing(self._reader()) as reader:
+            return state_of(
+                arm,
+                version,
+                reader=reader,
+                barriers=self._barriers,
+                snapshots=self._snapshots,
+            )

@@ -12,8 +12,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from matinee_platform.clock import SystemClock
-from matinee_platform.learning.learner_status import STATUS_FILE, read_status
-from matinee_platform.learning.supervisor import Supervisor
+from matinee_platform.learning.supervisor import learner_supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
 from matinee_platform.service.guarded_protocol import GuardedProtocol
@@ -77,7 +76,7 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
             learner=settings.supervise_learner,
             keys=keys,
         )
-        supervisor = _learner(settings) if settings.supervise_learner else None
+        supervisor = learner_supervisor(settings) if settings.supervise_learner else None
         if supervisor is not None:
             supervisor.start()
         try:
@@ -167,13 +166,3 @@ def _listen(settings: ServiceSettings) -> socket.socket:
         raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {reason}") from None
     door.set_inheritable(True)
     return door
-
-
-def _learner(settings: ServiceSettings) -> Supervisor:
-    path = settings.data_dir / STATUS_FILE
-
-    def last_beat_ms(process: int) -> int | None:
-        status = read_status(path)
-        return status.beat_ms if status is not None and status.process == process else None
-
-    return Supervisor(settings.model_dump_json(), last_beat_ms=last_beat_ms, clock=SystemClock())

@@ -58,6 +58,9 @@ class ServiceSettings(StrictSettings):
     units_in_memory: Annotated[int, Field(ge=16, le=10_000_000)] = 20_000
     """Units of an arm whose state is kept; others are folded from the log again."""
     learn_every_seconds: Annotated[float, Field(gt=0, le=86_400, strict=False)] = 5.0
+    keep_snapshots: Annotated[int, Field(ge=60, le=1_000_000)] = 720
+    """Newest snapshots of an arm that are kept: an hour of barriers every 5 seconds. Of older ones
+    stay version 0, those where replay starts, and the first of each hour for `retention_days`."""
     supervise_learner: bool = True
     """Whether `matinee serve` starts and restarts the learner; else run `matinee learn`."""
     signed_tokens: bool = False

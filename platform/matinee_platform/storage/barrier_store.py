@@ -1,5 +1,7 @@
 """Barriers of every arm in the control database, and marks that ask for a new genesis."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Engine, func
 from sqlmodel import Session, col, select
 
@@ -10,6 +12,8 @@ from matinee_platform.storage.errors import LeaseLostError
 from matinee_platform.storage.records import Barrier
 from matinee_policies.errors import ConfigError
 from matinee_policies.snapshot import Snapshot
+
+_AT_ONCE = 500
 
 
 class SqlBarrierStore:
@@ -36,6 +40,20 @@ class SqlBarrierStore:
         with reading(self._engine) as session:
             rows = session.exec(query.order_by(col(BarrierRow.version)))
             return [_barrier(row) for row in rows]
+
+    def named(self, experiment: str, arm: str, versions: Sequence[int]) -> list[Barrier]:
+        """The barriers of some versions, by version; those that are not there are left out."""
+        found: list[Barrier] = []
+        wanted = sorted(set(versions))
+        with reading(self._engine) as session:
+            for at in range(0, len(wanted), _AT_ONCE):
+                query = select(BarrierRow).where(
+                    BarrierRow.experiment == experiment,
+                    BarrierRow.arm == arm,
+                    col(BarrierRow.version).in_(wanted[at : at + _AT_ONCE]),
+                )
+                found += map(_barrier, session.exec(query.order_by(col(BarrierRow.version))))
+        return found
 
     def newest(self) -> list[Barrier]:
         """The newest barrier of every arm, by experiment and arm."""

@@ -5,7 +5,8 @@ No timer: while one commit runs, the next batch gathers. In the three modes:
 - `ok`: batches go to the store;
 - `spooling`: the store failed and there is a spool; batches go there, and a second task moves the
   spool into the store, in order, as soon as it answers. The last rows are moved while no batch
-  runs, so that order and idempotency hold over the change back;
+  runs, so that order and idempotency hold over the change back. What the log has is not spooled
+  again: of what this process stored lately, repeats and conflicts are known (`recent_rows.py`);
 - `away`: the store failed and there is no spool; appends fail at once, and a second task asks the
   store until it answers.
 """
@@ -29,6 +30,7 @@ from matinee_platform.storage.errors import (
     SpoolFullError,
 )
 from matinee_platform.storage.log_store import LogStore
+from matinee_platform.storage.recent_rows import RecentRows
 from matinee_platform.storage.records import (
     DecisionReceipt,
     DecisionRecord,
@@ -80,6 +82,7 @@ class GroupCommit:
         retry_seconds: time between two questions whether the database is back.
         started: awaited when the store is open, before the first commit.
         closed: awaited after the last commit.
+        recent: what is asked before the spool.
 
     Attributes:
         counts: what happened since the start.
@@ -95,6 +98,7 @@ class GroupCommit:
         retry_seconds: float = 0.25,
         started: Hook | None = None,
         closed: Hook | None = None,
+        recent: RecentRows | None = None,
     ) -> None:
         self.counts = AppendCounts()
         self._store = store
@@ -104,6 +108,7 @@ class GroupCommit:
         self._retry_seconds = retry_seconds
         self._started = started
         self._closed = closed
+        self._recent = RecentRows() if recent is None else recent
         self._mode: Literal["ok", "spooling", "away"] = "ok"
         self._spool_fails = False
         self._waiting: deque[_Waiting] = deque()
@@ -284,8 +289,15 @@ class GroupCommit:
                     raise
         if self._spool is None:
             raise LogUnavailableError("the database is away")
+        told = [self._recent.answer(record) for record in records]
+        new = [record for record, known in zip(records, told, strict=True) if known is None]
+        spooled = iter(await self._spool_new(self._spool, new) if new else [])
+        return [next(spooled) if known is None else known for known in told]
+
+    async def _spool_new(self, spool: Spool, records: list[Record]) -> list[Receipt]:
+        """Spool what the log is not known to have."""
         try:
-            receipts = await self._in_spool_thread(self._spool.append, records)
+            receipts = await self._in_spool_thread(spool.append, records)
         except (OSError, SpoolFullError) as error:
             self._spool_fails = True
             _LOG.warning("spool_failed", error=str(error))
@@ -300,6 +312,8 @@ class GroupCommit:
         plan = await self._store.write(records)
         self.counts.commits += 1
         self.counts.rows += len(plan.decisions) + len(plan.rewards)
+        if self._spool is not None:
+            self._recent.note(records, plan.receipts)
         try:
             self._committed(plan)
         except Exception:

@@ -123,6 +123,9 @@ class BarrierStore(Protocol):
     def all(self, experiment: str, arm: str) -> list[Barrier]:
         """Every barrier of an arm, by version."""
 
+    def named(self, experiment: str, arm: str, versions: Sequence[int]) -> list[Barrier]:
+        """The barriers of some versions, by version; those that are not there are left out."""
+
     def append(self, barrier: Barrier) -> None:
         """Add the next barrier.
 

@@ -290,6 +290,8 @@ class ControlContract:
         store.append(example_barrier(key, version=0, arm="old"))
         assert store.all(key, "new") == made
         assert store.last(key, "new") == made[-1]
+        assert store.named(key, "new", [2, 9, 0, 2]) == [made[0], made[2]]
+        assert store.named(key, "new", []) == []
         newest = [one for one in store.newest() if one.experiment == key]
         assert newest == [made[-1], example_barrier(key, version=0, arm="old")]
         with pytest.raises(LeaseLostError, match="another learner made 2"):
