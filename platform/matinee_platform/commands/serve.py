@@ -1,6 +1,7 @@
 """`matinee serve`: the live service."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +46,11 @@ def serve(
     def announce(listening: "Listening") -> None:
         print(json.dumps(asdict(listening)) if as_json else _line(listening), flush=True)
 
+    if sys.stderr.isatty():
+        print(
+            "Getting ready: bundles and kernels; minutes the first time, then seconds.",
+            file=sys.stderr,
+        )
     status = run(settings, announce=announce)
     if status:
         raise typer.Exit(status)
