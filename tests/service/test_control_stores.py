@@ -195,6 +195,21 @@ def test_many_upgrade_at_once(
     engine.dispose()
 
 
+def test_many_open_a_new_file_at_once(tmp_path: Path) -> None:
+    # Without waiting for the change to WAL, about one round in fifteen fails.
+    def look(url: str) -> None:
+        engine = open_engine(url)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+        engine.dispose()
+
+    with ThreadPoolExecutor(8) as threads:
+        for attempt in range(100):
+            folder = tmp_path / str(attempt)
+            folder.mkdir()
+            list(threads.map(look, [control_url(folder, "sqlite")] * 8))
+
+
 def test_sqlite_is_durable(sqlite: Engine) -> None:
     with sqlite.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"

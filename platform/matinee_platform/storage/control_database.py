@@ -5,6 +5,7 @@ transaction that excludes the others from its first statement on, so that a rule
 still holds when the row is written.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.migrate import upgrade_tree
@@ -135,8 +137,29 @@ def _unavailable() -> Iterator[None]:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # SQLAlchemy begins transactions itself, at once and not at the first change.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for attempt in _until_free():
+        with attempt:
+            connection.execute("PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _until_free() -> Retrying:
+    # Of several that change a new file to WAL at once, SQLite lets one through and refuses the
+    # others at once, whatever their timeout: waiting could never end if each held a shared lock.
+    return Retrying(
+        retry=retry_if_exception(_is_busy),
+        stop=stop_after_delay(BUSY_SECONDS),
+        wait=wait_random(0.001, 0.02),
+        reraise=True,
+    )
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_BUSY_RECOVERY,
+    )
 
 
 def _overwrite_deleted(connection: Any, _: object) -> None:
