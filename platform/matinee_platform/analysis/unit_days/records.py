@@ -1,0 +1,67 @@
+"""The form between any log and any analysis: sums by unit and by day since the unit's exposure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matinee_policies.arrays import AnyArray, FloatArray, IndexArray, Int64Array, UInt64Array
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDays:
+    """The exposed units of one experiment: `n` units, and `m` days on which one of them came.
+
+    A unit is exposed by its first decision; its day 0 begins there. In the log of a run, whose
+    users come once a day, a day is a day of the run; in that of a service, 24 hours. A day has
+    matured when all of it lies before the end of the data.
+
+    Attributes:
+        arms: names of the arms.
+        unit: pseudonyms, ascending, `uint64 [n]`.
+        arm: index into `arms`, `int16 [n]`. Units seen in several arms are not among the `n`.
+        exposed_at: time of the first decision, UTC, milliseconds since 1970, `int64 [n]`.
+        exposed_on: day of the experiment of the first decision, from 0, `int32 [n]`.
+        observed: whole days since exposure that the data hold, `int32 [n]`: day `k` has matured if
+            `k < observed`.
+        covariates: what was known of each unit before its exposure, by name, `float64 [n]`, NaN
+            where nothing was (new units).
+        segments: pre-declared groups by name, each an index into its own labels, `int16 [n]`, -1
+            for none.
+        segment_labels: names of the groups of each segment.
+        row_unit: index into `unit` of each row, ascending, `int32 [m]`.
+        row_day: day since the unit's exposure, ascending within a unit, `int32 [m]`.
+        row_calendar_day: day of the experiment, from 0, `int32 [m]`.
+        sessions: visits begun, `int32 [m]`.
+        pages: slates shown, `int32 [m]`.
+        impressions: items shown, `int64 [m]`.
+        clicks: distinct slots clicked, `int64 [m]`.
+        engagement: sum of watched fractions, `float64 [m]`.
+        fallbacks: pages that the fallback answered, `int32 [m]`.
+        days: days of the experiment that the data hold.
+        several_arms: units that were seen in more than one arm, `uint64`.
+        orphan_rewards: rewards without a decision in the log, by arm or in all.
+    """
+
+    arms: tuple[str, ...]
+    unit: UInt64Array
+    arm: AnyArray
+    exposed_at: Int64Array
+    exposed_on: IndexArray
+    observed: IndexArray
+    covariates: Mapping[str, FloatArray]
+    segments: Mapping[str, AnyArray]
+    segment_labels: Mapping[str, tuple[str, ...]]
+    row_unit: IndexArray
+    row_day: IndexArray
+    row_calendar_day: IndexArray
+    sessions: IndexArray
+    pages: IndexArray
+    impressions: Int64Array
+    clicks: Int64Array
+    engagement: FloatArray
+    fallbacks: IndexArray
+    days: int
+    several_arms: UInt64Array
+    orphan_rewards: int = 0
+
+    def __len__(self) -> int:
+        return int(self.unit.size)
