@@ -97,11 +97,18 @@ def item_ids(folder: Path) -> Path:
 
 
 @contextmanager
-def bare(name: str = "bare") -> Iterator[Served]:
-    """The endpoint without work."""
+def bare(name: str = "bare", *, kind: str = "", where: str = "") -> Iterator[Served]:
+    """The endpoint without work.
+
+    Args:
+        name: of it.
+        kind: of the log that it keeps, if any: `sqlite`, `postgresql`.
+        where: file or address of that log.
+    """
     port = free_port()
+    log = f", {kind!r}, {where!r}" if kind else ""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import bare_endpoint as it; it.serve({port})"],
+        [sys.executable, "-c", f"import bare_endpoint as it; it.serve({port}{log})"],
         start_new_session=True,
         cwd=_PROGRAMS,
     )
@@ -111,6 +118,16 @@ def bare(name: str = "bare") -> Iterator[Served]:
     finally:
         with_children(process.pid, 15)
         process.wait()
+
+
+@contextmanager
+def bare_with_log(name: str, *, kind: str, folder: Path) -> Iterator[Served]:
+    """The endpoint whose only work is that a row is durable before it answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with database(kind, folder) as kept:
+        where = str(folder / "events.sqlite") if kind == "sqlite" else kept.address
+        with bare(name, kind=kind, where=where) as served:
+            yield served
 
 
 def _wait(address: str, *, seconds: float = 120.0) -> None:
@@ -123,7 +140,7 @@ def _wait(address: str, *, seconds: float = 120.0) -> None:
 
 
 def all_of(stack: ExitStack, *, run: Path, folder: Path, databases: bool) -> dict[str, Served]:
-    """Ours on each database and the bare endpoint, all at once.
+    """Ours on each database and the bare endpoints, all at once.
 
     Args:
         stack: closes them.
@@ -132,6 +149,11 @@ def all_of(stack: ExitStack, *, run: Path, folder: Path, databases: bool) -> dic
         databases: whether PostgreSQL is wanted too.
     """
     found = {"bare": stack.enter_context(bare())}
+    for kind in ("sqlite", "postgresql") if databases else ("sqlite",):
+        name = f"bare + {kind}"
+        found[name] = stack.enter_context(
+            bare_with_log(name, kind=kind, folder=folder / f"bare_{kind}")
+        )
     kinds = [("sqlite", "sqlite", 1)]
     if databases:
         kinds += [("postgresql", "postgresql", 1), ("postgresql 2", "postgresql", 2)]

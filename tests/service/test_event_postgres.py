@@ -72,7 +72,7 @@ async def test_an_open_transaction_hides_nothing_for_ever(empty_log: str) -> Non
     appender = await open_log(empty_log)
     await appender.append_decision(example_decision(1))
     with closing(PostgresReader(empty_log)) as reader, psycopg.connect(empty_log) as other:
-        other.execute(f"SELECT pg_advisory_xact_lock({LOCK})".encode())
+        other.execute(LOCK.encode())
         other.execute(
             "INSERT INTO rewards SELECT last + 1, '\\x01', '\\x01', 1, 0, 0, 1.0, 5, NULL FROM seq"
         )
@@ -213,7 +213,7 @@ async def test_a_server_that_is_killed_and_comes_back(
 async def test_a_server_that_hangs_is_left_within_patience(empty_log: str, tmp_path: Path) -> None:
     appender = await open_log(empty_log, spool=Spool(tmp_path), patience_seconds=2.0)
     with psycopg.connect(empty_log) as other:
-        other.execute(f"SELECT pg_advisory_xact_lock({LOCK})".encode())
+        other.execute(LOCK.encode())
         receipt = await appender.append_decision(example_decision(1))
         assert receipt == DecisionReceipt(Outcome.STORED, -1)
         assert appender.state == "spooling"
