@@ -6,14 +6,12 @@ between processes, nobody is told.
 """
 
 import asyncio
-import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import asyncpg
 import numpy as np
@@ -45,7 +43,7 @@ class SqliteFloor:
         self._path = path
         self._thread = ThreadPoolExecutor(1)
         marks = ", ".join("?" * len(DECISION_COLUMNS))
-        self._insert = f"INSERT INTO decisions VALUES ({marks})"
+        self._insert = f"INSERT INTO decisions VALUES ({marks})"  # noqa: S608
 
     async def open(self) -> None:
         """Make the tables."""

@@ -15,7 +15,7 @@ from matinee_platform.storage.event_log import postgres_appender
 from matinee_platform.storage.event_migrations import postgres_url, upgrade
 from matinee_platform.storage.group_commit import GroupCommit
 from matinee_platform.storage.ports import EventAppender, EventReader
-from matinee_platform.storage.postgres_appender import LOCK
+from matinee_platform.storage.postgres_appender import LOCK, PostgresStore
 from matinee_platform.storage.postgres_reader import PostgresReader
 from matinee_platform.storage.records import DecisionReceipt, Outcome
 from matinee_platform.storage.spool import Spool
@@ -150,6 +150,34 @@ async def test_two_processes_store_a_decision_once(empty_log: str) -> None:
         assert rows == [[number], [number]]
     for appender in appenders:
         await appender.close()
+
+
+@asynchronous
+async def test_new_decisions_are_stored_by_one_statement(empty_log: str) -> None:
+    store = PostgresStore(empty_log, windows=windows)
+    await store.open()
+    await store.write([example_decision(1)])
+    await store.write([example_reward(1, decision=1)])
+    connection = store._connection
+    assert connection is not None
+    asked: list[str] = []
+    connection.add_query_logger(lambda one: asked.append(one.query))
+    plan = await store.write([example_decision(n) for n in (5, 3, 4)])
+    await asyncio.sleep(0)  # what was asked is told in the next turn
+    assert len(asked) == 1
+    assert [(one.seq, one.record.decision_id) for one in plan.decisions] == [(3, 5), (4, 3), (5, 4)]
+    with closing(PostgresReader(empty_log)) as reader:
+        assert reader.decisions(after=2, upto=reader.last_seq()) == plan.decisions
+        # Some are in the log: nothing of the statement stays, no place is lost.
+        plan = await store.write([example_decision(n) for n in (6, 4, 7)])
+        outcomes = [(one.outcome, one.seq) for one in plan.receipts]
+        assert outcomes == [(Outcome.STORED, 6), (Outcome.REPEATED, 5), (Outcome.STORED, 7)]
+        # Twice in one batch.
+        plan = await store.write([example_decision(8), example_decision(8)])
+        assert [one.outcome for one in plan.receipts] == [Outcome.STORED, Outcome.REPEATED]
+        assert reader.last_seq() == 8
+        assert [one.seq for one in reader.decisions(upto=99)] == [1, *range(3, 9)]
+    await store.close()
 
 
 def stop(server: Any) -> None:

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
 from matinee_platform.storage.append_plan import (
@@ -48,20 +49,20 @@ _AWAY = ("08", "25", "40", "53", "55", "57", "58", "XX")
 
 _BEGIN = f"BEGIN; {LOCK}"
 
+_DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _GIVEN = tuple(EVENT_METADATA.tables["decisions"].columns)[1:]
 _ARRAYS = ", ".join(
-    f"${number}::{column.type.compile(postgresql.dialect())}[]"
-    for number, column in enumerate(_GIVEN, start=1)
+    f"${number}::{column.type.compile(_DIALECT)}[]" for number, column in enumerate(_GIVEN, start=1)
 )
 _ADD = f"""
 WITH turn AS (
   UPDATE seq SET last = last + cardinality($1::bigint[])
   RETURNING last - cardinality($1::bigint[]) AS before
 ), added AS (
-  INSERT INTO decisions ({', '.join(DECISION_COLUMNS)})
-  SELECT turn.before + given.place, {', '.join(f'given.{column.name}' for column in _GIVEN)}
+  INSERT INTO decisions ({", ".join(DECISION_COLUMNS)})
+  SELECT turn.before + given.place, {", ".join(f"given.{column.name}" for column in _GIVEN)}
   FROM turn, unnest({_ARRAYS})
-    WITH ORDINALITY AS given ({', '.join(column.name for column in _GIVEN)}, place)
+    WITH ORDINALITY AS given ({", ".join(column.name for column in _GIVEN)}, place)
 )
 SELECT before FROM turn
 """  # noqa: S608 - names are ours

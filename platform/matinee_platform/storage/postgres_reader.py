@@ -55,7 +55,7 @@ class PostgresReader(SqlReader):
                 application_name="matinee reader",
                 options="-c default_transaction_read_only=on",
             )
-        return self._connection.execute(query.encode(), values).fetchall()
+        return self._connection.execute(query.encode(), values, binary=True).fetchall()
 
 
 def dialect(statement: str) -> str:

@@ -2,10 +2,12 @@
 
 Rows that this process committed right after what it told of last are told at once; others are read
 from the log, a tenth of a second later at most. A look at the log costs milliseconds however few
-its rows are: where several processes commit in turns, no commit may have a look of its own.
+its rows are: where several processes commit in turns, no commit may have a look of its own. What
+this process committed is never read again: it waits until the rows before it were told.
 """
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from traceback import format_exc
 
@@ -17,6 +19,9 @@ from matinee_platform.storage.ports import EventReader, Published
 
 _LOG = structlog.get_logger(__name__)
 _CHUNK = 5_000
+
+MOST_OWN = 1_000
+"""Own commits that wait for rows of others; further ones are read from the log."""
 
 
 class PostgresTail:
@@ -35,6 +40,7 @@ class PostgresTail:
         self._published = published
         self._poll_seconds = poll_seconds
         self._told: int | None = None
+        self._own: deque[Plan] = deque()
         self._reading = False
         self._task: asyncio.Task[None] | None = None
 
@@ -45,15 +51,15 @@ class PostgresTail:
 
     def committed(self, plan: Plan) -> None:
         """This process committed some rows."""
-        rows = len(plan.decisions) + len(plan.rewards)
-        if rows == 0:
+        before = _before(plan)
+        if before == plan.last_seq:
             return
-        before = plan.last_seq - rows
         if self._told is None:
             self._told = before
         if self._told == before and not self._reading:
-            self._published(plan.decisions, plan.rewards)
-            self._told = plan.last_seq
+            self._publish(plan)
+        elif len(self._own) < MOST_OWN:
+            self._own.append(plan)
 
     async def close(self) -> None:
         """Stop following."""
@@ -75,8 +81,14 @@ class PostgresTail:
             last = await asyncio.to_thread(self._reader.last_seq)
             if self._told is None:
                 self._told = last
-            while self._told < last:
-                upto = min(last, self._told + _CHUNK)
+            while True:
+                own = self._next_own(self._told)
+                if own is not None and _before(own) == self._told:
+                    self._publish(self._own.popleft())
+                    continue
+                if self._told >= last:
+                    break
+                upto = min(last if own is None else _before(own), last, self._told + _CHUNK)
                 await self._tell(self._told, upto)
                 self._told = upto
         except LogUnavailableError as error:
@@ -85,6 +97,19 @@ class PostgresTail:
             _LOG.error("tail_failed", traceback=format_exc())
         finally:
             self._reading = False
+
+    def _next_own(self, told: int) -> Plan | None:
+        """The first own rows beyond a place; those that were read before they were known are not.
+
+        A commit is told of here after it is in the log, so a look may have come between.
+        """
+        while self._own and _before(self._own[0]) < told:
+            self._own.popleft()
+        return self._own[0] if self._own else None
+
+    def _publish(self, plan: Plan) -> None:
+        self._published(plan.decisions, plan.rewards)
+        self._told = plan.last_seq
 
     async def _tell(self, after: int, upto: int) -> None:
         decisions = await asyncio.to_thread(
@@ -95,3 +120,8 @@ class PostgresTail:
         )
         if decisions or rewards:
             self._published(decisions, rewards)
+
+
+def _before(plan: Plan) -> int:
+    """The place before the rows of a commit."""
+    return plan.last_seq - len(plan.decisions) - len(plan.rewards)

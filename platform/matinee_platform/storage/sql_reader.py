@@ -133,6 +133,23 @@ class SqlReader(ABC):
         )
         return [decision_from_row(row) for row in reversed(rows)]
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """Decisions of some units up to a place of the log, in log order, at most `limit`."""
+        rows = self._rows(
+            _DECISIONS + "WHERE experiment = :experiment AND arm = :arm AND unit IN (:units) "
+            "AND seq <= :upto LIMIT :limit",
+            {
+                "experiment": experiment,
+                "arm": arm,
+                "units": [to_signed(one) for one in units],
+                "upto": upto,
+                "limit": limit,
+            },
+        )
+        return [decision_from_row(row) for row in sorted(rows, key=_seq)]
+
     def items(self, rows: Sequence[int]) -> list[str]:
         """Ids of interned items, by row.
 
