@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from matinee_platform.storage.append_plan import (
     REWARDS_PER_DECISION,
+    Known,
     Plan,
     Record,
     plan_append,
@@ -21,6 +22,7 @@ from matinee_platform.storage.errors import LogHeldError, LogUnavailableError
 from matinee_platform.storage.event_migrations import sqlite_url, upgrade
 from matinee_platform.storage.event_rows import decision_row, reward_row
 from matinee_platform.storage.ports import Windows
+from matinee_platform.storage.records import DecisionRecord
 from matinee_platform.storage.sqlite_statements import (
     insert_decisions,
     insert_rewards,
@@ -73,6 +75,8 @@ class SqliteStore:
         self._lock: BinaryIO | None = None
         self._connection: sqlite3.Connection | None = None
         self._upgraded = False
+        # The last place, where no transaction failed since it was seen.
+        self._last: int | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-log")
 
     async def open(self) -> None:
@@ -83,7 +87,7 @@ class SqliteStore:
 
     async def write(self, batch: Sequence[Record]) -> Plan:
         """Store a batch in one transaction."""
-        return await self._in_thread(lambda: self._transaction(lambda it: self._write(it, batch)))
+        return await self._in_thread(lambda: self._written(batch))
 
     async def intern(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made where new."""
@@ -102,6 +106,11 @@ class SqliteStore:
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _written(self, batch: Sequence[Record]) -> Plan:
+        plan = self._transaction(lambda it: self._write(it, batch))
+        self._last = plan.last_seq
+        return plan
 
     def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
@@ -151,6 +160,39 @@ class SqliteStore:
             self._connection = None
 
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        last, self._last = self._last, None
+        plan = None if last is None else self._add(connection, batch, last)
+        if plan is None:
+            plan = self._add_unknown(connection, batch)
+        return plan
+
+    def _add(
+        self, connection: sqlite3.Connection, batch: Sequence[Record], last: int
+    ) -> Plan | None:
+        """Add decisions without a look at the log; None, and nothing added, if one is there.
+
+        Each step of a statement lets other threads run, and then waits for its turn again.
+        """
+        decisions = {one.decision_id: one for one in batch if isinstance(one, DecisionRecord)}
+        if len(decisions) < len(batch):
+            return None
+        plan = plan_append(
+            batch, Known(last), windows=self._windows, rewards_per_decision=self._cap
+        )
+        try:
+            moved = connection.execute(
+                "UPDATE seq SET last = ? WHERE last = ?", (plan.last_seq, last)
+            ).rowcount
+            if moved == 1:
+                insert_decisions(connection, [decision_row(one) for one in plan.decisions])
+                return plan
+        except sqlite3.IntegrityError:
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+        return None
+
+    def _add_unknown(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        """Add what is new of a batch."""
         plan = plan_append(
             batch,
             known_of(connection, batch),
