@@ -23,6 +23,7 @@ from matinee_platform.storage.event_migrations import sqlite_url, upgrade
 from matinee_platform.storage.event_rows import decision_row, reward_row
 from matinee_platform.storage.ports import Windows
 from matinee_platform.storage.records import DecisionRecord
+from matinee_platform.storage.sqlite_checkpoints import ROWS, Checkpoints
 from matinee_platform.storage.sqlite_statements import (
     insert_decisions,
     insert_rewards,
@@ -46,7 +47,9 @@ _AWAY = frozenset({
 })  # fmt: skip
 """Primary result codes that speak of the file, not of a row."""
 
-_CHECKPOINT_PAGES = 4_000
+_CHECKPOINT_PAGES = 100_000
+"""Length at which the journal is moved within a commit, where it could not be moved before."""
+
 _CACHE_KIB = 32_768
 
 
@@ -58,6 +61,7 @@ class SqliteStore:
         windows: of rewards, by the key of an experiment.
         rewards_per_decision: most rewards of one decision.
         busy_ms: patience with another process that holds the file, e.g. to delete old rows.
+        journal_rows: after which the journal is moved into the file.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class SqliteStore:
         windows: Windows,
         rewards_per_decision: int = REWARDS_PER_DECISION,
         busy_ms: int = 500,
+        journal_rows: int = ROWS,
     ) -> None:
         self._path = path
         self._windows = windows
@@ -77,6 +82,7 @@ class SqliteStore:
         self._upgraded = False
         # The last place, where no transaction failed since it was seen.
         self._last: int | None = None
+        self._checkpoints = Checkpoints(self._connect, rows=journal_rows)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-log")
 
     async def open(self) -> None:
@@ -87,7 +93,11 @@ class SqliteStore:
 
     async def write(self, batch: Sequence[Record]) -> Plan:
         """Store a batch in one transaction."""
-        return await self._in_thread(lambda: self._written(batch))
+        plan = await self._in_thread(lambda: self._written(batch))
+        if self._checkpoints.most_is_moved:
+            # The answer does not wait for it.
+            self._thread.submit(self._move_journal)
+        return plan
 
     async def intern(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made where new."""
@@ -99,6 +109,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Close the file, then let the lock go."""
+        await asyncio.to_thread(self._checkpoints.close)
         await self._in_thread(self._disconnect)
         self._thread.shutdown()
         if self._lock is not None:
@@ -110,7 +121,12 @@ class SqliteStore:
     def _written(self, batch: Sequence[Record]) -> Plan:
         plan = self._transaction(lambda it: self._write(it, batch))
         self._last = plan.last_seq
+        self._checkpoints.committed(len(plan.decisions) + len(plan.rewards))
         return plan
+
+    def _move_journal(self) -> None:
+        if self._connection is not None:
+            self._checkpoints.finish(self._connection)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
@@ -137,14 +153,7 @@ class SqliteStore:
             if not self._upgraded:
                 upgrade(sqlite_url(self._path))
                 self._upgraded = True
-            # A file that went away is not made anew: its rows were acknowledged.
-            self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=rw",
-                uri=True,
-                timeout=self._busy_ms / 1_000,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._connection = self._connect()
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -153,6 +162,16 @@ class SqliteStore:
             ):
                 self._connection.execute(f"PRAGMA {pragma}")
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        # A file that went away is not made anew: its rows were acknowledged.
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._busy_ms / 1_000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _disconnect(self) -> None:
         if self._connection is not None:
