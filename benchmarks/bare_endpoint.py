@@ -7,6 +7,7 @@ it.serve(PORT)"`, or `it.serve(PORT, "sqlite", FILE)`, `it.serve(PORT, "postgres
 """
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -70,6 +71,8 @@ def serve(port: int, kind: str = "", where: str = "") -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    if kind:
+        sys.setswitchinterval(0.0005)
     uvicorn.run(
         made, port=port, loop="uvloop", http="httptools", access_log=False, log_level="error"
     )

@@ -37,7 +37,10 @@ class Store(Protocol):
 
 
 class SqliteFloor:
-    """A SQLite file: WAL, flushed at each commit, a thread of its own."""
+    """A SQLite file: WAL, flushed at each commit, a thread of its own.
+
+    No commit moves the journal into the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -51,7 +54,7 @@ class SqliteFloor:
         self._connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False
         )
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 4000"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 100000"):
             self._connection.execute(f"PRAGMA {pragma}")
 
     async def write(self, rows: list[Row]) -> None:
