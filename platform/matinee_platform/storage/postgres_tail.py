@@ -8,20 +8,40 @@ this process committed is never read again: it waits until the rows before it we
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from operator import attrgetter
 from traceback import format_exc
+from typing import Protocol
 
 import structlog
 
 from matinee_platform.storage.append_plan import Plan
 from matinee_platform.storage.errors import LogUnavailableError
-from matinee_platform.storage.ports import EventReader, Published
+from matinee_platform.storage.ports import Published
+from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 _LOG = structlog.get_logger(__name__)
 _CHUNK = 5_000
+_seq = attrgetter("seq")
 
 MOST_OWN = 1_000
 """Own commits that wait for rows of others; further ones are read from the log."""
+
+
+class TailReader(Protocol):
+    """What a tail asks; see `PostgresReader`."""
+
+    def last_seq(self) -> int:
+        """See `ports.EventReader`."""
+
+    def between(
+        self, *, after: int, upto: int, without: Sequence[int]
+    ) -> tuple[list[LoggedDecision], list[LoggedReward]]:
+        """See `PostgresReader`."""
+
+    def close(self) -> None:
+        """See `ports.EventReader`."""
 
 
 class PostgresTail:
@@ -34,7 +54,7 @@ class PostgresTail:
     """
 
     def __init__(
-        self, reader: EventReader, *, published: Published, poll_seconds: float = 0.1
+        self, reader: TailReader, *, published: Published, poll_seconds: float = 0.1
     ) -> None:
         self._reader = reader
         self._published = published
@@ -81,16 +101,13 @@ class PostgresTail:
             last = await asyncio.to_thread(self._reader.last_seq)
             if self._told is None:
                 self._told = last
-            while True:
-                own = self._next_own(self._told)
-                if own is not None and _before(own) == self._told:
-                    self._publish(self._own.popleft())
-                    continue
-                if self._told >= last:
-                    break
-                upto = min(last if own is None else _before(own), last, self._told + _CHUNK)
+            while self._told < last:
+                upto = min(last, self._told + _CHUNK)
                 await self._tell(self._told, upto)
                 self._told = upto
+            self._drop_told()
+            while self._own and _before(self._own[0]) == self._told:
+                self._publish(self._own.popleft())
         except LogUnavailableError as error:
             _LOG.debug("tail_away", error=str(error))
         except Exception:
@@ -98,26 +115,31 @@ class PostgresTail:
         finally:
             self._reading = False
 
-    def _next_own(self, told: int) -> Plan | None:
-        """The first own rows beyond a place; those that were read before they were known are not.
-
-        A commit is told of here after it is in the log, so a look may have come between.
-        """
-        while self._own and _before(self._own[0]) < told:
+    def _drop_told(self) -> None:
+        """Forget own rows that were read: a look may come between a commit and `committed`."""
+        while self._own and _before(self._own[0]) < (self._told or 0):
             self._own.popleft()
-        return self._own[0] if self._own else None
 
     def _publish(self, plan: Plan) -> None:
         self._published(plan.decisions, plan.rewards)
         self._told = plan.last_seq
 
     async def _tell(self, after: int, upto: int) -> None:
-        decisions = await asyncio.to_thread(
-            self._reader.decisions, after=after, upto=upto, limit=_CHUNK
-        )
-        rewards = await asyncio.to_thread(
-            self._reader.rewards, after=after, upto=upto, limit=_CHUNK
-        )
+        """Tell of the rows between two places: own ones, and the others as the log has them."""
+        self._drop_told()
+        decisions: list[LoggedDecision] = []
+        rewards: list[LoggedReward] = []
+        while self._own and self._own[0].last_seq <= upto:
+            plan = self._own.popleft()
+            decisions += plan.decisions
+            rewards += plan.rewards
+        own = [one.seq for one in decisions] + [one.seq for one in rewards]
+        if len(own) < upto - after:
+            others = await asyncio.to_thread(
+                self._reader.between, after=after, upto=upto, without=own
+            )
+            decisions = sorted(decisions + others[0], key=_seq)
+            rewards = sorted(rewards + others[1], key=_seq)
         if decisions or rewards:
             self._published(decisions, rewards)
 
