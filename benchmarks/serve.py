@@ -18,6 +18,7 @@ other work they are the steadier figure.
 import argparse
 import importlib.metadata
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -258,6 +259,8 @@ def main() -> None:
         "--run", type=Path, help="finished run whose lin_ucb is deployed; else runs/demo, or a tiny"
     )
     options = parser.parse_args()
+    # Who is told to end ends the services too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     length = Length(5.0, 5, databases=not options.sqlite)
     if options.quick:
         length = Length(2.0, 2, databases=not options.sqlite)
