@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import tea_tasting
+import tea_tasting  # type: ignore[import-untyped]
 from scipy import stats
 
 from matinee_platform.analysis.compare import (
