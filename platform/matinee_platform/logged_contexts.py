@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from matinee_platform.context_builder import ContextBuilder
-from matinee_platform.log_schema import matrix, unpack_state
+from matinee_platform.log_rows import unpack_state
+from matinee_platform.log_schema import matrix
 from matinee_policies.arrays import BoolArray, IndexArray
 from matinee_policies.errors import DataError
 from matinee_policies.records import PAD, ContextBatch
