@@ -18,6 +18,7 @@ from matinee_platform.storage.event_migrations import (
 )
 from matinee_platform.storage.event_tables import EVENT_METADATA
 from matinee_platform.storage.records import LoggedDecision, LoggedReward, Outcome
+from matinee_platform.storage.schema_version import NEWEST
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.testing_events import (
     asynchronous,
@@ -44,6 +45,10 @@ def test_the_newest_postgres_schema_is_what_the_tables_say(postgres_address: str
         connection.execute("CREATE TABLE of_another_tree (one bigint)")
     upgrade(postgres_url(postgres_address))
     check(postgres_url(postgres_address))
+
+
+def test_the_newest_step_is_the_last_one() -> None:
+    assert NEWEST["events"] == newest()
 
 
 def test_check_sees_a_difference(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from matinee_platform.log_rows import unpack_state
-from matinee_platform.logged_contexts import slate_positions
+from matinee_platform.logged_slates import slate_positions
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision
 from matinee_policies.arrays import (
