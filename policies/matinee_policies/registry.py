@@ -11,7 +11,7 @@ from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.snapshot import Snapshot
-from matinee_policies.warm_start import without_origin
+from matinee_policies.snapshot_origin import without_origin
 
 _Config = Mapping[str, Any]
 _Types = tuple[Any, type[Config]]
