@@ -1,6 +1,8 @@
 """Schemas of the event log: the newest is what the tables say, former ones open."""
 
+import io
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -45,6 +47,17 @@ def test_the_newest_postgres_schema_is_what_the_tables_say(postgres_address: str
         connection.execute("CREATE TABLE of_another_tree (one bigint)")
     upgrade(postgres_url(postgres_address))
     check(postgres_url(postgres_address))
+
+
+def test_the_output_of_a_command_that_is_over_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = sqlite_url(tmp_path / "events.sqlite")
+    upgrade(url)
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    check(url)
+    assert "No new upgrade operations" in output.getvalue()
 
 
 def test_the_newest_step_is_the_last_one() -> None:

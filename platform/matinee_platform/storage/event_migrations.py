@@ -4,6 +4,7 @@ A database that a former version made is upgraded in place; a new one gets the w
 call from several processes at once.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,8 @@ def _is_ours(name: str | None, kind: str, parents: Any) -> bool:
 def _config(connection: Connection) -> "Config":
     from alembic.config import Config
 
-    config = Config()
+    # By default it would keep the output that was there when Alembic was loaded.
+    config = Config(stdout=sys.stdout)
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
