@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import HOLDOUT_ARM
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.maintenance.backup import back_up, check_backup
 from matinee_platform.maintenance.caretaker import MAINTENANCE, Caretaker
 from matinee_platform.maintenance.export import ExportFacts, export_log

@@ -17,7 +17,8 @@ from matinee_platform.clock import FakeClock
 from matinee_platform.decision_log import read_parts
 from matinee_platform.engine import Engine
 from matinee_platform.experiments.definition import LiveExperiment
-from matinee_platform.log_schema import COMPONENTS, column_values, pack_state, unpack_state
+from matinee_platform.log_rows import COMPONENTS, pack_state, unpack_state
+from matinee_platform.log_schema import column_values
 from matinee_platform.offline.arm_state import arm_secret
 from matinee_platform.offline.prepare import draw_roster, load_prepared
 from matinee_platform.offline.run import run_experiment

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
@@ -20,7 +20,6 @@ from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
 from matinee_platform.service.live_observer import LiveObserver
-from matinee_platform.service.live_replay import DecisionsAgain
 from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
@@ -39,6 +38,9 @@ from matinee_platform.storage.ports import Lease, SnapshotStore
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
 from matinee_policies.errors import ConfigError, MatineeError
+
+if TYPE_CHECKING:
+    from matinee_platform.service.live_replay import DecisionsAgain
 
 LOOK_EVERY_SECONDS = 1.0
 """Between looks for changed experiments and keys, and for new snapshots."""
@@ -136,14 +138,20 @@ async def open_parts(
         events_engine.dispose()
         engine.dispose()
 
-    again = DecisionsAgain(
-        control,
-        bundles=bundles,
-        barriers=SqlBarrierStore(engine, clock=clock),
-        snapshots=snapshots,
-        reader=lambda: event_reader(settings),
-        secrets=secrets,
-    )
+    @cache
+    def again() -> "DecisionsAgain":
+        # Imported when first asked for: it needs what the learner is made of, and is asked rarely.
+        from matinee_platform.service.live_replay import DecisionsAgain
+
+        return DecisionsAgain(
+            control,
+            bundles=bundles,
+            barriers=SqlBarrierStore(engine, clock=clock),
+            snapshots=snapshots,
+            reader=lambda: event_reader(settings),
+            secrets=secrets,
+        )
+
     lease: Lease = (
         FileLease(settings.data_dir)
         if settings.database == "sqlite"
@@ -167,8 +175,8 @@ async def open_parts(
             forgotten=_on_loop(runtime),
         ),
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
-        replay=again.replay,
-        explain=again.explain,
+        replay=lambda logged: again().replay(logged),
+        explain=lambda logged, reader: again().explain(logged, reader),
         conditions=conditions,
         collectors=(*observer.collectors, LearnerCollector(status, clock=clock)),
         changed=feed.refresh,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, cast
 from fastapi import Query
 
 from matinee_platform.experiments.definition import LiveExperiment
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.service.answers import (
     ArmResults,
     AuditAnswer,

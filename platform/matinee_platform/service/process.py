@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -77,10 +78,19 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
             keys=keys,
         )
         supervisor = learner_supervisor(settings) if settings.supervise_learner else None
-        if supervisor is not None:
-            supervisor.start()
+
+        def ready() -> None:
+            announce(listening)
+            # Not before: it would take a core from the start.
+            if supervisor is not None:
+                supervisor.start()
+
+        def leaving() -> None:
+            if supervisor is not None:
+                supervisor.leave()
+
         try:
-            return _answer(settings, door, ready=partial(announce, listening))
+            return _answer(settings, door, ready=ready, leaving=leaving)
         finally:
             if supervisor is not None:
                 supervisor.stop()
@@ -105,19 +115,46 @@ def app_of_line(line: str) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and when it was told to end."""
 
-    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, ready: Callable[[], None], leaving: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._leaving = leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._leaving()
+        super().handle_exit(sig, frame)
 
-def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[], None]) -> int:
+
+class _Workers(Multiprocess):
+    """Says when it was told to end."""
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], *, leaving: Callable[[], None]
+    ) -> None:
+        super().__init__(config, sockets)
+        self._leaving = leaving
+
+    def terminate_all(self) -> None:
+        self._leaving()
+        super().terminate_all()
+
+
+def _answer(
+    settings: ServiceSettings,
+    door: socket.socket,
+    *,
+    ready: Callable[[], None],
+    leaving: Callable[[], None],
+) -> int:
     config = uvicorn.Config(
         partial(app_of_line, settings.model_dump_json()),
         factory=True,
@@ -139,12 +176,12 @@ def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[
     )
     if settings.workers > 1:
         ready()
-        Multiprocess(config, sockets=[door]).run()
+        _Workers(config, [door], leaving=leaving).run()
         return 0
     # The server ends what it took in, then raises the signal again: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = _Server(config, ready=ready)
+    server = _Server(config, ready=ready, leaving=leaving)
     try:
         server.run(sockets=[door])
     except SystemExit:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.service.answers import (
     DecisionView,
     ExplanationAnswer,

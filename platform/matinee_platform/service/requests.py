@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE
 
 INT64 = 2.0**63
 FIRST_YEAR, LAST_YEAR = 2000, 2100
@@ -177,7 +177,7 @@ class RewardRequest(Body):
 
     @property
     def component_code(self) -> int:
-        """Index into `log_schema.COMPONENTS`."""
+        """Index into `log_rows.COMPONENTS`."""
         return COMPONENTS.index(self.component)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, Table, and_, case, false, func, select
 from sqlalchemy.exc import DBAPIError
 
-from matinee_platform.log_schema import WHOLE_PAGE
+from matinee_platform.log_rows import WHOLE_PAGE
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_tables import DecisionRow, RewardRow
 from matinee_platform.storage.reward_states import RETURN_VISIT
@@ -53,7 +53,7 @@ class SqlArmCounter:
 
         Args:
             experiment: key.
-            windows: of each of `log_schema.COMPONENTS`, in milliseconds.
+            windows: of each of `log_rows.COMPONENTS`, in milliseconds.
             upto: last place that counts.
 
         Raises:
