@@ -1,5 +1,6 @@
 """The service as processes: where it listens, who supervises whom, how it ends."""
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from matinee_platform.clock import SystemClock
 from matinee_platform.learning.supervisor import learner_supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
-from matinee_platform.service.guarded_protocol import GuardedProtocol
+from matinee_platform.service.guarded_protocol import GuardedProtocol, stop_connections
 from matinee_platform.service.log_lines import SERVER_LOGGING
 from matinee_platform.service.settings import ServiceSettings
 from matinee_policies.errors import ConfigError
@@ -105,7 +106,7 @@ def app_of_line(line: str) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready; lets go of nobody who was let in."""
 
     def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -115,6 +116,33 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Who stands in the queue of the socket would be reset if it were closed at once.
+        doors = [one.dup() for one in sockets or ()]
+        for server in self.servers:
+            server.close()
+        stop_connections(self.server_state)
+        for door in doors:
+            await self._take_in(door)
+        await super().shutdown(sockets)
+
+    async def _take_in(self, door: socket.socket) -> None:
+        """Let everybody in who stands in the queue of a socket, then close it."""
+        loop = asyncio.get_running_loop()
+        with closing(door):
+            door.setblocking(False)
+            while True:
+                try:
+                    guest, _ = door.accept()
+                except OSError:
+                    return
+                await loop.connect_accepted_socket(self._protocol, guest)
+
+    def _protocol(self) -> GuardedProtocol:
+        return GuardedProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[], None]) -> int:
