@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from matinee_platform.experiments.layers import Assigner
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.service.settings import Holdout
 from matinee_platform.serving.asks import Ask, Decided
-from matinee_platform.serving.bundle import load_bundle
+from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.deploy import deploy_arm
+from matinee_platform.serving.errors import GoneError
 from matinee_platform.serving.observer import Nobody
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.testing_log import TestingLog
@@ -78,6 +80,7 @@ class Live:
 
     def __init__(self, folder: Path, *, slots: int = SLOTS, learning: str = "online") -> None:
         self.log = TestingLog()
+        self.bundle: LoadedBundle | None = None
         self.clock = FakeClock()
         self.hits = Hits()
         self.definition = LiveExperiment.model_validate(
@@ -90,7 +93,7 @@ class Live:
             }
         )
         self.runtime = LiveRuntime(
-            bundles=lambda name: load_bundle(folder, name, keys=KEYS),
+            bundles=lambda name: self.bundle or load_bundle(folder, name, keys=KEYS),
             pseudonym_secret=bytes(32),
             draws=lambda experiment, arm: bytes(16),
             clock=self.clock,
@@ -168,7 +171,8 @@ def test_what_callers_name_is_held_to_the_rules(service: Path) -> None:
         assert (len(few.items), few.fallback) == (2, None)
         none = await live.ask("e", candidates=list(BANNED))
         assert none.items == []
-        assert live.runtime.answer(none.record).items == []  # type: ignore[arg-type]
+        assert none.record is not None
+        assert (await live.runtime.answer(none.record)).items == []
         await live.runtime.close()
 
     asyncio.run(scene())
@@ -189,5 +193,45 @@ def test_an_experiment_of_fewer_slots_serves_a_run_with_a_pin_below_them(
         both = await live.ask("b", candidates=[PINNED, others[0]])
         assert sorted(both.items) == sorted([PINNED, others[0]])
         await live.runtime.close()
+
+    asyncio.run(scene())
+
+
+def test_decisions_keep_their_names_when_another_catalogue_comes(service: Path) -> None:
+    """Rows of a record are rows of the catalogue that it names."""
+    live, bundle = Live(service), load_bundle(service, "ruled", keys=KEYS)
+    assert bundle.model is not None
+    items = replace(bundle.model.items, popularity=bundle.model.items.popularity * 0.5)
+    other = replace(
+        bundle,
+        model=replace(bundle.model, items=items),
+        item_ids=tuple(f"new {name}" for name in bundle.item_ids),
+    )
+
+    async def scene() -> None:
+        await live.start()
+        found = await live.ask("a")
+        assert found.record is not None
+        # The bundle is replaced, and its arm starts anew; this process knows the old names.
+        live.bundle = other
+        live.definition = live.definition.model_copy(update={"slots": SLOTS - 1})
+        await live.start()
+        assert (await live.ask("b")).items[0].startswith("new film")
+        assert (await live.runtime.answer(found.record)).items == found.items
+        await live.runtime.close()
+        # One that starts later does not.
+        later = Live(service)
+        later.bundle = other
+        later.runtime.know([later.definition])
+        with pytest.raises(GoneError, match="has another catalogue now"):
+            await later.runtime.answer(found.record)
+        # Where it is still there it is read, whether or not its experiment runs.
+        later.bundle = bundle
+        assert (await later.runtime.answer(found.record)).items == found.items
+        await later.runtime.close()
+        lost = Live(service)
+        with pytest.raises(GoneError, match="has no bundle that can be read"):
+            await lost.runtime.answer(found.record)
+        await lost.runtime.close()
 
     asyncio.run(scene())

@@ -28,6 +28,7 @@ from matinee_platform.experiments.errors import (
     StaleVersionError,
     UnknownExperimentError,
 )
+from matinee_platform.serving.errors import GoneError
 from matinee_platform.storage.errors import LeaseLostError, LogBusyError, LogUnavailableError
 from matinee_policies.errors import (
     ConfigError,
@@ -151,6 +152,7 @@ FORBIDDEN = Problem("forbidden", 403, "This is not allowed")
 NOT_FOUND = Problem("not_found", 404, "There is nothing here")
 METHOD = Problem("method", 405, "The method is not allowed here")
 CONFLICT = Problem("conflict", 409, "The request contradicts what is stored")
+GONE = Problem("gone", 410, "What this was made with is not there any more")
 RATE_LIMITED = Problem("rate_limited", 429, "Too many requests", 1)
 REWARD_CAP = Problem("reward_cap", 422, "Too many rewards of one decision")
 OVERLOADED = Problem("overloaded", 503, "Too many requests at once", 1)
@@ -171,6 +173,7 @@ PROBLEMS = (
     NOT_FOUND,
     METHOD,
     CONFLICT,
+    GONE,
     RATE_LIMITED,
     REWARD_CAP,
     OVERLOADED,
@@ -197,6 +200,7 @@ TABLE: Mapping[type[BaseException], Problem] = {
     OverloadedError: OVERLOADED,
     NotReadyError: NOT_READY,
     UnsupportedError: UNSUPPORTED,
+    GoneError: GONE,
     LogBusyError: LOG_BUSY,
     LogUnavailableError: LOG_UNAVAILABLE,
     LeaseLostError: CONFLICT,
@@ -206,7 +210,7 @@ TABLE: Mapping[type[BaseException], Problem] = {
     ContextError: INVALID,
     ConfigError: INVALID,
     DataError: INVALID,
-    SnapshotError: INTERNAL,
+    SnapshotError: CONFLICT,
     MatineeError: INVALID,
 }
 """What each class of error becomes; a class that is not listed goes by its nearest ancestor."""
