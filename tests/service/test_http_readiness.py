@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 import httpx
+import pytest
 
 from matinee_platform.clock import FakeClock
 from matinee_platform.service.app import create_app
@@ -41,6 +42,17 @@ def test_states_are_told_over_http_and_to_prometheus(bench: Bench, client: Any) 
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["state"]) == (status, state)
         assert f'matinee_service_state{{state="{state}"}} 1.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_may_ask_for_the_head_alone(path: str, bench: Bench, client: Any) -> None:
+    whole, head = client.get(path), client.request("HEAD", path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+    bench.conditions = Conditions(log="away")
+    assert client.request("HEAD", "/readyz").status_code == 503
+    assert client.request("HEAD", "/v1/experiments").status_code == 405
 
 
 def test_before_start_and_after_the_end_only_liveness_is_fine(bench: Bench) -> None:

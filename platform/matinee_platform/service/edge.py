@@ -32,6 +32,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 
 _ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Whatever else is asked; HEAD too, as GET without a body."""
 
 Report = Callable[[str, BaseException, list[str]], None]
 """Told of an exception that nobody foresaw: request id, exception, places."""
@@ -79,6 +80,8 @@ class Edge:
         headers = scope[HEADERS] = dict(scope["headers"])
         scope[REQUEST_ID] = request_id
         status = 0
+        method, path = scope["method"], scope["path"]
+        without_body = method == "HEAD" and path in _ALWAYS_ANSWERED
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -89,13 +92,15 @@ class Edge:
                     *SECURITY_HEADERS,
                     (b"x-request-id", request_id.encode()),
                 ]
+            elif without_body:
+                message["body"] = b""
             await send(message)
 
         metrics.in_flight += 1
         try:
-            if metrics.in_flight > self._most and scope["path"] not in _ALWAYS_ANSWERED:
+            if metrics.in_flight > self._most and path not in _ALWAYS_ANSWERED:
                 raise OverloadedError("too many requests are being answered, try again")
-            app = self._direct.get((scope["method"], scope["path"]), self._app)
+            app = self._direct.get(("GET" if without_body else method, path), self._app)
             await app(scope, self._bounded(headers, receive), send_on)
         except Exception as error:
             if not isinstance(error, MatineeError):
@@ -107,7 +112,7 @@ class Edge:
             # 499 as other servers write it: the caller went away before there was an answer.
             metrics.answered(
                 scope.get(ROUTE, UNMATCHED),
-                scope["method"],
+                method,
                 status or 499,
                 perf_counter() - started,
             )

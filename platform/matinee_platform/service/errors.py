@@ -17,7 +17,8 @@ MatineeError
     ├── NotReadyError         the service starts or stops
     └── UnsupportedError      this service was set up without this function
 
-Messages never repeat what a caller sent, so that no id of a unit comes back, or into a log.
+Messages may name the experiment, the arm or the item that breaks a rule, never a unit, a decision,
+a reward or a key: none of these comes back, or into a log.
 """
 
 from collections.abc import Mapping
