@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,14 @@ class Hits(Nobody):
 class Live:
     """A runtime with a log, asked one by one."""
 
-    def __init__(self, folder: Path, *, slots: int = SLOTS, learning: str = "online") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        slots: int = SLOTS,
+        learning: str = "online",
+        budget_ms: float = 60_000.0,
+    ) -> None:
         self.log = TestingLog()
         self.bundle: LoadedBundle | None = None
         self.clock = FakeClock()
@@ -98,7 +106,7 @@ class Live:
             draws=lambda experiment, arm: bytes(16),
             clock=self.clock,
             reader=self.log,
-            budget_ms=60_000.0,
+            budget_ms=budget_ms,
             observer=self.hits,
         )
         self.log.published = self.runtime.published
@@ -233,5 +241,34 @@ def test_decisions_keep_their_names_when_another_catalogue_comes(service: Path) 
         with pytest.raises(GoneError, match="has no bundle that can be read"):
             await lost.runtime.answer(found.record)
         await lost.runtime.close()
+
+    asyncio.run(scene())
+
+
+def test_a_unit_that_cannot_be_read_in_time_gets_the_order_of_its_candidates(service: Path) -> None:
+    """Nobody waits longer than the budget; the unit is there when it comes again."""
+    live, gate = Live(service, budget_ms=50.0), threading.Event()
+    named = [f"film {number}" for number in range(30, 36)]
+
+    def hold() -> None:
+        gate.wait(60)
+
+    async def scene() -> None:
+        await live.start()
+        live.log.before_read = hold
+        late = await live.ask("ada", candidates=named)
+        assert late.fallback == "state"
+        assert late.record is not None
+        assert late.record.served_by == ServedBy.FALLBACK
+        assert late.items == named[:SLOTS]
+        assert late.propensities == [1.0] * SLOTS
+        gate.set()
+        live.log.before_read = lambda: None
+        while (again := await live.ask("ada", candidates=named)).fallback is not None:
+            assert again.fallback == "state"
+        assert again.record is not None
+        assert again.record.served_by == ServedBy.POLICY
+        assert live.hits.at_hand[0] is False
+        await live.runtime.close()
 
     asyncio.run(scene())

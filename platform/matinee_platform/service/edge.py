@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from matinee_platform.service.errors import OverloadedError, TooLargeError
 from matinee_platform.service.log_lines import places
 from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
+from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
 from matinee_policies.errors import MatineeError
 
@@ -48,6 +49,7 @@ class Edge:
         body_bytes: most bytes of a body.
         in_flight: most requests at once; probes and scrapes do not count.
         report: told of exceptions that nobody foresaw.
+        lines: writes a line for each request; None writes none.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Edge:
         body_bytes: int,
         in_flight: int,
         report: Report,
+        lines: RequestLines | None = None,
     ) -> None:
         self._app = app
         self._direct = direct
@@ -66,6 +69,7 @@ class Edge:
         self._body_bytes = body_bytes
         self._most = in_flight
         self._report = report
+        self._lines = lines
         self._prefix = os.urandom(4).hex()
         self._numbers = itertools.count(1)
 
@@ -110,12 +114,17 @@ class Edge:
         finally:
             metrics.in_flight -= 1
             # 499 as other servers write it: the caller went away before there was an answer.
-            metrics.answered(
-                scope.get(ROUTE, UNMATCHED),
-                method,
-                status or 499,
-                perf_counter() - started,
-            )
+            route, seconds = scope.get(ROUTE, UNMATCHED), perf_counter() - started
+            metrics.answered(route, method, status or 499, seconds)
+            if self._lines is not None:
+                self._lines.answered(
+                    request_id,
+                    headers,
+                    route=route,
+                    method=method,
+                    status=status or 499,
+                    seconds=seconds,
+                )
 
     def _bounded(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
         """What reads the body, up to the limit; the server holds callers to announced lengths."""

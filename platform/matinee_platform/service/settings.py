@@ -65,6 +65,8 @@ class ServiceSettings(StrictSettings):
     """Whether `matinee serve` starts and restarts the learner; else run `matinee learn`."""
     signed_tokens: bool = False
     """Whether rewards must carry the token that came with their decision."""
+    request_lines: bool = False
+    """Whether each request leaves a line: its id and trace id, route, status and time."""
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     """Age after which raw events are deleted (`matinee maintain`)."""
     limits: Limits = Limits()
