@@ -249,7 +249,7 @@ def test_the_runtime_repeats_logged_decisions_whatever_comes_with_them(deployed:
                     assert record.last_watched == rows["last_watched"][place]
                     assert found.items == [names[row] for row in rows["slate"][place]]
                     assert found.propensities == rows["propensities"][place].tolist()
-                    assert runtime.answer(record).items == found.items
+                    assert (await runtime.answer(record)).items == found.items
         await runtime.close()
 
     asyncio.run(scene())

@@ -31,6 +31,7 @@ from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.parts import ServiceParts
 from matinee_platform.service.problems import MEDIA_TYPE, documented
 from matinee_platform.service.record_routes import record_routes
+from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.reward_routes import reward_routes
 from matinee_platform.service.route import Route, route_app
 from matinee_platform.service.running import Service
@@ -137,6 +138,7 @@ def create_app(
             report=lambda request_id, error, where: service.log.error(
                 "exception", request_id=request_id, error=type(error).__name__, places=where
             ),
+            lines=RequestLines(service.log) if settings.request_lines else None,
         )
 
     app.build_middleware_stack = layers  # type: ignore[method-assign]

@@ -23,6 +23,7 @@ from matinee_platform.storage.arm_counts import ArmCounts
 from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import ServedBy
 
+_AS_DEFINED = StartRequest()
 _CHANGE = ("not_found", "conflict")
 
 
@@ -41,7 +42,9 @@ def experiment_routes(service: Service) -> list[Route]:
         made = await service.threads.run(lambda: control.create(body, who=caller.key_id))
         return _answer(made)
 
-    async def start_experiment(key: str, body: StartRequest, caller: Caller) -> ExperimentAnswer:
+    async def start_experiment(
+        key: str, caller: Caller, body: StartRequest = _AS_DEFINED
+    ) -> ExperimentAnswer:
         """Let units in. An experiment that ran before needs a new salt."""
         control = service.parts.control
         changed = await service.threads.run(

@@ -123,6 +123,7 @@ class ExperimentFeed:
     async def take(self, found: Sequence[StoredExperiment]) -> None:
         """Serve those of these that run and whose bundles can be served."""
         self._windows.update({one.definition.key: one.definition.windows_ms() for one in found})
+        self._runtime.know([one.definition for one in found])
         versions = tuple((one.definition.key, one.version) for one in found)
         if versions == self._seen and not self._broken:
             return

@@ -1,5 +1,6 @@
 """The service as processes: where it listens, who supervises whom, how it ends."""
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from matinee_platform.clock import SystemClock
 from matinee_platform.learning.supervisor import learner_supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
-from matinee_platform.service.guarded_protocol import GuardedProtocol
+from matinee_platform.service.guarded_protocol import GuardedProtocol, stop_connections
 from matinee_platform.service.log_lines import SERVER_LOGGING
 from matinee_platform.service.settings import ServiceSettings
 from matinee_policies.errors import ConfigError
@@ -115,7 +116,7 @@ def app_of_line(line: str) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and when it was told to end."""
+    """Says when it is ready, and when it was told to end; lets go of nobody who was let in."""
 
     def __init__(
         self, config: uvicorn.Config, *, ready: Callable[[], None], leaving: Callable[[], None]
@@ -132,6 +133,33 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._leaving()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Who stands in the queue of the socket would be reset if it were closed at once.
+        doors = [one.dup() for one in sockets or ()]
+        for server in self.servers:
+            server.close()
+        stop_connections(self.server_state)
+        for door in doors:
+            await self._take_in(door)
+        await super().shutdown(sockets)
+
+    async def _take_in(self, door: socket.socket) -> None:
+        """Let everybody in who stands in the queue of a socket, then close it."""
+        loop = asyncio.get_running_loop()
+        with closing(door):
+            door.setblocking(False)
+            while True:
+                try:
+                    guest, _ = door.accept()
+                except OSError:
+                    return
+                await loop.connect_accepted_socket(self._protocol, guest)
+
+    def _protocol(self) -> GuardedProtocol:
+        return GuardedProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 class _Workers(Multiprocess):

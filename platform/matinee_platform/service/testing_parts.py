@@ -96,7 +96,7 @@ class FirstItems:
         )
         return Decided(record=record, items=items, propensities=propensities)
 
-    def answer(self, record: DecisionRecord) -> Decided:
+    async def answer(self, record: DecisionRecord) -> Decided:
         """What a logged row was answered with."""
         names = list(self._log.items)
         items = [names[row] for row in np.frombuffer(record.slate, dtype="<i4")]
