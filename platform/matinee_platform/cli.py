@@ -40,6 +40,7 @@ from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
+from matinee_platform.commands.interleave import interleave
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
@@ -84,6 +85,7 @@ app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command()(interleave)
 app.command()(serve)
 app.command()(deploy)
 app.command("learning-curve")(learning_curve)
