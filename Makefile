@@ -19,7 +19,7 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate scale kernels load chaos lock
+.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate stats scale kernels load chaos lock
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
@@ -34,6 +34,7 @@ help:
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
+	@echo 'make stats   the statistical promises of experiments, by simulation (about 10 minutes)'
 	@echo 'make scale   time and memory of runs from 1,000 to 100,000 users (some minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
 	@echo
@@ -77,6 +78,10 @@ tradeoff: $(STAMP)
 # Writes docs/validation.md and runs/validation/validation.html.
 validate: $(STAMP)
 	@$(BIN)/matinee validate --out runs/validation --results docs/validation.md
+
+# On a run that is there, if RUN names one; else one of 20,000 users is made first.
+stats: $(STAMP) kernels
+	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN))
 
 scale: $(STAMP)
 	@$(BIN)/python benchmarks/scale.py
