@@ -170,14 +170,14 @@ def test_forgetting_removes_a_unit_and_nothing_else(place: Place) -> None:
     barriers = SqlBarrierStore(place.control, clock=place.clock)
     for arm in ("new", "old"):
         barriers.append(example_barrier("forget", version=0, arm=arm, genesis=True))
-    gone: list[int] = []
-    removed = place.caretaker(forgotten=gone.append).forget("ada", who="officer")
+    gone: list[tuple[int, int]] = []
+    removed = place.caretaker(forgotten=lambda *one: gone.append(one)).forget("ada", who="officer")
     hers = {one.decision_id for one in decisions if one.unit == ADA}
     assert removed == Removed(len(hers), sum(one.decision_id in hers for one in rewards))
     assert removed.rewards > 0
     kept = [one for one in decisions if one.unit != ADA]
     assert place.rows() == (kept, [one for one in rewards if one.decision_id not in hers])
-    assert gone == [ADA]
+    assert gone == [(ADA, last_seq)] * 2, "before and after"
     # Places are never given again.
     assert place.last_seq() == last_seq
     assert barriers.genesis_due("forget", "new")
@@ -489,8 +489,10 @@ def test_commands(tmp_path: Path) -> None:
         with_service.release("events")
         assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0}
         assert set(run("retention", "--days", "36000", *where).values()) == {0}
-        spool = data_dir / "spool" / "left"
+        spool = data_dir / "spool" / "events-0.spool"
         spool.parent.mkdir(exist_ok=True)
+        spool.with_name("events-0.spool.damaged").write_bytes(b"rows")
+        assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0}
         spool.write_bytes(b"rows")
         with pytest.raises(LogBusyError, match="spool"):
             run("forget", "ada", *where)

@@ -26,6 +26,7 @@ _PAUSE_SECONDS = 0.01
 
 _DECISIONS = EVENT_METADATA.tables["decisions"]
 _REWARDS = EVENT_METADATA.tables["rewards"]
+_SEQ = EVENT_METADATA.tables["seq"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ class Removed:
 
 class EventEraser(Protocol):
     """Removes rows of the event log; decisions take their rewards with them."""
+
+    def last_seq(self) -> int:
+        """Last place of the log."""
 
     def arms(self) -> list[tuple[str, str]]:
         """Experiment and arm of every decision in the log."""
@@ -82,6 +86,11 @@ class SqlEventEraser:
     ) -> None:
         self._engine = engine
         self._pause = pause
+
+    def last_seq(self) -> int:
+        """Last place of the log."""
+        with self._reading() as connection:
+            return int(connection.execute(select(_SEQ.c.last)).scalar_one())
 
     def arms(self) -> list[tuple[str, str]]:
         """Experiment and arm of every decision in the log."""
