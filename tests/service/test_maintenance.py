@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -74,7 +75,7 @@ class Place:
     clock: FakeClock
 
     def caretaker(self, **options: Any) -> Caretaker:
-        eraser = SqlEventEraser(self.events, pause=lambda: None)
+        eraser = SqlEventEraser(self.events, pause=lambda _: None)
         return Caretaker(
             eraser,
             control=self.control,
@@ -222,6 +223,30 @@ def test_forgotten_bytes_are_gone_from_the_files(local: Place) -> None:
     assert found()
     local.caretaker().forget("ada", who="officer")
     assert found() == []
+
+
+def test_a_reader_that_stays_holds_no_writer_up(local: Place) -> None:
+    """Emptying the write-ahead log waits for readers; decisions must not wait with it."""
+    local.append(*some_rows("reader"))
+    path = local.settings.data_dir / "events.sqlite"
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        writer.execute("UPDATE seq SET last = last + 1")
+        if len(pauses) == 3:
+            reader.execute("COMMIT")
+
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0.0)) as writer,
+    ):
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM decisions").fetchone()
+        writer.execute("UPDATE seq SET last = last + 1")
+        SqlEventEraser(local.events, pause=pause).settle()
+    assert len(pauses) == 3
+    assert path.with_name("events.sqlite-wal").stat().st_size == 0
 
 
 def test_retention_keeps_to_the_day(place: Place) -> None:

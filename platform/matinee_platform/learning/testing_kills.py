@@ -89,7 +89,6 @@ def make_service(data_dir: Path, *, kind: str = "lin_ucb") -> ServiceSettings:
             ],
         }
     )
-    data_dir.mkdir(parents=True, exist_ok=True)
     secrets = Secrets.load(settings)
     deploy_policy(
         kind,

@@ -38,6 +38,7 @@ from matinee_platform.storage.event_log import event_reader, make_event_log
 from matinee_platform.storage.forgotten_units import ForgottenUnits
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import Lease, SnapshotStore
+from matinee_platform.storage.private_files import private_folder
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
 from matinee_policies.errors import ConfigError, MatineeError
@@ -70,7 +71,7 @@ async def open_parts(
         LogHeldError: another process writes this SQLite log.
         LogUnavailableError: the control database is away.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
     await asyncio.to_thread(upgrade, url)
@@ -213,7 +214,7 @@ def prepare(settings: ServiceSettings) -> bool:
         ConfigError: if the service must not listen where the settings say.
         LogUnavailableError: the control database is away.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
     upgrade(url)

@@ -23,7 +23,7 @@ from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_policies.arrays import IndexArray
 
 MOST_EARLY = 65_536
-"""Decisions whose rewards are kept until they come."""
+"""Rewards that are kept until their decisions come."""
 
 MOST_FORGOTTEN = 10_000
 """Forgotten units whose former rows are known to count no more."""
@@ -52,16 +52,24 @@ class EarlyRewards:
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, list[LoggedReward]] = OrderedDict()
+        self._rewards = 0
+
+    def __len__(self) -> int:
+        return self._rewards
 
     def hold(self, reward: LoggedReward) -> None:
-        """Keep a reward."""
+        """Keep a reward; beyond `MOST_EARLY`, those of the decision first named go."""
         self._held.setdefault(reward.record.decision_id, []).append(reward)
-        if len(self._held) > MOST_EARLY:
-            self._held.popitem(last=False)
+        self._rewards += 1
+        while self._rewards > MOST_EARLY:
+            _, gone = self._held.popitem(last=False)
+            self._rewards -= len(gone)
 
     def take(self, decision_id: int) -> list[LoggedReward]:
         """The rewards of a decision that has come, which are let go."""
-        return self._held.pop(decision_id, [])
+        found = self._held.pop(decision_id, [])
+        self._rewards -= len(found)
+        return found
 
 
 class UnitMemory:

@@ -7,7 +7,7 @@ still holds when the row is written.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.migrate import upgrade_tree
+from matinee_platform.storage.private_files import private_file
 from matinee_policies.errors import ConfigError
 
 CONTROL_FILE = "control.sqlite"
@@ -82,6 +83,9 @@ def upgrade(url: str) -> None:
         LogUnavailableError: the database is away.
     """
     engine = open_engine(url)
+    if engine.url.database is not None and engine.dialect.name == "sqlite":
+        with suppress(OSError):  # SQLite says better what is wrong
+            private_file(Path(engine.url.database))
     try:
         with _unavailable(), _exclusive(engine).begin() as connection:
             _lock(connection)

@@ -123,6 +123,7 @@ class GroupCommit:
         self._committing: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-spool")
+        self.counts.drained_conflicts += 0 if spool is None else spool.conflicts
         self._drain = SpoolDrain(
             write=self._write,
             in_thread=self._in_spool_thread,

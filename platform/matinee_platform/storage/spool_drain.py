@@ -16,7 +16,7 @@ from matinee_platform.storage.append_counts import AppendCounts
 from matinee_platform.storage.append_plan import Receipt, Record
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.records import DecisionRecord, Outcome, RewardReceipt
-from matinee_platform.storage.spool import Spool
+from matinee_platform.storage.spool import Spool, name_of
 
 _LOG = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class SpoolDrain:
                 self._counts.drained_repeats += 1
             elif receipt.outcome is not Outcome.STORED:
                 self._counts.drained_conflicts += 1
-                _LOG.error("spooled_row_refused", outcome=receipt.outcome.name, row=_name(record))
+                _LOG.error("spooled_row_refused", outcome=receipt.outcome.name, row=name_of(record))
         gone = len(found) - len(records)
         if gone:
             self._counts.drained_forgotten += gone
@@ -115,13 +115,6 @@ class SpoolDrain:
         except LogUnavailableError:
             raise
         except Exception:
-            _LOG.error("spooled_row_failed", row=_name(record), traceback=format_exc())
+            _LOG.error("spooled_row_failed", row=name_of(record), traceback=format_exc())
             return RewardReceipt(Outcome.CONFLICT, -1)
         return receipt
-
-
-def _name(record: Record) -> str:
-    """What may be told of a record in a log: a number or a digest, never an id of a caller's."""
-    if isinstance(record, DecisionRecord):
-        return f"decision {record.decision_id:016x}"
-    return f"reward {record.reward_key.hex()}"
