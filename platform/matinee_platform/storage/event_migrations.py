@@ -15,6 +15,7 @@ from sqlalchemy import Connection, create_engine, pool, text
 from sqlalchemy.engine import URL, make_url
 
 from matinee_platform.storage.event_tables import EVENT_METADATA
+from matinee_platform.storage.migrate import ONE_AT_A_TIME
 
 VERSION_TABLE = "events_version"
 """Keeps the revision; each tree of migrations has its own."""
@@ -40,7 +41,7 @@ def upgrade(url: URL, revision: str = "head") -> None:
     # A server that does not answer is away: whoever waits for it has a spool to turn to.
     patience = {} if url.get_backend_name() == "sqlite" else {"connect_timeout": _CONNECT_SECONDS}
     engine = create_engine(url, poolclass=pool.NullPool, connect_args=patience)
-    with engine.connect() as connection:
+    with ONE_AT_A_TIME, engine.connect() as connection:
         if _revision(connection) != (newest() if revision == "head" else revision):
             command.upgrade(_config(connection), revision)
 

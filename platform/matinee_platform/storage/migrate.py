@@ -12,7 +12,8 @@ from alembic.runtime.migration import MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
+"""Held by every thread that runs steps: they speak to the one `alembic.op` of a process."""
 
 
 def upgrade_tree(connection: Connection, tree: str) -> None:
@@ -28,8 +29,7 @@ def upgrade_tree(connection: Connection, tree: str) -> None:
     def steps(revision: object, _: object) -> "list[MigrationStep | RevisionStep]":
         return script._upgrade_revs("head", revision)  # type: ignore[arg-type, return-value]
 
-    # Steps speak to the one `alembic.op` of a process.
-    with _ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
+    with ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
         environment.configure(connection=connection, version_table=version_table(tree))
         environment.run_migrations()
 
