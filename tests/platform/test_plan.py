@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.power import NormalIndPower  # type: ignore[import-untyped]
 
 from matinee_platform.analysis.planning.baseline import (
     Baseline,

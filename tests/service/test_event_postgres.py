@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -15,7 +16,7 @@ from matinee_platform.storage.event_log import postgres_appender
 from matinee_platform.storage.event_migrations import postgres_url, upgrade
 from matinee_platform.storage.group_commit import GroupCommit
 from matinee_platform.storage.ports import EventAppender, EventReader
-from matinee_platform.storage.postgres_appender import LOCK
+from matinee_platform.storage.postgres_appender import LOCK, PostgresStore
 from matinee_platform.storage.postgres_reader import PostgresReader
 from matinee_platform.storage.records import DecisionReceipt, Outcome
 from matinee_platform.storage.spool import Spool
@@ -222,6 +223,42 @@ async def test_a_server_that_hangs_is_left_within_patience(empty_log: str, tmp_p
     repeated = await appender.append_decision(example_decision(1))
     assert (repeated.outcome, repeated.seq) == (Outcome.REPEATED, 1)
     await appender.close()
+
+
+class Silent:
+    """A connection whose server answers nothing after it refused a row."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.ended = False
+
+    def is_closed(self) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        self.ended = True
+
+    async def execute(self, statement: str) -> None:
+        self.said.append(statement)
+        if statement == "ROLLBACK":
+            await asyncio.Event().wait()
+
+    async def fetch(self, *_: Any) -> None:
+        raise asyncpg.DataError("bucket out of range")
+
+
+@asynchronous
+async def test_a_server_that_is_silent_after_an_error_holds_nobody_up() -> None:
+    store = PostgresStore("postgresql://nobody@nowhere/none", windows=windows, patience_seconds=0.2)
+    store._upgraded = True
+    silent: Any = Silent()
+    store._connection = silent
+    async with asyncio.timeout(60):
+        with pytest.raises(asyncpg.DataError):
+            await store.write([example_decision(1)])
+    assert silent.said[-1] == "ROLLBACK"
+    assert silent.ended
+    assert store._connection is None
 
 
 @asynchronous

@@ -279,6 +279,7 @@ def test_results_count_by_arm(client: Any) -> None:
         client.post("/v1/rewards", json={**CLICK, "id": f"c{unit}", "decision_id": f"d{unit}"})
     results = client.get("/v1/experiments/home/results").json()
     assert results["statistics"] == "none"
+    assert results["since"] > 0
     assert sum(arm["exposed_units"] for arm in results["arms"]) == 20
     assert sum(arm["rewards"]["click"] for arm in results["arms"]) == 20
     assert client.get("/v1/experiments/none/results").status_code == 404

@@ -69,7 +69,8 @@ class Running:
 
     Attributes:
         definition: of it.
-        start_ms: when it began, UTC milliseconds; days of units count from then.
+        start_ms: when it was started last, UTC milliseconds; days of units count from then, and so
+            do their decisions.
     """
 
     definition: LiveExperiment
@@ -243,10 +244,15 @@ class LiveRuntime:
         """Drop the state of a unit; it is read anew when the unit comes again."""
         self.forget_pseudonym(self._pseudonym(unit))
 
-    def forget_pseudonym(self, pseudonym: int) -> None:
-        """The same for a unit whose pseudonym is known."""
+    def forget_pseudonym(self, pseudonym: int, *, upto: int = 0) -> None:
+        """The same for a unit whose pseudonym is known.
+
+        Args:
+            pseudonym: of the unit.
+            upto: its rows at or before this place of the log count no more.
+        """
         for memory in self._memories.values():
-            memory.forget(pseudonym)
+            memory.forget(pseudonym, upto=upto)
 
     async def close(self) -> None:
         """Let go of threads."""
@@ -300,6 +306,7 @@ class LiveRuntime:
                 reader=self._units,
                 executor=self._executor,
                 early=self._early,
+                since_ms=running.start_ms,
             )
         isolation = None
         if _runs_user_code(bundle):

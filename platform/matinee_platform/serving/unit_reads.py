@@ -46,9 +46,10 @@ ReadUnit: TypeAlias = tuple[Unit, UnitFold | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    """A unit to be read, and who is told."""
+    """A unit to be read, from which place of the log on, and who is told."""
 
     pseudonym: int
+    after: int
     told: "asyncio.Future[ReadUnit]"
 
 
@@ -61,6 +62,7 @@ class UnitReads:
         reader: of the log, for any thread.
         new_fold: makes a fold for the arm.
         executor: where the log is read; the loop's own if not given.
+        since_ms: decisions from before do not count, UTC milliseconds.
     """
 
     def __init__(
@@ -71,22 +73,24 @@ class UnitReads:
         reader: UnitReader,
         new_fold: NewFold,
         executor: Executor | None = None,
+        since_ms: int = 0,
     ) -> None:
         self._experiment = experiment
         self._arm = arm
         self._reader = reader
         self._new_fold = new_fold
         self._executor = executor
+        self._since_ms = since_ms
         self._batcher = Batcher[_Read](self._start, most=_MOST_TOGETHER)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def read(self, pseudonym: int) -> ReadUnit:
+    async def read(self, pseudonym: int, *, after: int = 0) -> ReadUnit:
         """One unit, as `read_unit`.
 
         Raises:
             LogUnavailableError: the log cannot be read.
         """
-        one = _Read(pseudonym, asyncio.get_running_loop().create_future())
+        one = _Read(pseudonym, after, asyncio.get_running_loop().create_future())
         self._batcher.add(one)
         return await one.told
 
@@ -96,7 +100,7 @@ class UnitReads:
         task.add_done_callback(self._tasks.discard)
 
     async def _read(self, reads: list[_Read]) -> None:
-        wanted = [one.pseudonym for one in reads]
+        wanted = [(one.pseudonym, one.after) for one in reads]
         found: Sequence[ReadUnit | Exception]
         try:
             found = await asyncio.get_running_loop().run_in_executor(
@@ -116,11 +120,11 @@ class UnitReads:
             else:
                 one.told.set_result(unit)
 
-    def _read_here(self, wanted: list[int]) -> list[ReadUnit | Exception]:
+    def _read_here(self, wanted: list[tuple[int, int]]) -> list[ReadUnit | Exception]:
         """Belongs to a thread; what one unit fails on is no other's fault."""
         upto = self._reader.last_seq()
         found: list[ReadUnit | Exception] = []
-        for pseudonym in wanted:
+        for pseudonym, after in wanted:
             try:
                 found.append(
                     read_unit(
@@ -130,6 +134,8 @@ class UnitReads:
                         pseudonym,
                         self._new_fold,
                         upto=upto,
+                        after=after,
+                        since_ms=self._since_ms,
                     )
                 )
             except Exception as error:
@@ -145,6 +151,8 @@ def read_unit(
     new_fold: NewFold,
     *,
     upto: int | None = None,
+    after: int = 0,
+    since_ms: int = 0,
 ) -> ReadUnit:
     """Fold a unit from the log.
 
@@ -155,6 +163,8 @@ def read_unit(
         pseudonym: of the unit.
         new_fold: makes a fold for the arm.
         upto: a place that `last_seq` gave; the log's last complete place if it is missing.
+        after: decisions at or before this place of the log do not count.
+        since_ms: decisions from before this time do not count, UTC milliseconds.
 
     Returns:
         The unit, and a fold that holds its state in row 0; None for one that never came.
@@ -162,7 +172,8 @@ def read_unit(
     if upto is None:
         upto = reader.last_seq()
     unit = Unit(pseudonym, 0, upto=upto)
-    decisions = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
+    found = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
+    decisions = [one for one in found if one.seq > after and one.record.decided_at >= since_ms]
     if not decisions:
         return unit, None
     rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)

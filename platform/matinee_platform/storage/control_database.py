@@ -7,7 +7,7 @@ still holds when the row is written.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlmodel import Session
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.private_files import private_file
 from matinee_platform.storage.schema_version import is_newest
 from matinee_policies.errors import ConfigError
 
@@ -82,6 +83,9 @@ def upgrade(url: str) -> None:
         LogUnavailableError: the database is away.
     """
     engine = open_engine(url)
+    if engine.url.database is not None and engine.dialect.name == "sqlite":
+        with suppress(OSError):  # SQLite says better what is wrong
+            private_file(Path(engine.url.database))
     try:
         with _unavailable():
             with engine.connect() as connection:

@@ -47,7 +47,10 @@ def upgrade(url: URL, revision: str = "head") -> None:
         # Imported when there is something to do: a start need not wait for it.
         from alembic import command
 
-        command.upgrade(_config(connection), revision)
+        from matinee_platform.storage.migrate import ONE_AT_A_TIME
+
+        with ONE_AT_A_TIME:
+            command.upgrade(_config(connection), revision)
 
 
 def check(url: URL) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from matinee_platform.storage.schema_version import VERSION_TABLES
 
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
+"""Held by every thread that runs steps: they speak to the one `alembic.op` of a process."""
 
 
 def upgrade_tree(connection: Connection, tree: str) -> None:
@@ -30,8 +31,7 @@ def upgrade_tree(connection: Connection, tree: str) -> None:
     def steps(revision: object, _: object) -> "list[MigrationStep | RevisionStep]":
         return script._upgrade_revs("head", revision)  # type: ignore[arg-type, return-value]
 
-    # Steps speak to the one `alembic.op` of a process.
-    with _ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
+    with ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
         environment.configure(connection=connection, version_table=VERSION_TABLES[tree])
         environment.run_migrations()
 

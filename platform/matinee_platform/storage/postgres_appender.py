@@ -168,7 +168,12 @@ class PostgresStore:
             what = str(error) or type(error).__name__
             raise LogUnavailableError(f"PostgreSQL cannot be written: {what}") from error
         if self._connection is not None and not self._connection.is_closed():
-            await self._connection.execute("ROLLBACK")
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._connection.execute("ROLLBACK")
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                # The row is to blame for the error, the server for this: another connection then.
+                self._drop()
 
     def _drop(self) -> None:
         if self._connection is not None:
