@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from matinee_platform.arm_shares import check_arms, filled_in
 from matinee_platform.data_settings import DataSettings, merged_data
 from matinee_platform.reward_settings import (
     EngagementSettings,
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_WEIGHT_TOLERANCE = 1e-9
 
 REFERENCES = ("click_oracle", "satisfaction_oracle", "index_oracle")
 """Policy kinds of arms that rank by the simulator's truth (`offline/reference.py`)."""
@@ -180,16 +180,7 @@ class ExperimentSettings(StrictSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """The first arm is the control unless named; arms share equally if none has a weight."""
-        if not isinstance(values, dict) or not isinstance(values.get("arms"), list):
-            return values
-        arms = [dict(arm) if isinstance(arm, dict) else arm for arm in values["arms"]]
-        plain = [arm for arm in arms if isinstance(arm, dict)]
-        if not any("weight" in arm for arm in plain):
-            for arm in plain:
-                arm["weight"] = 1.0 / len(arms)
-        control = values.get("control") or (plain[0].get("name", "") if plain else "")
-        return {**values, "arms": arms, "control": control}
+        return filled_in(values)
 
     @field_validator("sources")
     @classmethod
@@ -205,15 +196,7 @@ class ExperimentSettings(StrictSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [arm.name for arm in self.arms]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"arm names must be distinct, got {doubled[0]!r} more than once")
-        if self.control not in names:
-            raise ValueError(f"control must be one of {', '.join(names)}, got {self.control!r}")
-        total = sum(arm.weight for arm in self.arms)
-        if abs(total - 1.0) > _WEIGHT_TOLERANCE:
-            raise ValueError(f"weights of the arms must sum to 1, got {total:.12g}")
+        check_arms(self.arms, control=self.control)
         for arm in self.arms:
             if arm.candidates not in self.sources:
                 raise ValueError(

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 
@@ -250,6 +251,46 @@ async def test_a_server_that_hangs_is_left_within_patience(empty_log: str, tmp_p
     repeated = await appender.append_decision(example_decision(1))
     assert (repeated.outcome, repeated.seq) == (Outcome.REPEATED, 1)
     await appender.close()
+
+
+class Silent:
+    """A connection whose server answers nothing after it refused a row."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.ended = False
+
+    def is_closed(self) -> bool:
+        return False
+
+    def is_in_transaction(self) -> bool:
+        return self.said[0].startswith("BEGIN")
+
+    def terminate(self) -> None:
+        self.ended = True
+
+    async def execute(self, statement: str) -> None:
+        self.said.append(statement)
+        if statement == "ROLLBACK":
+            await asyncio.Event().wait()
+
+    async def fetch(self, *_: Any) -> None:
+        raise asyncpg.DataError("bucket out of range")
+
+
+@asynchronous
+async def test_a_server_that_is_silent_after_an_error_holds_nobody_up() -> None:
+    store = PostgresStore("postgresql://nobody@nowhere/none", windows=windows, patience_seconds=0.2)
+    store._upgraded = True
+    silent: Any = Silent()
+    store._connection = silent
+    async with asyncio.timeout(60):
+        with pytest.raises(asyncpg.DataError):
+            # One id twice, so that there is a transaction of several steps.
+            await store.write([example_decision(1), example_decision(1)])
+    assert silent.said[-1] == "ROLLBACK"
+    assert silent.ended
+    assert store._connection is None
 
 
 @asynchronous

@@ -5,12 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from matinee_platform.arm_shares import check_arms, filled_in
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.strict_settings import Share, StrictSettings
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_WEIGHT_TOLERANCE = 1e-9
 
 HOLDOUT_ARM = "holdout"
 """Arm of units in the holdout, in the log and in answers."""
@@ -90,29 +90,14 @@ class LiveExperiment(StrictSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: object) -> object:
-        """The first arm is the control unless named; arms share equally if none has a weight."""
-        if not isinstance(values, dict) or not isinstance(values.get("arms"), list):
+        values = filled_in(values)
+        if not isinstance(values, dict):
             return values
-        arms = [dict(arm) if isinstance(arm, dict) else arm for arm in values["arms"]]
-        plain = [arm for arm in arms if isinstance(arm, dict)]
-        if plain and not any("weight" in arm for arm in plain):
-            for arm in plain:
-                arm["weight"] = 1.0 / len(arms)
-        control = values.get("control") or (plain[0].get("name", "") if plain else "")
-        layer = values.get("layer") or values.get("key", "")
-        return {**values, "arms": arms, "control": control, "layer": layer}
+        return {**values, "layer": values.get("layer") or values.get("key", "")}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [arm.name for arm in self.arms]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"arm names must be distinct, got {doubled[0]!r} more than once")
-        if self.control not in names:
-            raise ValueError(f"control must be one of {', '.join(names)}, got {self.control!r}")
-        total = sum(arm.weight for arm in self.arms)
-        if abs(total - 1.0) > _WEIGHT_TOLERANCE:
-            raise ValueError(f"weights of the arms must sum to 1, got {total:.12g}")
+        check_arms(self.arms, control=self.control)
         if self.layer_slice[0] >= self.layer_slice[1]:
             raise ValueError(f"layer_slice must rise, got {list(self.layer_slice)}")
         if self.candidates < self.slots:
@@ -131,7 +116,7 @@ class LiveExperiment(StrictSettings):
         return next(arm for arm in self.arms if arm.name == name)
 
     def windows_ms(self) -> tuple[int, int, int, int]:
-        """Window of each of `log_schema.COMPONENTS` in milliseconds."""
+        """Window of each of `log_rows.COMPONENTS` in milliseconds."""
         day = 86_400_000
         engagement = round(self.engagement_minutes * 60_000)
         return (

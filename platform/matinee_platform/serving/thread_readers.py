@@ -51,6 +51,10 @@ class ThreadReaders:
         """See `ports.EventReader`."""
         return self._mine().rewards_of(decision_ids, upto=upto)
 
+    def items(self, rows: Sequence[int]) -> list[str]:
+        """See `ports.EventReader`."""
+        return self._mine().items(rows)
+
     def _mine(self) -> LogReader:
         reader: LogReader | None = getattr(self._own, "reader", None)
         if reader is None:

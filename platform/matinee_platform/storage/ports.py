@@ -19,7 +19,7 @@ from matinee_platform.storage.records import (
 from matinee_policies.snapshot import Snapshot
 
 Windows = Callable[[str], Sequence[int]]
-"""Window of each of `log_schema.COMPONENTS` in milliseconds, by the key of an experiment."""
+"""Window of each of `log_rows.COMPONENTS` in milliseconds, by the key of an experiment."""
 
 Published = Callable[[Sequence[LoggedDecision], Sequence[LoggedReward]], None]
 """Told of rows in log order, each exactly once, after they are durable."""

@@ -231,7 +231,12 @@ class PostgresStore:
             raise LogUnavailableError(f"PostgreSQL cannot be written: {what}") from error
         connection = self._connection
         if connection is not None and not connection.is_closed() and connection.is_in_transaction():
-            await connection.execute("ROLLBACK")
+            try:
+                async with asyncio.timeout(self._patience):
+                    await connection.execute("ROLLBACK")
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                # The row is to blame for the error, the server for this: another connection then.
+                self._drop()
 
     def _drop(self) -> None:
         if self._connection is not None:

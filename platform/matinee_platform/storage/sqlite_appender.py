@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -22,6 +23,7 @@ from matinee_platform.storage.errors import LogHeldError, LogUnavailableError
 from matinee_platform.storage.event_migrations import sqlite_url, upgrade
 from matinee_platform.storage.event_rows import decision_row, reward_row
 from matinee_platform.storage.ports import Windows
+from matinee_platform.storage.private_files import private_file, private_folder
 from matinee_platform.storage.records import DecisionRecord
 from matinee_platform.storage.sqlite_checkpoints import ROWS, Checkpoints
 from matinee_platform.storage.sqlite_statements import (
@@ -87,7 +89,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Take the lock, then connect."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         self._lock = _hold(self._path)
         await self.probe()
 
@@ -151,6 +153,8 @@ class SqliteStore:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             if not self._upgraded:
+                with suppress(OSError):  # SQLite says better what is wrong
+                    private_file(self._path)
                 upgrade(sqlite_url(self._path))
                 self._upgraded = True
             self._connection = self._connect()

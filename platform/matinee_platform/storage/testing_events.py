@@ -20,7 +20,7 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.storage.ports import EventAppender, EventReader
 from matinee_platform.storage.records import (
     MAX_ID,
