@@ -1,4 +1,4 @@
-"""What an experiment declares of its analysis before it starts: what counts, and how it is judged."""
+"""What an experiment declares of its analysis before it starts: what decides, and how."""
 
 from typing import Annotated, Any, Self
 
@@ -7,10 +7,10 @@ from pydantic import Field, field_validator, model_validator
 from matinee_platform.analysis.experiment.metric_list import DEFAULT_OTHERS, METRIC_LIST
 from matinee_platform.strict_settings import StrictSettings
 
-SEGMENTS = ("activity", "new_users", "taste")
+SEGMENTS = ("activity", "new", "taste")
 """Groups of units by what was known of them before their exposure."""
 
-DEFAULT_GUARDRAILS = {"engagement_per_user": 0.05, "ctr": 0.05}
+DEFAULT_GUARDRAILS = {"engagement_7": 0.05, "ctr_7": 0.05}
 """Guardrails of an experiment that declares none, with their margins."""
 
 Margin = Annotated[float, Field(gt=0.0, lt=1.0, strict=False)]
@@ -31,7 +31,7 @@ class AnalysisSettings(StrictSettings):
     """Metrics that decide; p-values are corrected over them and over arms (Holm)."""
     guardrails: dict[str, Margin] = Field(default_factory=lambda: dict(DEFAULT_GUARDRAILS))
     """Metrics that must not lose more than a share of control's value, by name; if not given,
-    engagement per user and CTR by 5 %, as far as they are not primary."""
+    engagement and CTR of the first 7 days by 5 %, as far as they are not primary."""
     others: Annotated[tuple[str, ...], Field(max_length=40, strict=False)] = DEFAULT_OTHERS
     """Metrics to look at besides; p-values are corrected together (Benjamini and Hochberg). Those
     that are primary or guardrails already are left out."""

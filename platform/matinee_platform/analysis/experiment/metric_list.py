@@ -17,7 +17,7 @@ class MetricInfo:
     Attributes:
         name: as settings and documents name it.
         kind: `mean` of a value per unit; `ratio` of two sums, by the delta method; `retention`, a
-            share or mean over units whose window has fully elapsed; `quantile` over units.
+            share or a mean over units whose window has fully elapsed; `quantile` over units.
         title: for people.
         unit: what one counts or measures.
         direction: whether more is better (1) or worse (-1).
@@ -103,6 +103,22 @@ _ALL = (
         "Sessions in the first 7 days from exposure, over units whose first 7 days are over.",
     ),
     MetricInfo(
+        "engagement_7",
+        "retention",
+        "engagement in 7 days",
+        "watched items",
+        "Watched fractions summed over the first 7 days from exposure, over units whose first 7 "
+        "days are over.",
+    ),
+    MetricInfo(
+        "ctr_7",
+        "ratio",
+        "CTR in 7 days",
+        "clicks per item shown",
+        "Clicks over items shown in the first 7 days from exposure, by unit, over units whose "
+        "first 7 days are over.",
+    ),
+    MetricInfo(
         "stickiness",
         "ratio",
         "stickiness",
@@ -174,6 +190,23 @@ _ALL = (
         "Watched fractions per exposed unit that one unit in ten exceeds.",
     ),
 )
+
+SETTLED = frozenset(
+    (
+        "returned_within_7",
+        "d1",
+        "d7",
+        "d28",
+        "d28_smoothed",
+        "active_days_7",
+        "active_days_28",
+        "sessions_7",
+        "engagement_7",
+        "ctr_7",
+    )
+)
+"""Metrics whose value of a unit no longer changes once the unit counts: what confidence sequences
+ask for. With the others a unit's value grows while one looks, and the sequence is approximate."""
 
 METRIC_LIST: dict[str, MetricInfo] = {one.name: one for one in _ALL}
 """All metrics by name."""
