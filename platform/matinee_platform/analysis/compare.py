@@ -5,57 +5,29 @@ as independent. A proportion of units is the mean of 0 and 1; a ratio such as cl
 enters as its linearised value per unit (delta method), whose mean is the ratio itself.
 
 The intervals hold at the declared end of an experiment. Looking earlier, again and again, needs
-always-valid ones, which are not here.
+always-valid ones (inference/confidence_sequence.py). This is the form for vectors of units; the
+formulas are those of `analysis.inference`, on sums.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
+from matinee_platform.analysis.inference.effect import Effect, check_confidence, no_effect
+from matinee_platform.analysis.inference.moments import Moments
+from matinee_platform.analysis.inference.welch import student_effect, welch
 from matinee_policies.arrays import FloatArray
-from matinee_policies.config import check_range
 from matinee_policies.errors import ContextError
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Treatment minus control, in the metric's own unit.
-
-    Attributes:
-        treatment: value in the treatment arm.
-        control: value in the control arm.
-        low: lower end of the interval, NaN where an arm has too few units for one.
-        high: its upper end.
-        p_value: two-sided, of no difference; NaN as `low`.
-    """
-
-    treatment: float
-    control: float
-    low: float
-    high: float
-    p_value: float
-
-    @property
-    def difference(self) -> float:
-        """Treatment minus control."""
-        return self.treatment - self.control
-
-    @property
-    def relative(self) -> float:
-        """The difference as a share of the control's value, NaN where that is 0."""
-        return self.difference / self.control if self.control else math.nan
 
 
 def difference_of_means(
     treatment: FloatArray, control: FloatArray, *, confidence: float = 0.95
-) -> Difference:
-    """Difference of the means of two independent samples of units (Welch 1947).
+) -> Effect:
+    """Difference of the means of two independent samples of units (`inference.welch`).
 
     Args:
-        treatment: one value per unit, `float64 [n]`.
-        control: one value per unit, `float64 [m]`.
+        treatment: one value per unit, `float64 [n]`; NaN throughout for an arm without a value.
+        control: one value per unit, `float64 [m]`; likewise.
         confidence: of the interval, within (0, 1).
 
     Raises:
@@ -66,19 +38,12 @@ def difference_of_means(
         >>> found.difference, round(found.low, 2), round(found.high, 2)
         (2.0, -0.27, 4.27)
     """
-    n, m = treatment.size, control.size
-    centre = _mean(treatment), _mean(control)
-    if min(n, m) < 2:
-        return _interval(*centre, error=math.nan, freedom=math.nan, confidence=confidence)
-    part, other = treatment.var(ddof=1) / n, control.var(ddof=1) / m
-    total = part + other
-    freedom = total**2 / (part**2 / (n - 1) + other**2 / (m - 1)) if total else math.inf
-    return _interval(*centre, error=math.sqrt(total), freedom=freedom, confidence=confidence)
+    return welch(_moments(treatment), _moments(control), confidence=confidence)
 
 
 def paired_difference(
     treatment: FloatArray, control: FloatArray, *, confidence: float = 0.95
-) -> Difference:
+) -> Effect:
     """Difference of the means of the same units under both arms, `float64 [n]` each.
 
     Only a simulation can show every unit to every arm. Other arguments as `difference_of_means`.
@@ -87,14 +52,27 @@ def paired_difference(
         ConfigError: on a confidence outside its range.
         ContextError: on samples of different length.
     """
+    check_confidence(confidence)
     if treatment.shape != control.shape:
         raise ContextError(
             f"paired values must come in pairs, got {treatment.size} and {control.size}"
         )
     n = treatment.size
-    error = math.sqrt((treatment - control).var(ddof=1) / n) if n >= 2 else math.nan
-    centre = _mean(treatment), _mean(control)
-    return _interval(*centre, error=error, freedom=n - 1, confidence=confidence)
+    both = _moments(treatment - control, control)
+    value = _moments(treatment).value, float(both.mean[1])
+    covariance = both.covariance / n if n else both.covariance
+    if not math.isfinite(covariance[0, 0]):
+        reason = f"there are {n} pairs with a value in both arms, an interval needs 2"
+        return no_effect(*value, method="paired", reason=reason)
+    return student_effect(
+        *value,
+        error2=float(covariance[0, 0]),
+        control_error2=float(covariance[1, 1]),
+        covariance=float(covariance[0, 1]),
+        freedom=n - 1,
+        confidence=confidence,
+        method="paired",
+    )
 
 
 def linearised(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -122,18 +100,9 @@ def linearised(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     return values
 
 
-def _mean(values: FloatArray) -> float:
-    return float(values.mean()) if values.size else math.nan
-
-
-def _interval(
-    treatment: float, control: float, *, error: float, freedom: float, confidence: float
-) -> Difference:
-    check_range("confidence", confidence, low=0, high=1, low_open=True, high_open=True)
-    difference = treatment - control
-    if error == 0.0:
-        # All units of an arm agree: nothing is left to doubt.
-        return Difference(treatment, control, difference, difference, float(difference == 0.0))
-    half = float(special.stdtrit(freedom, 0.5 + confidence / 2)) * error
-    p_value = 2 * float(special.stdtr(freedom, -abs(difference / error)))
-    return Difference(treatment, control, difference - half, difference + half, p_value)
+def _moments(*columns: FloatArray) -> Moments:
+    """Moments, NaN for an arm without a value (a ratio of nothing)."""
+    if all(np.isfinite(column).all() for column in columns):
+        return Moments.of(*columns)
+    k = len(columns)
+    return Moments(columns[0].size, np.full(k, np.nan), np.full((k, k), np.nan))

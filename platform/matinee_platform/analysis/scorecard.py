@@ -11,11 +11,11 @@ import numpy as np
 
 from matinee_platform.analysis import retention
 from matinee_platform.analysis.compare import (
-    Difference,
     difference_of_means,
     linearised,
     paired_difference,
 )
+from matinee_platform.analysis.inference.effect import Effect
 from matinee_platform.analysis.retention import UnitValues
 from matinee_platform.analysis.slate_metrics import SlateMetrics
 from matinee_platform.analysis.srm import srm_p_value
@@ -105,9 +105,7 @@ def scorecard(
     }
 
 
-def compare(
-    treatment: UnitValues, control: UnitValues, paired: bool, confidence: float
-) -> Difference:
+def compare(treatment: UnitValues, control: UnitValues, paired: bool, confidence: float) -> Effect:
     """Difference of one metric between two arms; `paired` keeps the units that are in both."""
     if not paired:
         return difference_of_means(treatment.values, control.values, confidence=confidence)
@@ -159,7 +157,7 @@ def _arm_values(
     }
 
 
-def _difference_json(found: Difference) -> dict[str, float | None]:
+def _difference_json(found: Effect) -> dict[str, float | None]:
     return {
         "difference": _json(found.difference),
         "low": _json(found.low),
