@@ -24,6 +24,7 @@ from matinee_platform.commands import (
     study,
 )
 from matinee_platform.commands import data as data_command
+from matinee_platform.commands.analyze import analyze
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
     DataOption,
@@ -73,6 +74,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
 app.add_typer(keys.app, name="keys")
 app.add_typer(maintain.app, name="maintain")
+app.command()(analyze)
 app.command()(report)
 app.command()(export)
 app.command()(replay)

@@ -5,6 +5,7 @@
     RUN/decisions|rewards|features/ARM/                  the log
     RUN/metrics.prom       figures for Prometheus  RUN/state/ARM/   users, until the run is complete
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
+    RUN/analysis.json      what the declared analysis says, of a run whose arms split the users
 
 `results.json` is written when all else but the report is there: a folder without it holds an
 unfinished run.
@@ -19,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from matinee_platform.analysis.experiment.of_run import ANALYSIS, analyse_run
 from matinee_platform.data_source import data_identity
 from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
@@ -153,6 +155,7 @@ def run_experiment(
             run_metrics.drifted(name, facts["drift"])
         run_metrics.finish()
         write_metrics(run_metrics, run)
+        _write_analysis(settings, run, announce)
         write_results(results, run)
         shutil.rmtree(run / STATE, ignore_errors=True)
         try:
@@ -160,6 +163,18 @@ def run_experiment(
         except MatineeError as error:
             announce(f"No report: {error}. The results are complete; matinee report tries again.")
     return results
+
+
+def _write_analysis(
+    settings: ExperimentSettings, run: Path, announce: Callable[[str], None]
+) -> None:
+    """Write `analysis.json`; the results are complete without it."""
+    if settings.design == "paired" or len(settings.arms) < 2:
+        return
+    try:
+        write_json(run / ANALYSIS, analyse_run(run))
+    except MatineeError as error:
+        announce(f"No analysis: {error}. The results are complete; matinee analyze tries again.")
 
 
 def _identity(result: ArmResult) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ResultsAnswer,
 )
+from matinee_platform.service.live_analysis import AnalysisError
 from matinee_platform.service.parts import Caller, ExperimentState
 from matinee_platform.service.requests import AuditQuery, RampRequest, StartRequest
 from matinee_platform.service.route import Route
@@ -67,7 +68,7 @@ def experiment_routes(service: Service) -> list[Route]:
         return _answer(changed)
 
     async def results(key: str) -> ResultsAnswer:
-        """Counts by arm: exposed units, decisions, rewards. No statistics here yet."""
+        """Counts by arm, and what the declared analysis says of them."""
         parts = service.parts
 
         def count(reader: EventReader) -> tuple[int, list[ArmCounts]]:
@@ -76,7 +77,14 @@ def experiment_routes(service: Service) -> list[Route]:
             return upto, list(parts.counts.arm_counts(key, windows=windows, upto=upto))
 
         upto, counts = await service.threads.read(count)
-        return ResultsAnswer(experiment=key, upto=upto, arms=[_arm_results(one) for one in counts])
+        found = ResultsAnswer(experiment=key, upto=upto, arms=[_arm_results(one) for one in counts])
+        if parts.analysis is None:
+            return found
+        try:
+            analysis = dict(await parts.analysis(key))
+        except AnalysisError as error:
+            return found.model_copy(update={"note": str(error)})
+        return found.model_copy(update={"statistics": "analysis", "note": "", "analysis": analysis})
 
     async def audit(query: Annotated[AuditQuery, Query()]) -> AuditAnswer:
         """What was changed, by whom and when; oldest first."""
