@@ -8,11 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from matinee_platform.analysis.unit_days.records import UnitDays
-from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray, UInt64Array
 from matinee_policies.config import check_whole
 
 SUMS = ("sessions", "pages", "impressions", "clicks", "engagement", "fallbacks")
 """Columns of `UnitDays` that are summed by unit."""
+
+
+_LAST_BIT = 63
+_EVERY = 2**64 - 1
 
 
 class Activity:
@@ -39,11 +43,30 @@ class Activity:
     def total(self, name: str) -> FloatArray:
         """Sum of one of `SUMS` for each unit, `float64 [n]`."""
         if name not in self._totals:
-            values = getattr(self.units, name)
-            self._totals[name] = self._sum(self.units.row_unit, values)
+            self._totals[name] = self._sum(getattr(self.units, name))
         return self._totals[name]
 
-    @cached_property
+    def active_days(self, first: int, last: int | None) -> FloatArray:
+        """Days since exposure on which each unit came, `float64 [n]`.
+
+        Args:
+            first: first day that counts, within 0 and 62.
+            last: last one, within `first` and 62; None for all that follow, of which those from
+                day 63 on count as one.
+        """
+        check_whole("first day", first, low=0, high=_LAST_BIT - 1)
+        if last is None:
+            window = _EVERY & ~((1 << first) - 1)
+        else:
+            check_whole("last day", last, low=first, high=_LAST_BIT - 1)
+            window = ((1 << (last + 1)) - 1) & ~((1 << first) - 1)
+        found: FloatArray = np.bitwise_count(self._came & np.uint64(window)).astype(np.float64)
+        return found
+
+    def summed(self, name: str, *, last: int) -> FloatArray:
+        """Sum of one of `SUMS` over days 0 to `last` since exposure, `float64 [n]`."""
+        return self._sum(np.where(self.units.row_day <= last, getattr(self.units, name), 0))
+
     def active_rows(self) -> AnyArray:
         """Rows that stand for the active days of units, each day once, ascending, `int64 [r]`."""
         units = self.units
@@ -52,31 +75,6 @@ class Activity:
         first = np.ones(active.size, dtype=np.bool_)
         first[1:] = (unit[1:] != unit[:-1]) | (day[1:] != day[:-1])
         return active[first]
-
-    def active_days(self, first: int, last: int) -> FloatArray:
-        """Days, of `first` to `last` since exposure, on which each unit came, `float64 [n]`."""
-        check_whole("first day", first, low=0)
-        check_whole("last day", last, low=first)
-        rows = self.active_rows
-        day = self.units.row_day[rows]
-        within = (day >= first) & (day <= last)
-        return self._count(self.units.row_unit[rows[within]])
-
-    def active_since(self, calendar_day: int) -> FloatArray:
-        """Days of the experiment, from one on, on which each unit came, `float64 [n]`."""
-        units = self.units
-        rows = np.flatnonzero((units.row_calendar_day >= calendar_day) & (units.pages > 0))
-        unit, day = units.row_unit[rows], units.row_calendar_day[rows]
-        first = np.ones(rows.size, dtype=np.bool_)
-        first[1:] = (unit[1:] != unit[:-1]) | (day[1:] != day[:-1])
-        return self._count(unit[first])
-
-    def summed(self, name: str, *, last: int) -> FloatArray:
-        """Sum of one of `SUMS` over days 0 to `last` since exposure, `float64 [n]`."""
-        units = self.units
-        within = units.row_day <= last
-        values = getattr(units, name)[within]
-        return self._sum(units.row_unit[within], values)
 
     def matured(self, day: int) -> BoolArray:
         """Whether the given day since its exposure is over for each unit, `bool [n]`."""
@@ -95,9 +93,26 @@ class Activity:
         end = np.minimum(units.exposed_on + (day + late), self.looks - 1)
         return np.where(units.observed > day, end, self.looks).astype(np.int32)
 
-    def _sum(self, unit: AnyArray, values: AnyArray) -> FloatArray:
-        sums = np.bincount(unit, weights=values, minlength=len(self.units))
-        return sums.astype(np.float64, copy=False)
+    @cached_property
+    def _came(self) -> UInt64Array:
+        """A bit for each of days 0 to 62 on which a unit came, and one for all later ones."""
+        units = self.units
+        day = np.minimum(units.row_day, _LAST_BIT).astype(np.uint64)
+        bits = np.where(units.pages > 0, np.uint64(1) << day, np.uint64(0))
+        return self._reduced(np.bitwise_or, bits)
 
-    def _count(self, unit: AnyArray) -> FloatArray:
-        return np.bincount(unit, minlength=len(self.units)).astype(np.float64)
+    @cached_property
+    def _starts(self) -> AnyArray:
+        """First row of each unit, and the end of all rows, `int64 [n + 1]`."""
+        return np.searchsorted(self.units.row_unit, np.arange(len(self.units) + 1))
+
+    def _sum(self, values: AnyArray) -> FloatArray:
+        return self._reduced(np.add, values.astype(np.float64, copy=False))
+
+    def _reduced(self, reduce: np.ufunc, values: AnyArray) -> AnyArray:
+        """The rows of each unit as one, 0 for a unit without rows."""
+        starts, found = self._starts, np.zeros(len(self.units), dtype=values.dtype)
+        with_rows = np.flatnonzero(starts[1:] > starts[:-1])
+        if with_rows.size:
+            found[with_rows] = reduce.reduceat(values, starts[with_rows])
+        return found

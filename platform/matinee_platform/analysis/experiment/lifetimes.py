@@ -19,7 +19,7 @@ def life_tables(found: Activity, *, silence: int) -> tuple[LifeTable, ...]:
         silence: days without a visit that count as having left, at least 1.
     """
     units = found.units
-    rows = found.active_rows
+    rows = found.active_rows()
     unit, day = units.row_unit[rows].astype(np.int64), units.row_day[rows].astype(np.int64)
     # The next visit of the same unit, or none within the data.
     never = np.iinfo(np.int64).max

@@ -103,6 +103,13 @@ _ALL = (
         "Sessions in the first 7 days from exposure, over units whose first 7 days are over.",
     ),
     MetricInfo(
+        "sessions_28",
+        "retention",
+        "sessions in 28 days",
+        "sessions",
+        "Sessions in the first 28 days from exposure, over units whose first 28 days are over.",
+    ),
+    MetricInfo(
         "engagement_7",
         "retention",
         "engagement in 7 days",
@@ -123,8 +130,8 @@ _ALL = (
         "ratio",
         "stickiness",
         "share of days",
-        "Active user-days of the last 28 days over 28 times the users active in them; who is "
-        "active depends on the arm, so read it beside retention.",
+        "Active user-days of the first 28 days from exposure over 28 times the users active in "
+        "them, over units whose first 28 days are over.",
     ),
     MetricInfo(
         "engagement_per_user",
@@ -155,9 +162,9 @@ _ALL = (
         "Clicks over items shown, by unit: impressions of one unit are not taken as independent.",
     ),
     MetricInfo(
-        "watch_per_impression",
+        "watched_per_impression",
         "ratio",
-        "watch per item shown",
+        "watched per item shown",
         "watched items per item shown",
         "Watched fractions over items shown, by unit.",
     ),
@@ -201,6 +208,8 @@ SETTLED = frozenset(
         "active_days_7",
         "active_days_28",
         "sessions_7",
+        "sessions_28",
+        "stickiness",
         "engagement_7",
         "ctr_7",
     )

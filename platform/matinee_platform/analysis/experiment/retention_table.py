@@ -47,15 +47,19 @@ def retention_curves(
 ) -> dict[str, dict[str, list[float]]]:
     """Classic retention by day since exposure, of each arm, while any unit has matured."""
     units = found.units
-    rows = found.active_rows
+    rows = found.active_rows()
+    span = int(units.observed.max(initial=0)) + 1
+    unit, day = units.row_unit[rows], units.row_day[rows]
+    over = day < units.observed[unit]
+    key = units.arm.astype(np.int64)[unit[over]] * span + day[over]
+    counts = np.bincount(key, minlength=len(units.arms) * span).reshape(-1, span)
     curves = {}
     for place, name in _places(units.arms, arms):
-        observed = units.observed[units.arm == place]
-        last = int(observed.max(initial=0))
-        eligible = np.cumsum(np.bincount(observed, minlength=last + 1)[::-1])[::-1][1:]
-        unit, day = units.row_unit[rows], units.row_day[rows]
-        counted = (units.arm[unit] == place) & (day < units.observed[unit])
-        returned = np.bincount(day[counted], minlength=last)[:last].astype(np.float64)
+        followed = np.bincount(units.observed[units.arm == place], minlength=span)
+        # Day k is over for units that were followed for more than k days.
+        eligible = np.cumsum(followed[::-1])[::-1][1:]
+        eligible = eligible[eligible > 0]
+        returned = counts[place, : eligible.size].astype(np.float64)
         low, high = wilson_interval(returned, eligible, confidence=confidence)
         curves[name] = {
             "eligible": eligible.tolist(),

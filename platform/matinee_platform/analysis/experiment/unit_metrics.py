@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_platform.analysis.experiment.activity import Activity
+from matinee_platform.analysis.inference.ratio import stickiness
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
-
-STICKINESS_DAYS = 28
-"""Days over which stickiness is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ GROWING: dict[str, Growing] = {
     "sessions_per_user": Growing(("sessions",)),
     "pages_per_user": Growing(("pages",)),
     "ctr": Growing(("clicks", "impressions")),
-    "watch_per_impression": Growing(("engagement", "impressions")),
+    "watched_per_impression": Growing(("engagement", "impressions")),
     "clicks_per_session": Growing(("clicks", "sessions")),
     "engagement_per_session": Growing(("engagement", "sessions")),
     "engagement_median": Growing(("engagement",)),
@@ -64,7 +62,7 @@ def _days(first: int, last: int, *, share: bool = False) -> Callable[[Activity],
     return lambda found: (found.active_days(first, last) / over,)
 
 
-def _any_day(first: int, last: int) -> Callable[[Activity], _Columns]:
+def _any_day(first: int, last: int | None) -> Callable[[Activity], _Columns]:
     """1 for units that came on any day of a window."""
     return lambda found: ((found.active_days(first, last) > 0).astype(np.float64),)
 
@@ -80,10 +78,12 @@ _MATURED: dict[str, tuple[int, Callable[[Activity], _Columns]]] = {
     "d7": (7, _days(7, 7)),
     "d28": (28, _days(28, 28)),
     "d28_smoothed": (29, _days(27, 29, share=True)),
-    "rolling_d7": (7, _any_day(7, 2**31 - 1)),
+    "rolling_d7": (7, _any_day(7, None)),
     "active_days_7": (6, _days(0, 6)),
     "active_days_28": (27, _days(0, 27)),
     "sessions_7": (6, _sums("sessions", last=6)),
+    "sessions_28": (27, _sums("sessions", last=27)),
+    "stickiness": (27, lambda found: stickiness(found.active_days(0, 27))),
     "engagement_7": (6, _sums("engagement", last=6)),
     "ctr_7": (6, _sums("clicks", "impressions", last=6)),
 }
@@ -107,21 +107,7 @@ def unit_metric(name: str, found: Activity) -> UnitMetric:
         every = np.arange(len(units))
         columns = tuple(found.total(one) for one in GROWING[name].names)
         return UnitMetric(every, columns, units.exposed_on)
-    if name == "stickiness":
-        return _stickiness(found)
     last, columns_of = _MATURED[name]
     rows = np.flatnonzero(found.matured(last))
     columns = tuple(column[rows] for column in columns_of(found))
     return UnitMetric(rows, columns, found.matures_on(last)[rows])
-
-
-def _stickiness(found: Activity) -> UnitMetric:
-    """Active user-days over 28 times the users active, in the last 28 days of the data."""
-    units = found.units
-    if units.days < STICKINESS_DAYS:
-        none = np.zeros(0)
-        return UnitMetric(np.zeros(0, np.int64), (none, none), np.zeros(0, np.int32))
-    days = found.active_since(units.days - STICKINESS_DAYS)
-    rows = np.arange(len(units))
-    active = STICKINESS_DAYS * (days > 0).astype(np.float64)
-    return UnitMetric(rows, (days, active), np.full(rows.size, found.looks - 1, np.int32))

@@ -170,6 +170,8 @@ def moments_by_group(
             f"groups must be {values[0].size} numbers below {groups}, got {group.size} numbers"
             + (f" up to {group.max()}" if group.size else "")
         )
+    # Counting wants this kind, and would make it anew for every product.
+    group = group.astype(np.intp, copy=False)
     used = group >= 0
     if not used.all():
         values, group = [column[used] for column in values], group[used]
