@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import NormalIndPower, normal_power_het
-from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+from statsmodels.stats.power import NormalIndPower, normal_power_het  # type: ignore[import-untyped]
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW  # type: ignore[import-untyped]
 
 from matinee_platform.analysis.inference.confidence_sequence import Tuning
 from matinee_platform.analysis.inference.corrections import benjamini_hochberg, holm

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import tea_tasting
+import tea_tasting  # type: ignore[import-untyped]
 from scipy import stats
 
 from matinee_platform.analysis.compare import (
@@ -184,6 +184,15 @@ def test_covariates_that_say_nothing_change_nothing() -> None:
     full = cuped(pair[0][1], pair[1][1])
     assert full.difference == pytest.approx(lean.difference, rel=1e-9)
     assert full.p_value == pytest.approx(lean.p_value, rel=1e-9)
+    pair = []
+    for n in (300, 200):
+        known, other = rng.normal(size=n), rng.gamma(2.0, 50.0, size=n)
+        value = rng.normal(3.0, 1.0, size=n) + known + 0.01 * other
+        both = 0.1 * known + 0.3 * other
+        pair.append((Moments.of(value, known, other), Moments.of(value, known, other, both)))
+    lean, full = cuped(pair[0][0], pair[1][0]), cuped(pair[0][1], pair[1][1])
+    assert full.p_value == pytest.approx(lean.p_value, rel=1e-6)
+    assert np.abs(adjusted(pair[0][1], pair[1][1]).theta).max() < 2
     constant = [Moments.of(part[0], part[1]) for part in [(np.arange(4.0), np.ones(4))] * 2]
     assert adjusted(constant[0], constant[1]).theta.tolist() == [0.0]
     with pytest.raises(ContextError, match="at least one covariate"):
@@ -227,6 +236,19 @@ def test_lift_and_difference_leave_0_out_together(seed: int) -> None:
     out = found.low > 0 or found.high < 0
     assert out == (found.p_value < 0.05)
     assert out == (found.relative_low > 0 or found.relative_high < 0)
+
+
+def test_the_lift_is_the_ratio_of_the_arms_less_one() -> None:
+    rng = np.random.default_rng(17)
+    arms = [Moments.of(rng.normal(3.0, 1.0, size=n)) for n in (40, 55)]
+    found = welch(arms[0], arms[1])
+    low, high = fieller(
+        found.treatment,
+        found.control,
+        error2=(arms[0].error2, arms[1].error2),
+        critical=(found.high - found.difference) / found.standard_error,
+    )
+    assert (found.relative_low, found.relative_high) == pytest.approx((low - 1, high - 1), rel=1e-9)
 
 
 def test_lifts_are_covered_as_promised() -> None:

@@ -65,6 +65,15 @@ def test_keep_their_digits_beside_a_large_mean(mean: float, rel: float) -> None:
         assert found.value == pytest.approx(values.mean(), rel=1e-14)
 
 
+def test_many_units_of_one_group_keep_their_digits() -> None:
+    # A running sum of 3e14 rounds each unit; the second pass takes back what it lost.
+    values = 1e9 + np.random.default_rng(6).normal(size=300_000)
+    apart = values - 1e9
+    (found,) = moments_by_group([values], np.zeros(values.size, dtype=np.int64), groups=1)
+    assert found.value == pytest.approx(1e9 + apart.mean(), abs=2e-7, rel=0)
+    assert found.variance == pytest.approx(apart.var(ddof=1), rel=1e-11)
+
+
 def test_raw_sums_equal_the_units_where_the_mean_is_small() -> None:
     values = np.array(columns(3, n=300))
     found = Moments.from_sums(300, values.sum(axis=1), values @ values.T)

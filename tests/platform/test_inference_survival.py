@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from statsmodels.duration.survfunc import SurvfuncRight, survdiff
+from statsmodels.duration.survfunc import SurvfuncRight, survdiff  # type: ignore[import-untyped]
 
 from matinee_platform.analysis.inference.kaplan_meier import kaplan_meier
 from matinee_platform.analysis.inference.life_table import LifeTable
