@@ -32,9 +32,9 @@ class AnalysisSettings(StrictSettings):
     guardrails: dict[str, Margin] = Field(default_factory=lambda: dict(DEFAULT_GUARDRAILS))
     """Metrics that must not lose more than a share of control's value, by name; if not given,
     engagement and CTR of the first 7 days by 5 %, as far as they are not primary."""
-    others: Annotated[tuple[str, ...], Field(max_length=40, strict=False)] = DEFAULT_OTHERS
-    """Metrics to look at besides; p-values are corrected together (Benjamini and Hochberg). Those
-    that are primary or guardrails already are left out."""
+    others: Annotated[tuple[str, ...], Field(max_length=40, strict=False)] | None = None
+    """Metrics to look at besides; p-values are corrected together (Benjamini and Hochberg). If not
+    given, all that there are but quantiles. Those that are primary or guardrails are left out."""
     segments: Annotated[tuple[str, ...], Field(max_length=10, strict=False)] = SEGMENTS
     """Groups in which primary metrics are compared as well, corrected together (Benjamini and
     Hochberg)."""
@@ -69,10 +69,10 @@ class AnalysisSettings(StrictSettings):
 
     @field_validator("primary", "others")
     @classmethod
-    def _known_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
+    def _known_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
             check_metric(name)
-        _check_distinct("metrics", names)
+        _check_distinct("metrics", names or ())
         return names
 
     @field_validator("guardrails")
@@ -90,6 +90,11 @@ class AnalysisSettings(StrictSettings):
                 raise ValueError(f"segment must be one of {', '.join(SEGMENTS)}, got {name!r}")
         _check_distinct("segments", names)
         return names
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """The metrics of `others`."""
+        return DEFAULT_OTHERS if self.others is None else self.others
 
     @model_validator(mode="after")
     def _one_role_each(self) -> Self:

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels.api as sm
-import tea_tasting as tt
+import statsmodels.api as sm  # type: ignore[import-untyped]
+import tea_tasting as tt  # type: ignore[import-untyped]
 from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight, survdiff
+from statsmodels.duration.survfunc import (  # type: ignore[import-untyped]
+    SurvfuncRight,
+    survdiff,
+)
+from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from matinee_platform.analysis.experiment.activity import Activity
 from matinee_platform.analysis.experiment.analysis import analyse_experiment
@@ -25,6 +29,8 @@ from matinee_platform.analysis.experiment.until_day import until_day
 from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis_settings import AnalysisSettings
+from matinee_platform.report.analysis_page import analysis_page
+from matinee_platform.report.analysis_text import analysis_text
 from matinee_policies.errors import ConfigError
 
 DAY_MS = 86_400_000
@@ -255,8 +261,6 @@ def test_cuped_equals_tea_tasting_where_everything_is_known(units: UnitDays) -> 
 
 
 def test_corrections_equal_statsmodels(document: dict[str, Any]) -> None:
-    from statsmodels.stats.multitest import multipletests
-
     rest = [
         metric["effects"]["new"]["judged"]
         for metric in document["metrics"].values()
@@ -435,11 +439,11 @@ def test_segments_add_up_and_are_corrected(document: dict[str, Any], units: Unit
         assert total == document["arms"][arm]["units"]
     metric = unit_metric("returned_within_7", Activity(units))
     known = units.segments["new"][metric.rows] == 0
-    arm = units.arm[metric.rows]
+    of = units.arm[metric.rows]
     y = metric.columns[0]
     found = segment["known"]["metrics"]["returned_within_7"]["new"]
     assert found["difference"] == pytest.approx(
-        y[known & (arm == 1)].mean() - y[known & (arm == 0)].mean(), abs=0.02
+        y[known & (of == 1)].mean() - y[known & (of == 0)].mean(), abs=0.02
     )
     assert found["corrected_p_value"] >= found["p_value"]
     assert document["segments"]["taste"] == {"missing": True, "labels": {}}
@@ -467,6 +471,44 @@ def test_the_document_is_json_and_a_pure_function(units: UnitDays) -> None:
     first, second = (json.dumps(analyse_experiment(units, plan), allow_nan=False) for _ in range(2))
     assert first == second
     assert json.loads(first)["schema_version"] == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_log_is_too_odd(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arms = ("old", "new", "third")[: rng.integers(1, 4)]
+    days, n = int(rng.integers(1, 45)), int(rng.choice([1, 2, 5, 30, 200]))
+    visits = []
+    for first in rng.integers(0, min(days, 7), n).tolist():
+        later = 1 + np.flatnonzero(rng.random(days - 1 - first) < rng.random())
+        visits.append((str(rng.choice(arms)), first, [0, *later.tolist()]))
+    units = by_hand(visits, days=days, arms=arms)
+    rows, known = units.row_unit.size, rng.normal(size=n)
+    known[rng.random(n) < 0.3] = np.nan
+    units = replace(
+        units,
+        clicks=rng.integers(0, 3, rows) * int(rng.integers(0, 2)),
+        impressions=rng.integers(0, 3, rows) * int(rng.integers(0, 2)),
+        engagement=rng.random(rows) * rng.integers(0, 2),
+        # As of a service whose last day is not over.
+        observed=np.maximum(units.observed - rng.integers(0, 2), 0).astype(np.int32),
+        covariates={"history": known},
+        segments={"activity": rng.integers(-1, 3, n).astype(np.int16)},
+        segment_labels={"activity": ("low", "middle", "high")},
+    )
+    plan = replace(
+        plan_of(
+            minimum_units=int(rng.choice([2, 10, 100])),
+            horizon_days=None if seed % 2 else int(rng.integers(1, 45)),
+            running=bool(seed % 3),
+        ),
+        weights=dict.fromkeys(arms, 1 / len(arms)),
+    )
+    document = analyse_experiment(units, with_metrics(plan, list(METRIC_LIST)))
+    json.dumps(document, allow_nan=False)
+    told = {**document, "source": {"kind": "run"}}
+    assert document["verdict"]["headline"] in analysis_text(told, every=True)
+    assert "</html>" in analysis_page(told)
 
 
 def test_the_name_of_no_metric_is_refused() -> None:

@@ -33,6 +33,8 @@ def effect_figures(document: Document, looks: Looks) -> list[Figure]:
             _effect_series(arm, one["so_far"], found["day"], looks, scale=scale)
             for arm, one in found["arms"].items()
         ]
+        if not any(np.isfinite(one.y).any() for one in series):
+            continue
         limit = _limit(series)
         figures.append(
             Figure(

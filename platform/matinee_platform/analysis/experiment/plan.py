@@ -41,7 +41,7 @@ class Plan:
         """Role of each metric, `primary`, `guardrail` or `other`, by name, in that order."""
         roles = dict.fromkeys(self.settings.primary, "primary")
         roles |= dict.fromkeys(self.settings.guardrails, "guardrail")
-        rest = (name for name in self.settings.others if name not in roles)
+        rest = (name for name in self.settings.looked_at if name not in roles)
         return roles | dict.fromkeys(rest, "other")
 
 
@@ -115,5 +115,7 @@ def with_metrics(plan: Plan, names: Sequence[str]) -> Plan:
             check_metric(name)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    others = dict.fromkeys([*plan.settings.others, *names])
+    others = dict.fromkeys([*plan.settings.looked_at, *names])
+    if not names:
+        return plan
     return replace(plan, settings=plan.settings.model_copy(update={"others": tuple(others)}))
