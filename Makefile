@@ -19,7 +19,7 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate scale kernels load chaos lock
+.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate stats scale kernels load chaos lock audit
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
@@ -34,8 +34,10 @@ help:
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
+	@echo 'make stats   the statistical promises of experiments, by simulation (about 10 minutes)'
 	@echo 'make scale   time and memory of runs from 1,000 to 100,000 users (some minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
+	@echo 'make audit   look for known weaknesses of the pinned requirements (needs uv, or pip-audit, and the network)'
 	@echo
 	@echo 'Real data: make demo fetches MovieLens latest-small if it can; MATINEE_DATA=FOLDER names your own.'
 
@@ -78,6 +80,10 @@ tradeoff: $(STAMP)
 validate: $(STAMP)
 	@$(BIN)/matinee validate --out runs/validation --results docs/validation.md
 
+# On a run that is there, if RUN names one; else one of 20,000 users is made first.
+stats: $(STAMP) kernels
+	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN))
+
 scale: $(STAMP)
 	@$(BIN)/python benchmarks/scale.py
 
@@ -119,6 +125,10 @@ kernels: $(STAMP)
 lock:
 	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -o requirements.lock
+
+# pip-audit comes into an environment of its own, never into the project's. Status 2: nothing was audited.
+audit:
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/dependency_audit.py
 
 # The project itself goes in last and without dependencies: all come from the lock, hash by hash.
 $(STAMP): requirements.lock pyproject.toml

@@ -25,6 +25,7 @@ from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import decision_keys
 from matinee_platform.engine import Engine
 from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.model_fit import fit_serving_model
 from matinee_platform.plays import PlayScale
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.serving.arm_runtime import ArmRuntime
@@ -33,7 +34,6 @@ from matinee_platform.serving.bundle import LoadedBundle, Manifest, Plays, load_
 from matinee_platform.serving.packing import name_candidates
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.work import Work
-from matinee_platform.serving_model import fit_serving_model
 from matinee_platform.settings import SourceSettings
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.datasets.synthetic import synthetic_dataset

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matinee_platform.log_schema import DecisionRows, RewardRows, decision_table, reward_table
+from matinee_platform.log_rows import DecisionRows, RewardRows
+from matinee_platform.log_schema import decision_table, reward_table
 from matinee_platform.part_writer import ROW_GROUP
 from matinee_policies.arrays import AnyArray, IndexArray
 

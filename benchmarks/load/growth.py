@@ -20,8 +20,9 @@ from load.asks import decision_id, decision_or_clicks
 from load.deployed import Deployed
 from load.long_log import fill
 from load.process_watch import cpu_seconds
-from load.promise import Promise, end, main
+from load.promise import end, main
 from open_loop import Measured, open_loop
+from promises import Promise
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 MOST_READY_SECONDS = 5.0

@@ -11,8 +11,9 @@ import asyncio
 from live_service import LiveService
 from load.asks import decision_or_clicks
 from load.deployed import Deployed, wait_for_learner
-from load.promise import Promise, end, main
+from load.promise import end, main
 from open_loop import Measured, open_loop
+from promises import Promise
 
 RATE = 200.0
 _WARM_UP_SECONDS = 5.0

@@ -16,13 +16,14 @@ from chaos.served_arm import ARMS, EXPERIMENT
 from live_service import LiveService
 from load.asks import decision_or_clicks
 from load.deployed import Deployed, wait_for_learner
-from load.promise import Promise, end, main
+from load.promise import end, main
 from matinee_platform.clock import SystemClock
 from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import control_url, open_engine
 from matinee_platform.storage.records import Barrier, LoggedDecision
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from open_loop import Measured, open_loop
+from promises import Promise
 
 MINUTES = 0.05
 MOST_SECONDS = 10.0

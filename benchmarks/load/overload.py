@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from load.asks import decision
 from load.deployed import WIDE_OPEN, Deployed
 from load.process_watch import memory_mb
-from load.promise import Promise, end, main
+from load.promise import end, main
 from open_loop import Measured, closed_loop, open_loop
+from promises import Promise
 
 TIMES = 3.0
 IN_FLIGHT = 256

@@ -15,8 +15,9 @@ from chaos.databases import database
 from chaos.served_arm import EXPERIMENT
 from live_service import LiveService, children_of
 from load.deployed import Deployed
-from load.promise import Promise, end, main
+from load.promise import end, main
 from matinee_platform.client import CallError, Client
+from promises import Promise
 
 _CALLERS = 4
 _RESTARTS = 2

@@ -18,9 +18,10 @@ from live_service import LiveService
 from load.asks import UNITS, decision, decision_id
 from load.deployed import Deployed
 from load.process_watch import memory_mb, open_files
-from load.promise import Promise, end, main
+from load.promise import end, main
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from open_loop import open_loop
+from promises import Promise
 
 _BATCH = 50
 _CONNECTIONS = 2

@@ -67,8 +67,35 @@ def buckets(units: Sequence[str], salt: str) -> Int16Array:
         >>> buckets(["a", "b"], "seed").tolist()
         [505, 2696]
     """
-    codes, ends = _code_units(units)
-    return _bucket_kernel(codes, ends, np.uint64(_fnv1a32(salt)))
+    return UnitCodes(units).buckets(salt)
+
+
+class UnitCodes:
+    """Unit ids made ready once, to fall into buckets under any number of salts.
+
+    Args:
+        units: raw unit ids, `n` of them.
+
+    Raises:
+        ContextError: on a unit id that is not Unicode text.
+
+    Example:
+        >>> codes = UnitCodes(["a", "b"])
+        >>> codes.buckets("seed").tolist(), codes.buckets("other").tolist()
+        ([505, 2696], [8395, 732])
+    """
+
+    __slots__ = ("_codes", "_ends")
+
+    def __init__(self, units: Sequence[str]) -> None:
+        self._codes, self._ends = _code_units(units)
+
+    def __len__(self) -> int:
+        return int(self._ends.size)
+
+    def buckets(self, salt: str) -> Int16Array:
+        """The bucket of each unit under a salt, `int16 [n]`, as `assignment.buckets` gives it."""
+        return _bucket_kernel(self._codes, self._ends, np.uint64(_fnv1a32(salt)))
 
 
 def buckets_reference(units: Sequence[str], salt: str) -> Int16Array:

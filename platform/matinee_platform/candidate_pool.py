@@ -80,6 +80,16 @@ class CandidatePool:
         """
         _mark(visits, page.places, positions, self._shown)
 
+    def mark_items(self, visits: IndexArray, items: IndexArray) -> None:
+        """Remember items shown, wherever in the pool they stand, or if they do not.
+
+        Args:
+            visits: distinct visits, `int32 [n]`.
+            items: catalogue rows, `int32 [n, L]`, `PAD` for none.
+        """
+        for slot in range(items.shape[1]):
+            self._shown[visits] |= self._items[visits] == items[:, slot, None]
+
 
 @lean_kernel
 def _take(

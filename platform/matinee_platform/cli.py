@@ -24,6 +24,7 @@ from matinee_platform.commands import (
     study,
 )
 from matinee_platform.commands import data as data_command
+from matinee_platform.commands.aa import aa
 from matinee_platform.commands.analyze import analyze
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
@@ -41,9 +42,11 @@ from matinee_platform.commands.drift import drift
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
+from matinee_platform.commands.interleave import interleave
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
+from matinee_platform.commands.plan import plan
 from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
@@ -86,6 +89,9 @@ app.command()(tradeoff)
 app.command()(calibrate)
 app.command()(validate)
 app.command()(drift)
+app.command()(interleave)
+app.command()(plan)
+app.command()(aa)
 app.command()(serve)
 app.command()(deploy)
 app.command("learning-curve")(learning_curve)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from matinee_platform.decision_log import read_parts
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE, column_values
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE
+from matinee_platform.log_schema import column_values
 from matinee_policies.arrays import AnyArray, BoolArray, Float32Array, Int64Array, UInt64Array
 from matinee_policies.errors import DataError
 

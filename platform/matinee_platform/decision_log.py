@@ -19,14 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from matinee_platform.log_schema import (
-    DecisionRows,
-    RewardRows,
-    column_values,
-    decision_table,
-    feature_table,
-    reward_table,
-)
+from matinee_platform.log_rows import DecisionRows, RewardRows
+from matinee_platform.log_schema import column_values, decision_table, feature_table, reward_table
 from matinee_platform.part_writer import PART_SUFFIX, Columns, PartWriter, part_path
 from matinee_policies.arrays import Float32Array, UInt64Array
 from matinee_policies.errors import DataError

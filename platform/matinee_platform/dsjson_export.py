@@ -18,8 +18,10 @@ from matinee_platform.dsjson import LoggedPages, cb_lines, ccb_lines
 from matinee_platform.join import engagement_rewards
 from matinee_platform.json_file import read_json
 from matinee_platform.log_export import Exported, check_target
-from matinee_platform.log_schema import COMPONENTS, SERVED_BY_POLICY, column_values
-from matinee_platform.logged_contexts import logged_contexts, slate_positions
+from matinee_platform.log_rows import COMPONENTS, SERVED_BY_POLICY
+from matinee_platform.log_schema import column_values
+from matinee_platform.logged_contexts import logged_contexts
+from matinee_platform.logged_slates import slate_positions
 from matinee_platform.part_writer import PART_SUFFIX
 from matinee_platform.reward_settings import EngagementSettings
 from matinee_platform.serving_model import ServingModel, load_serving_model

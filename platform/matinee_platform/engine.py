@@ -10,7 +10,7 @@ import numpy as np
 
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import decision_keys
-from matinee_platform.log_schema import SERVED_BY_POLICY, DecisionRows, pack_state
+from matinee_platform.log_rows import SERVED_BY_POLICY, DecisionRows, pack_state
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, UInt64Array
 from matinee_policies.features import (
     FEATURE_VERSION,

@@ -12,7 +12,7 @@ import numpy as np
 
 from matinee_platform.engine import Decisions
 from matinee_platform.examination import swap_weights
-from matinee_platform.logged_contexts import choices
+from matinee_platform.logged_slates import choices
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.policy import Policy
 

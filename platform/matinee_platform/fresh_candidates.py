@@ -8,9 +8,9 @@ day, so that every one of them is seen by somebody, on every day by others.
 import numpy as np
 
 from matinee_policies.arrays import Float32Array, IndexArray, UInt64Array
-from matinee_policies.candidates.candidate_source import UnitRanker
 from matinee_policies.candidates.seen import empty_seen, is_seen, mark_seen
 from matinee_policies.candidates.top_k import Candidates
+from matinee_policies.candidates.unit_ranker import UnitRanker
 from matinee_policies.compiled import kernel
 from matinee_policies.philox import stream_key, uniform
 from matinee_policies.records import PAD

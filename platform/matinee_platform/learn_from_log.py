@@ -17,13 +17,14 @@ from matinee_platform.analysis.examination_study import read_examination
 from matinee_platform.decision_log import read_parts
 from matinee_platform.lessons import can_correct
 from matinee_platform.log_schema import matrix
-from matinee_platform.logged_contexts import choices, logged_contexts, slate_positions
+from matinee_platform.logged_contexts import logged_contexts
 from matinee_platform.logged_rewards import (
     DayRewards,
     logged_days,
     longest_window,
     read_day_rewards,
 )
+from matinee_platform.logged_slates import choices, slate_positions
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.run_settings import run_settings

@@ -15,11 +15,11 @@ from matinee_platform.lesson_rewards import (
     lesson_rewards,
 )
 from matinee_platform.lessons import ENGAGEMENT, Lesson, lessons
-from matinee_platform.log_schema import WHOLE_PAGE
+from matinee_platform.log_rows import WHOLE_PAGE
 from matinee_platform.page_files import PageFiles, WaitingPages
 from matinee_platform.reward_events import EventBook, EventCounts, Events
 from matinee_platform.reward_rows import LateRatings
-from matinee_platform.settings import RewardSettings
+from matinee_platform.reward_settings import RewardSettings
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, UInt8Array, UInt64Array
 from matinee_policies.errors import ContextError
 from matinee_policies.policy import Policy

@@ -55,7 +55,7 @@ def lessons(policy: Policy, rewards: RewardSettings) -> tuple[Lesson, ...]:
 
     Example:
         >>> from matinee_policies import build_policy
-        >>> from matinee_platform.settings import ReturnVisitSettings
+        >>> from matinee_platform.reward_settings import ReturnVisitSettings
         >>> rewards = RewardSettings(return_visit=ReturnVisitSettings(weight=0.1))
         >>> policy = build_policy("lin_ucb", {}, dimension=3)
         >>> [(one.component, one.window_days) for one in lessons(policy, rewards)]

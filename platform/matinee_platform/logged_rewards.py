@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.join import engagement_rewards, rating_values
-from matinee_platform.log_schema import COMPONENTS, column_values
+from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.log_schema import column_values
 from matinee_platform.reward_settings import RewardSettings
 from matinee_policies.arrays import AnyArray, BoolArray, Float32Array, FloatArray, UInt64Array
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from matinee_policies.array_file import read_arrays, write_arrays
 from matinee_policies.arrays import BoolArray, Float32Array, IndexArray, UInt64Array
-from matinee_policies.candidates.candidate_source import UnitRanker
 from matinee_policies.candidates.seen import empty_seen, mark_seen
 from matinee_policies.candidates.top_k import Candidates
+from matinee_policies.candidates.unit_ranker import UnitRanker
 from matinee_policies.errors import ContextError, DataError
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
 

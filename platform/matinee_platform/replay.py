@@ -21,13 +21,9 @@ from matinee_platform.decision_log import read_parts
 from matinee_platform.engine import Decisions, Engine, catalogue_number
 from matinee_platform.join import engagement_rewards
 from matinee_platform.learner import ArmLearner
-from matinee_platform.log_schema import (
-    SERVED_BY_POLICY,
-    DecisionRows,
-    column_values,
-    unpack_state,
-)
-from matinee_platform.logged_contexts import slate_positions
+from matinee_platform.log_rows import SERVED_BY_POLICY, DecisionRows, unpack_state
+from matinee_platform.log_schema import column_values
+from matinee_platform.logged_slates import slate_positions
 from matinee_platform.page_files import PageFiles
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.reward_rows import LateRatings

@@ -1,7 +1,7 @@
 """Refuse an arm whose policy cannot learn the rewards that the settings make."""
 
 from matinee_platform.lessons import lessons
-from matinee_platform.settings import RewardSettings
+from matinee_platform.reward_settings import RewardSettings
 from matinee_policies.errors import ConfigError
 from matinee_policies.policy import Policy
 from matinee_policies.weighted_outcomes import takes_weights

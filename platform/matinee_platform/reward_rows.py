@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE, RewardRows
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE, RewardRows
 from matinee_policies.arrays import (
     AnyArray,
     BoolArray,

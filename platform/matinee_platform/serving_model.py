@@ -8,25 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.page_rules import PageRules
-from matinee_platform.settings import SourceSettings
 from matinee_platform.unit_interests import item_traits
-from matinee_policies.arrays import Float32Array, UInt64Array
-from matinee_policies.candidates.candidate_source import (
-    CandidateSource,
-    OwnCandidates,
-    UnitRanker,
-    fit_source,
-)
-from matinee_policies.candidates.factor_file import UnitVectors
+from matinee_policies.arrays import UInt64Array
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.score_table import ScoreTable
-from matinee_policies.candidates.source_data import SourceData
-from matinee_policies.catalogue import Catalogue, similarity_embeddings
-from matinee_policies.errors import ConfigError, MatineeError
+from matinee_policies.candidates.unit_ranker import OwnCandidates, UnitRanker
+from matinee_policies.candidates.unit_vectors import UnitVectors
+from matinee_policies.catalogue import Catalogue
 from matinee_policies.features import ItemFeatures
 from matinee_policies.records import ItemTraits
 
@@ -78,40 +68,6 @@ class ServingModel:
             rules.save(folder / f"rules-{arm}.npz")
 
 
-def fit_serving_model(
-    data: SourceData,
-    *,
-    sources: Mapping[str, SourceSettings],
-    seed: int,
-    rules: Mapping[str, PageRules] | None = None,
-) -> ServingModel:
-    """Fit every candidate source, and derive embeddings and features.
-
-    Args:
-        data: catalogue, what was observed before the run, and the units to serve.
-        sources: candidate sources to fit, by name.
-        seed: of the fits.
-        rules: of the pages of those arms that have any, by the arm's name.
-
-    Raises:
-        MatineeError: naming the source, if it cannot be fitted or read.
-    """
-    fitted = {name: _fit(name, source, data, seed=seed) for name, source in sources.items()}
-    models = {name: source.model for name, source in fitted.items()}
-    embeddings = similarity_embeddings(_taste_factors(models), data.catalogue.genre_vectors())
-    described = data.catalogue.with_embeddings(embeddings)
-    return ServingModel(
-        described,
-        ItemFeatures.build(described, data.interactions),
-        models,
-        own={name: source.own for name, source in fitted.items() if source.own is not None},
-        notes=tuple(
-            f"Source {name}: {source.note}" for name, source in fitted.items() if source.note
-        ),
-        rules=rules or {},
-    )
-
-
 def load_serving_model(folder: Path) -> ServingModel:
     """Read back what `ServingModel.save` wrote."""
     own: dict[str, OwnCandidates] = {}
@@ -133,18 +89,3 @@ def load_serving_model(folder: Path) -> ServingModel:
             for path in sorted(folder.glob("rules-*.npz"))
         },
     )
-
-
-def _fit(name: str, source: SourceSettings, data: SourceData, *, seed: int) -> CandidateSource:
-    try:
-        return fit_source(source.kind, source.settings, data, seed=seed, object_name=source.object)
-    except MatineeError as error:
-        raise ConfigError(f"sources.{name}: {error}") from error
-
-
-def _taste_factors(models: Mapping[str, FactorModel]) -> Float32Array:
-    """Item factors of the first source that has any; constant columns (biases) say nothing."""
-    factors = [
-        model.item_factors[:, np.ptp(model.item_factors, axis=0) > 0] for model in models.values()
-    ]
-    return next((f for f in factors if f.shape[1]), factors[0])

@@ -17,7 +17,8 @@ from matinee_platform.decision_log import read_parts, rehash
 from matinee_platform.engine import catalogue_number
 from matinee_platform.json_file import read_json
 from matinee_platform.log_schema import matrix
-from matinee_platform.logged_contexts import logged_contexts, slate_positions
+from matinee_platform.logged_contexts import logged_contexts
+from matinee_platform.logged_slates import slate_positions
 from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray
 from matinee_policies.errors import DataError

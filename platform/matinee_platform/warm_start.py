@@ -17,8 +17,9 @@ from matinee_policies.features import FEATURE_NAMES, FEATURE_VERSION, ItemFeatur
 from matinee_policies.policy import Policy
 from matinee_policies.registry import restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_origin import with_origin
 from matinee_policies.snapshot_signature import SigningKeys
-from matinee_policies.warm_start import inherit, with_origin, with_prior_mean
+from matinee_policies.warm_start import inherit, with_prior_mean
 
 _SCORE = FEATURE_NAMES.index("score")
 

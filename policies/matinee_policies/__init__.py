@@ -1,6 +1,7 @@
 """Contextual-bandit policies for recommendation slates, with exact propensities.
 
-Importing this package loads numpy and numba only. A policy takes a batch of decisions as plain
+Importing a name loads numpy and numba only, and importing the package alone neither: names come
+from their modules when they are first asked for. A policy takes a batch of decisions as plain
 arrays and gives slates with the probability of each choice:
 
     >>> import numpy as np
@@ -39,43 +40,57 @@ Once the window of a reward component has closed, the policy learns from it:
     (3,)
 """
 
-from matinee_policies.config import Config
-from matinee_policies.corral_policy import Corral, CorralConfig
-from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
-from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, Diversity, SlateConfig, XQuAD
-from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
-from matinee_policies.errors import (
-    ConfigError,
-    ContextError,
-    DataError,
-    MatineeError,
-    SnapshotError,
-)
-from matinee_policies.greedy_slates import greedy_dpp, greedy_mmr
-from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
-from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
-from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
-from matinee_policies.mixture_policy import Mixture, MixtureConfig
-from matinee_policies.new_items import NewItems, NewItemsConfig
-from matinee_policies.policy import Policy
-from matinee_policies.records import PAD, SHARDS, ContextBatch, ItemTraits, OutcomeBatch, SlateBatch
-from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
-from matinee_policies.rules import (
-    Rule,
-    epsilon_rule,
-    inverse_gap_rule,
-    softmax_rule,
-    upper_bound_rule,
-    votes_rule,
-)
-from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
-from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, SlidingWindowLinUCBConfig
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.softmax import Softmax, SoftmaxConfig
-from matinee_policies.square_cb import SquareCB, SquareCBConfig
-from matinee_policies.thompson import Thompson, ThompsonConfig
-from matinee_policies.uniform import Uniform, UniformConfig
-from matinee_policies.value_policy import ValuePolicy, config_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matinee_policies.config import Config
+    from matinee_policies.corral_policy import Corral, CorralConfig
+    from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
+    from matinee_policies.diversity import DPP, MMR, Calibrated, Caps, Diversity, SlateConfig, XQuAD
+    from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
+    from matinee_policies.errors import (
+        ConfigError,
+        ContextError,
+        DataError,
+        MatineeError,
+        SnapshotError,
+    )
+    from matinee_policies.greedy_slates import greedy_dpp, greedy_mmr
+    from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
+    from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
+    from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
+    from matinee_policies.mixture_policy import Mixture, MixtureConfig
+    from matinee_policies.new_items import NewItems, NewItemsConfig
+    from matinee_policies.policy import Policy
+    from matinee_policies.records import (
+        PAD,
+        SHARDS,
+        ContextBatch,
+        ItemTraits,
+        OutcomeBatch,
+        SlateBatch,
+    )
+    from matinee_policies.registry import POLICY_KINDS, build_policy, restore_policy
+    from matinee_policies.rules import (
+        Rule,
+        epsilon_rule,
+        inverse_gap_rule,
+        softmax_rule,
+        upper_bound_rule,
+        votes_rule,
+    )
+    from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
+    from matinee_policies.sliding_window_lin_ucb import (
+        SlidingWindowLinUCB,
+        SlidingWindowLinUCBConfig,
+    )
+    from matinee_policies.snapshot import Snapshot
+    from matinee_policies.softmax import Softmax, SoftmaxConfig
+    from matinee_policies.square_cb import SquareCB, SquareCBConfig
+    from matinee_policies.thompson import Thompson, ThompsonConfig
+    from matinee_policies.uniform import Uniform, UniformConfig
+    from matinee_policies.value_policy import ValuePolicy, config_of
 
 __all__ = [
     "DPP",
@@ -141,3 +156,46 @@ __all__ = [
     "upper_bound_rule",
     "votes_rule",
 ]
+
+_HOMES = {
+    "config": "Config",
+    "corral_policy": "Corral CorralConfig",
+    "discounted_lin_ucb": "DiscountedLinUCB DiscountedLinUCBConfig",
+    "diversity": "Calibrated Caps DPP Diversity MMR SlateConfig XQuAD",
+    "epsilon_greedy": "EpsilonGreedy EpsilonGreedyConfig",
+    "errors": "ConfigError ContextError DataError MatineeError SnapshotError",
+    "greedy_slates": "greedy_dpp greedy_mmr",
+    "lin_ucb": "LinUCB LinUCBConfig",
+    "linear_softmax": "LinearSoftmax LinearSoftmaxConfig",
+    "logistic_bandit": "LogisticBandit LogisticConfig",
+    "mixture_policy": "Mixture MixtureConfig",
+    "new_items": "NewItems NewItemsConfig",
+    "policy": "Policy",
+    "records": "ContextBatch ItemTraits OutcomeBatch PAD SHARDS SlateBatch",
+    "registry": "POLICY_KINDS build_policy restore_policy",
+    "rules": "Rule epsilon_rule inverse_gap_rule softmax_rule upper_bound_rule votes_rule",
+    "score_order": "ScoreOrder ScoreOrderConfig",
+    "sliding_window_lin_ucb": "SlidingWindowLinUCB SlidingWindowLinUCBConfig",
+    "snapshot": "Snapshot",
+    "softmax": "Softmax SoftmaxConfig",
+    "square_cb": "SquareCB SquareCBConfig",
+    "thompson": "Thompson ThompsonConfig",
+    "uniform": "Uniform UniformConfig",
+    "value_policy": "ValuePolicy config_of",
+}
+"""Public names by the module that they come from."""
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{home}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -87,6 +87,13 @@ def _own_sources(module: str) -> dict[str, bytes]:
         path = getattr(sys.modules.get(name), "__file__", None)
         if name in sources or path is None:
             continue
-        sources[name] = Path(path).read_bytes()
-        waiting.extend(match.decode() for match in _OWN_IMPORT.findall(sources[name]))
+        sources[name], imported = _read(path)
+        waiting.extend(imported)
     return sources
+
+
+@functools.cache
+def _read(path: str) -> tuple[bytes, tuple[str, ...]]:
+    """A source, and the modules of ours that it imports."""
+    source = Path(path).read_bytes()
+    return source, tuple(match.decode() for match in _OWN_IMPORT.findall(source))

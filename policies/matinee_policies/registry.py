@@ -1,30 +1,17 @@
 """Policies by the name of their kind, for configs and for snapshots on disk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from matinee_policies.base_policies import base_kinds
 from matinee_policies.config import Config
-from matinee_policies.corral_policy import Corral, CorralConfig
-from matinee_policies.discounted_lin_ucb import DiscountedLinUCB, DiscountedLinUCBConfig
-from matinee_policies.epsilon_greedy import EpsilonGreedy, EpsilonGreedyConfig
 from matinee_policies.errors import ConfigError, SnapshotError
-from matinee_policies.lin_ucb import LinUCB, LinUCBConfig
-from matinee_policies.linear_softmax import LinearSoftmax, LinearSoftmaxConfig
-from matinee_policies.logistic_bandit import LogisticBandit, LogisticConfig
-from matinee_policies.mixture_policy import Mixture, MixtureConfig
-from matinee_policies.new_items import NewItems, NewItemsConfig
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
-from matinee_policies.score_order import ScoreOrder, ScoreOrderConfig
-from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB, SlidingWindowLinUCBConfig
 from matinee_policies.snapshot import Snapshot
-from matinee_policies.softmax import Softmax, SoftmaxConfig
-from matinee_policies.square_cb import SquareCB, SquareCBConfig
-from matinee_policies.thompson import Thompson, ThompsonConfig
-from matinee_policies.uniform import Uniform, UniformConfig
-from matinee_policies.warm_start import without_origin
+from matinee_policies.snapshot_origin import without_origin
 
 _Config = Mapping[str, Any]
 _Types = tuple[Any, type[Config]]
@@ -35,47 +22,46 @@ class _Kind:
     """One kind of policy.
 
     Attributes:
-        types: gives the policy's class and that of its config.
+        module: of the policy's class; imported when the kind is asked for.
+        policy: name of the class.
+        config: name of its config's class, to be had from the same module.
         sized: whether the class takes the dimension of the features.
         has_bases: whether it is made of other policies, whose classes the user may have written.
     """
 
-    types: Callable[[], _Types]
+    module: str
+    policy: str
+    config: str
     sized: bool = True
     has_bases: bool = False
 
-
-def _vowpal_wabbit() -> _Types:
-    # Imported when asked for: the package itself loads numpy and numba only.
-    from matinee_policies.vowpal_wabbit import VowpalWabbit, VowpalWabbitConfig
-
-    return VowpalWabbit, VowpalWabbitConfig
-
-
-def _vowpal_wabbit_per_slot() -> _Types:
-    from matinee_policies.vw_per_slot import VowpalWabbitPerSlot
-    from matinee_policies.vw_per_slot_config import VowpalWabbitPerSlotConfig
-
-    return VowpalWabbitPerSlot, VowpalWabbitPerSlotConfig
+    def types(self) -> _Types:
+        """The policy's class and that of its config."""
+        module = import_module(f"matinee_policies.{self.module}")
+        return getattr(module, self.policy), getattr(module, self.config)
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "uniform": _Kind(lambda: (Uniform, UniformConfig), sized=False),
-    "score_order": _Kind(lambda: (ScoreOrder, ScoreOrderConfig), sized=False),
-    "softmax": _Kind(lambda: (Softmax, SoftmaxConfig), sized=False),
-    "new_items": _Kind(lambda: (NewItems, NewItemsConfig), sized=False),
-    "epsilon_greedy": _Kind(lambda: (EpsilonGreedy, EpsilonGreedyConfig)),
-    "lin_ucb": _Kind(lambda: (LinUCB, LinUCBConfig)),
-    "thompson": _Kind(lambda: (Thompson, ThompsonConfig)),
-    "square_cb": _Kind(lambda: (SquareCB, SquareCBConfig)),
-    "linear_softmax": _Kind(lambda: (LinearSoftmax, LinearSoftmaxConfig)),
-    "logistic": _Kind(lambda: (LogisticBandit, LogisticConfig)),
-    "discounted_lin_ucb": _Kind(lambda: (DiscountedLinUCB, DiscountedLinUCBConfig)),
-    "sliding_window_lin_ucb": _Kind(lambda: (SlidingWindowLinUCB, SlidingWindowLinUCBConfig)),
-    "vowpal_wabbit": _Kind(_vowpal_wabbit),
-    "vowpal_wabbit_per_slot": _Kind(_vowpal_wabbit_per_slot),
-    "mixture": _Kind(lambda: (Mixture, MixtureConfig), has_bases=True),
-    "corral": _Kind(lambda: (Corral, CorralConfig), has_bases=True),
+    "uniform": _Kind("uniform", "Uniform", "UniformConfig", sized=False),
+    "score_order": _Kind("score_order", "ScoreOrder", "ScoreOrderConfig", sized=False),
+    "softmax": _Kind("softmax", "Softmax", "SoftmaxConfig", sized=False),
+    "new_items": _Kind("new_items", "NewItems", "NewItemsConfig", sized=False),
+    "epsilon_greedy": _Kind("epsilon_greedy", "EpsilonGreedy", "EpsilonGreedyConfig"),
+    "lin_ucb": _Kind("lin_ucb", "LinUCB", "LinUCBConfig"),
+    "thompson": _Kind("thompson", "Thompson", "ThompsonConfig"),
+    "square_cb": _Kind("square_cb", "SquareCB", "SquareCBConfig"),
+    "linear_softmax": _Kind("linear_softmax", "LinearSoftmax", "LinearSoftmaxConfig"),
+    "logistic": _Kind("logistic_bandit", "LogisticBandit", "LogisticConfig"),
+    "discounted_lin_ucb": _Kind("discounted_lin_ucb", "DiscountedLinUCB", "DiscountedLinUCBConfig"),
+    "sliding_window_lin_ucb": _Kind(
+        "sliding_window_lin_ucb", "SlidingWindowLinUCB", "SlidingWindowLinUCBConfig"
+    ),
+    "vowpal_wabbit": _Kind("vowpal_wabbit", "VowpalWabbit", "VowpalWabbitConfig"),
+    "vowpal_wabbit_per_slot": _Kind(
+        "vw_per_slot", "VowpalWabbitPerSlot", "VowpalWabbitPerSlotConfig"
+    ),
+    "mixture": _Kind("mixture_policy", "Mixture", "MixtureConfig", has_bases=True),
+    "corral": _Kind("corral_policy", "Corral", "CorralConfig", has_bases=True),
 }
 
 POLICY_KINDS = tuple(_KINDS)

@@ -37,9 +37,6 @@ from matinee_policies.sliding_window import WindowSums, window_solve
 from matinee_policies.sliding_window_lin_ucb import SlidingWindowLinUCB
 from matinee_policies.snapshot import Snapshot
 
-ORIGIN = "origin"
-"""Key of a manifest that says what a first state was made from; no policy reads it."""
-
 _SUMS = ("gram", "moments", "item_cross", "item_moments")
 _COUNTERS = ("rows", "later_rows")
 _FORGETTING = (DiscountedLinUCB, SlidingWindowLinUCB)
@@ -134,24 +131,6 @@ def with_prior_mean(policy: Policy, mean: FloatArray, *, strength: float = 0.0) 
         arrays["days"][0] = 0
         return _solved_window(policy, own, arrays, rows=0)
     return _solved_linear(own, arrays, counters={})
-
-
-def without_origin(snapshot: Snapshot) -> Snapshot:
-    """The snapshot as its policy gave it, without what a platform noted about where it comes from.
-
-    Example:
-        >>> noted = Snapshot("uniform", 1, {}, {"config": {}, "origin": {"kind": "log"}})
-        >>> without_origin(noted).manifest
-        {'config': {}}
-    """
-    if ORIGIN not in snapshot.manifest:
-        return snapshot
-    return _replaced(snapshot, manifest=_without(snapshot.manifest))
-
-
-def with_origin(snapshot: Snapshot, origin: Mapping[str, Any]) -> Snapshot:
-    """The snapshot with a note of where it comes from: JSON values."""
-    return _replaced(snapshot, manifest={**snapshot.manifest, ORIGIN: dict(origin)})
 
 
 def _check_learns(policy: Policy) -> None:
@@ -265,11 +244,3 @@ def _solved_window(
         arrays={**arrays, "inverse": state.inverse, "theta": state.theta},
         manifest={**own.manifest, "newest_day": newest, "rows": rows, "expired": 0},
     )
-
-
-def _without(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in manifest.items() if name != ORIGIN}
-
-
-def _replaced(snapshot: Snapshot, *, manifest: Mapping[str, Any]) -> Snapshot:
-    return Snapshot(snapshot.kind, snapshot.version, snapshot.arrays, manifest)

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from matinee_platform.analysis.shown_slots import ShownSlots, read_shown_slots
 from matinee_platform.cli import app
 from matinee_platform.decision_log import read_parts
-from matinee_platform.log_schema import matrix, unpack_state
+from matinee_platform.log_rows import unpack_state
+from matinee_platform.log_schema import matrix
 from matinee_platform.serving_model import load_serving_model
 from matinee_platform.settings import EngagementSettings
 from matinee_policies.features import compute_features_reference, slot_feature

@@ -10,7 +10,8 @@ import pytest
 
 from matinee_platform.decision_log import read_parts
 from matinee_platform.learn_from_log import learn_from_log
-from matinee_platform.log_schema import COMPONENTS, column_values
+from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.log_schema import column_values
 from matinee_platform.logged_rewards import read_day_rewards
 from matinee_platform.reward_settings import (
     EngagementSettings,

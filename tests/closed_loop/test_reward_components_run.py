@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from matinee_platform.decision_log import read_parts
-from matinee_platform.log_schema import COMPONENTS, column_values
+from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.log_schema import column_values
 from matinee_platform.offline.arm_run import DayReport
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings

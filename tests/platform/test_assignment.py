@@ -9,6 +9,7 @@ from scipy import stats
 from matinee_platform.assignment import (
     BUCKETS,
     NO_ARM,
+    UnitCodes,
     assign,
     bucket_ranges,
     buckets,
@@ -170,3 +171,11 @@ def test_weights_that_do_not_add_up_exactly_leave_nobody_out() -> None:
 
 def test_an_arm_of_weight_zero_gets_nobody() -> None:
     assert set(assign(users(1000), salt="s", weights=[0.5, 0.0, 0.5]).tolist()) == {0, 2}
+
+
+def test_ids_made_ready_once_fall_into_the_same_buckets_under_any_salt() -> None:
+    units = ["ada", "", "b\u00f6", "\U0001f37f popcorn", "x" * 128]
+    codes = UnitCodes(units)
+    assert len(codes) == len(units)
+    for salt in ("", "spring", "\U0001f37f"):
+        assert codes.buckets(salt).tolist() == buckets_reference(units, salt).tolist()

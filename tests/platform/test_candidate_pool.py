@@ -52,6 +52,21 @@ def test_an_exhausted_pool_pads_on_the_right() -> None:
     assert page.scores[0, 3:].tolist() == [0.0] * 3
 
 
+def test_items_shown_leave_the_pool_wherever_they_stand() -> None:
+    items, scores = _pool(7, visits=3, depth=12)
+    pool = CandidatePool(Candidates(items, scores))
+    visits = np.array([1, 2], dtype=np.int32)
+    # The last of one pool, one that no pool holds, and no item at all.
+    shown = np.array([[items[1, 11], 99, PAD], [items[2, 4], items[2, 0], PAD]], dtype=np.int32)
+    pool.mark_items(visits, shown)
+    page = pool.take(np.arange(3, dtype=np.int32), 12)
+    for row, gone in enumerate(([], [11], [4, 0])):
+        left = np.delete(items[row], gone)
+        left = left[left != PAD]
+        assert page.items[row, : left.size].tolist() == left.tolist()
+        assert (page.items[row, left.size :] == PAD).all()
+
+
 def test_a_deeper_pool_goes_on_where_the_first_one_ended() -> None:
     items, scores = _pool(5, visits=6, depth=24)
     shallow = CandidatePool(Candidates(items[:, :14].copy(), scores[:, :14].copy()))

@@ -5,7 +5,8 @@ import pytest
 from pyarrow import feather
 
 from matinee_platform.decision_log import DecisionLog, read_parts
-from matinee_platform.log_schema import DecisionRows, RewardRows, matrix, pack_state, unpack_state
+from matinee_platform.log_rows import DecisionRows, RewardRows, pack_state, unpack_state
+from matinee_platform.log_schema import matrix
 from matinee_policies.errors import DataError
 from matinee_policies.features import UnitStateBatch
 

@@ -12,10 +12,10 @@ from matinee_platform.rule_lookup import page_rules
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_platform.unit_interests import interests, interests_reference, item_traits
 from matinee_policies.arrays import Float32Array, IndexArray
-from matinee_policies.candidates.candidate_source import UnitRanker
 from matinee_policies.candidates.registry import fit_candidates
 from matinee_policies.candidates.seen import empty_seen, mark_seen
 from matinee_policies.candidates.top_k import Candidates
+from matinee_policies.candidates.unit_ranker import UnitRanker
 from matinee_policies.datasets.dataset import Dataset
 from matinee_policies.datasets.synthetic import synthetic_dataset
 from matinee_policies.errors import ConfigError, ContextError, DataError

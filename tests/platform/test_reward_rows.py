@@ -1,6 +1,6 @@
 import numpy as np
 
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE
 from matinee_platform.reward_rows import (
     LateRatings,
     page_rewards,

@@ -1,6 +1,10 @@
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import matinee_policies
 
@@ -9,11 +13,17 @@ import json, sys
 import numpy, numba
 before = {name.partition(".")[0] for name in sys.modules}
 scipy_before = {name for name in sys.modules if name.startswith("scipy.")}
-import matinee_policies
+from matinee_policies import *
 after = {name.partition(".")[0] for name in sys.modules}
 scipy_after = {name for name in sys.modules if name.startswith("scipy.")}
 own = sorted(after - before - set(sys.stdlib_module_names))
 print(json.dumps([own, sorted(scipy_after - scipy_before)]))
+"""
+
+ERRORS_ALONE = """
+import json, sys
+import matinee_policies.errors
+print(json.dumps(sorted({"numpy", "numba"} & set(sys.modules))))
 """
 
 
@@ -24,17 +34,38 @@ def test_the_front_door_is_sorted_and_complete() -> None:
     functions = [name for name in names if name[0].islower()]
     assert names == sorted(constants) + sorted(classes) + sorted(functions)
     assert len(set(names)) == len(names)
-    public = {
-        name
-        for name, value in vars(matinee_policies).items()
-        if not name.startswith("_") and type(value).__name__ != "module"
+    assert set(names) <= set(dir(matinee_policies))
+
+
+def test_a_name_comes_from_where_type_checkers_are_told() -> None:
+    tree = ast.parse(Path(matinee_policies.__file__).read_text(encoding="utf-8"))
+    told = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("matinee_policies.")
+        for alias in node.names
     }
-    assert public == set(names)
+    assert set(told) == set(matinee_policies.__all__)
+    for name, module in told.items():
+        assert getattr(matinee_policies, name) is getattr(sys.modules[str(module)], name)
 
 
-def test_importing_it_loads_numpy_and_numba_only() -> None:
+def test_a_name_that_is_not_there_is_told() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'LinUBC'"):
+        _ = matinee_policies.LinUBC  # type: ignore[attr-defined]
+
+
+def test_all_of_its_names_load_numpy_and_numba_only() -> None:
     """Numba itself looks at the version of scipy, if there is one; nothing more is loaded."""
+    assert _printed(IMPORTED) == [["matinee_policies"], []]
+
+
+def test_the_package_alone_loads_neither() -> None:
+    assert _printed(ERRORS_ALONE) == []
+
+
+def _printed(program: str) -> object:
     answer = subprocess.run(
-        [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert json.loads(answer.stdout) == [["matinee_policies"], []]
+    return json.loads(answer.stdout)

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matinee_policies.candidates.candidate_source import UnitRanker, fit_source
-from matinee_policies.candidates.factor_file import (
-    FactorFileConfig,
-    UnitVectors,
-    read_factor_file,
-)
+from matinee_policies.candidates.candidate_source import fit_source
+from matinee_policies.candidates.factor_file import FactorFileConfig, read_factor_file
 from matinee_policies.candidates.fold_in import FoldInStatistics
 from matinee_policies.candidates.score_table import ScoreTable
 from matinee_policies.candidates.seen import empty_seen
 from matinee_policies.candidates.source_data import SourceData
+from matinee_policies.candidates.unit_ranker import UnitRanker
+from matinee_policies.candidates.unit_vectors import UnitVectors
 from matinee_policies.errors import ConfigError, DataError
 
 M, N, F = 70, 12, 4

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matinee_policies.candidates import score_table_file
-from matinee_policies.candidates.candidate_source import UnitRanker, fit_source
+from matinee_policies.candidates.candidate_source import fit_source
 from matinee_policies.candidates.fold_in import FoldInStatistics
 from matinee_policies.candidates.popularity import PopularityConfig, fit_popularity
 from matinee_policies.candidates.score_table import (
@@ -24,6 +24,7 @@ from matinee_policies.candidates.score_table import (
 from matinee_policies.candidates.score_table_file import ScoreTableConfig, read_score_table
 from matinee_policies.candidates.seen import empty_seen, mark_seen
 from matinee_policies.candidates.source_data import SourceData, Units
+from matinee_policies.candidates.unit_ranker import UnitRanker
 from matinee_policies.errors import ConfigError, ContextError, DataError
 from matinee_policies.records import PAD
 

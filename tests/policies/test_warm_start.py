@@ -8,8 +8,9 @@ import pytest
 from matinee_policies import ConfigError, OutcomeBatch, Policy, SnapshotError
 from matinee_policies.registry import build_policy, restore_policy
 from matinee_policies.snapshot import Snapshot
+from matinee_policies.snapshot_origin import with_origin, without_origin
 from matinee_policies.testing_data import example_contexts, example_keys, example_outcomes
-from matinee_policies.warm_start import inherit, with_origin, with_prior_mean, without_origin
+from matinee_policies.warm_start import inherit, with_prior_mean
 
 D = 4
 RIDGE = ("epsilon_greedy", "lin_ucb", "thompson", "square_cb", "linear_softmax")

@@ -16,9 +16,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from matinee_platform.offline.run import run_experiment
 from matinee_platform.service.app import create_app
 from matinee_platform.service.log_lines import service_log
+from matinee_platform.service.secrets import Secrets
+from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.testing_parts import Bench, make_bench
+from matinee_platform.serving.deploy import deploy_arm
+from matinee_platform.settings import parse_settings
 
 ADDRESS = "http://127.0.0.1:8400"
 _number = itertools.count(1)
@@ -62,6 +67,28 @@ def new_postgres_database(postgres_server: Any) -> Callable[[], str]:
 def postgres_address(new_postgres_database: Callable[[], str]) -> str:
     """Address of an empty database of a module."""
     return new_postgres_database()
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with its secret and a bundle `new` with a catalogue; to be copied."""
+    folder = tmp_path_factory.mktemp("deployed")
+    run = parse_settings(
+        {
+            "name": "small",
+            "users": 60,
+            "days": 2,
+            "slots": 4,
+            "candidates": 20,
+            "world": {"arrival_days": 1},
+            "arms": [{"name": "new", "policy": {"kind": "lin_ucb"}}],
+        }
+    )
+    run_experiment(run, folder / "run", workers=1)
+    data = folder / "data"
+    keys = Secrets.load(ServiceSettings(data_dir=data, experiments=[])).signing
+    deploy_arm(folder / "run", "new", data_dir=data, keys=keys)
+    return data
 
 
 class Asked:

@@ -20,12 +20,14 @@ from matinee_platform.storage.testing_events import example_decision, example_re
 WINDOWS = (60_000, 60_000, 120_000, 600_000)
 
 
-def walked(reader: EventReader, experiment: str, upto: int) -> list[ArmCounts]:
+def walked(reader: EventReader, experiment: str, upto: int, since_ms: int) -> list[ArmCounts]:
     """The oracle: rows one by one, states by their own rules."""
     found: dict[str, ArmCounts] = {}
     units: dict[str, set[int]] = {}
     for one in reader.decisions(upto=upto, experiment=experiment):
         record = one.record
+        if record.decided_at < since_ms:
+            continue
         counts = found.setdefault(record.arm, ArmCounts(arm=record.arm))
         units.setdefault(record.arm, set()).add(record.unit)
         by = int(record.served_by)
@@ -84,8 +86,11 @@ def fill_and_compare(settings: ServiceSettings) -> None:
         assert last > 300
         for experiment in ("home", "shelf", "none"):
             for upto in (0, 30, 200, last):
-                found = counter.arm_counts(experiment, windows=WINDOWS, upto=upto)
-                assert found == walked(reader, experiment, upto)
+                for since_ms in (0, 50_000):
+                    found = counter.arm_counts(
+                        experiment, windows=WINDOWS, upto=upto, since_ms=since_ms
+                    )
+                    assert found == walked(reader, experiment, upto, since_ms)
     finally:
         engine.dispose()
         reader.close()

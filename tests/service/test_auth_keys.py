@@ -99,6 +99,19 @@ def test_rotation_overlaps(keys: ApiKeys, clock: FakeClock) -> None:
         keys.rotate(old.key_id, who="bo")
 
 
+def test_a_key_that_ends_is_replaced_by_one_that_ends(keys: ApiKeys, clock: FakeClock) -> None:
+    old, _ = keys.create("shop", ["decide"], who="ada", days=90)
+    clock.advance(seconds=80 * 86_400)
+    new, _ = keys.rotate(old.key_id, who="bo", overlap_days=1)
+    assert new.expires_at == clock.now_ms() + 90 * 86_400_000
+    # Also the one that is over soon because it was replaced before.
+    again, _ = keys.rotate(old.key_id, who="bo", overlap_days=1)
+    assert again.expires_at == new.expires_at
+    forever, _ = keys.create("shop", ["decide"], who="ada")
+    keys.rotate(forever.key_id, who="bo")
+    assert keys.rotate(forever.key_id, who="bo")[0].expires_at is None
+
+
 def test_expiry_and_revocation(keys: ApiKeys, clock: FakeClock, engine: Engine) -> None:
     short, first = keys.create("short", ["read"], who="ada", days=0.5)
     gone, second = keys.create("gone", ["read"], who="ada")

@@ -17,9 +17,10 @@ from matinee_platform.storage.control_database import control_url, open_engine, 
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.control_tables import ControlTable, SnapshotRow
 from matinee_platform.storage.errors import LeaseLostError, LogUnavailableError
-from matinee_platform.storage.migrate import version_table
+from matinee_platform.storage.migrate import script_of
 from matinee_platform.storage.ports import SnapshotStore
 from matinee_platform.storage.records import Barrier
+from matinee_platform.storage.schema_version import NEWEST, VERSION_TABLES
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
 from matinee_platform.storage.testing_control import (
     ControlContract,
@@ -163,9 +164,13 @@ def _barrier_of(key: str, snapshot: Snapshot) -> Barrier:
 def test_steps_make_the_tables_of_the_code(database: str, request: pytest.FixtureRequest) -> None:
     engine: Engine = request.getfixturevalue(database)
     with engine.connect() as connection:
-        options = {"version_table": version_table("control"), "compare_type": True}
+        options = {"version_table": VERSION_TABLES["control"], "compare_type": True}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, ControlTable.metadata) == []
+
+
+def test_the_newest_step_is_the_last_one() -> None:
+    assert NEWEST["control"] == script_of("control").get_current_head()
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
@@ -173,8 +178,8 @@ def test_upgrading_again_changes_nothing(database: str, request: pytest.FixtureR
     engine: Engine = request.getfixturevalue(database)
     upgrade(engine.url.render_as_string(hide_password=False))
     with engine.connect() as connection:
-        version = text(f"SELECT version_num FROM {version_table('control')}")  # noqa: S608
-        assert connection.execute(version).scalars().all() == ["0001"]
+        version = text(f"SELECT version_num FROM {VERSION_TABLES['control']}")  # noqa: S608
+        assert connection.execute(version).scalars().all() == ["0002"]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

@@ -1,6 +1,8 @@
 """Schemas of the event log: the newest is what the tables say, former ones open."""
 
+import io
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from matinee_platform.storage.event_migrations import (
 )
 from matinee_platform.storage.event_tables import EVENT_METADATA
 from matinee_platform.storage.records import LoggedDecision, LoggedReward, Outcome
+from matinee_platform.storage.schema_version import NEWEST
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.testing_events import (
     asynchronous,
@@ -44,6 +47,21 @@ def test_the_newest_postgres_schema_is_what_the_tables_say(postgres_address: str
         connection.execute("CREATE TABLE of_another_tree (one bigint)")
     upgrade(postgres_url(postgres_address))
     check(postgres_url(postgres_address))
+
+
+def test_the_output_of_a_command_that_is_over_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = sqlite_url(tmp_path / "events.sqlite")
+    upgrade(url)
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    check(url)
+    assert "No new upgrade operations" in output.getvalue()
+
+
+def test_the_newest_step_is_the_last_one() -> None:
+    assert NEWEST["events"] == newest()
 
 
 def test_check_sees_a_difference(tmp_path: Path) -> None:

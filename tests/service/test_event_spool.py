@@ -127,6 +127,36 @@ def test_each_process_has_a_file_and_inherits_those_left_behind(tmp_path: Path) 
     first.close()
 
 
+def test_what_cannot_be_inherited_is_told_or_stays(tmp_path: Path) -> None:
+    rows = records(6)
+    first, second, third = Spool(tmp_path), Spool(tmp_path), Spool(tmp_path)
+    other = example_decision(1, body_digest=b"o" * 16)
+    for spool, mine in ((first, rows[:2]), (second, [other, rows[2]]), (third, rows[3:])):
+        spool.append(mine)
+        spool.close()
+    path = tmp_path / "events-2.spool"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    heir = Spool(tmp_path)
+    assert everything(heir) == [*rows[:3], rows[3], rows[5]]
+    assert (heir.conflicts, heir.damaged) == (1, 1)
+    assert path.with_name("events-2.spool.damaged").read_bytes() == data
+    heir.close()
+    size = (tmp_path / FILE).stat().st_size
+    another = Spool(tmp_path / "more")
+    more = records(20, first=10)
+    another.append(more)
+    another.close()
+    (tmp_path / "more" / FILE).rename(tmp_path / "events-1.spool")
+    small = Spool(tmp_path, max_bytes=size + 100)
+    assert len(everything(small)) == 5
+    small.close()
+    large = Spool(tmp_path)
+    assert everything(large)[5:] == more, "it stayed until there was room"
+    large.close()
+
+
 def test_a_full_spool_refuses(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=5_000)
     rows = records(3)

@@ -106,6 +106,21 @@ def test_features(client: Any) -> None:
     assert codes(client, [ask(candidates=["a"], features=[[]])]) == [422]
 
 
+def test_size_of_a_feature(client: Any, tmp_path: Any, serve: Any) -> None:
+    sizes = (999_999.0, 1e6, 1_000_001.0)
+    for sign in (1.0, -1.0):
+        bodies = [ask(candidates=["a"], features=[[0.5, sign * size]]) for size in sizes]
+        assert codes(client, bodies) == [200, 200, 422]
+    lower = serve(make_bench(tmp_path, limits={"feature_size": 10.0}))
+    for sign in (1.0, -1.0):
+        rows = [[[0.0, 1.0], [0.5, sign * size]] for size in (9.9, 10.0, 10.1)]
+        bodies = [ask(candidates=["a", "b"], features=one) for one in rows]
+        assert codes(lower, bodies) == [200, 200, 422]
+    answer = client.post(DECIDE, json=ask(candidates=["a"], features=[[9e18]]))
+    (fault,) = answer.json()["faults"]
+    assert (fault["where"], "1000000" in fault["rule"]) == ("features.0.0", True)
+
+
 @pytest.mark.parametrize("field", ["unit", "decision_id", "candidates"])
 def test_characters_of_an_id(field: str, client: Any) -> None:
     """Characters, not bytes: these take four each."""

@@ -5,8 +5,11 @@ from itertools import product
 from typing import Any
 
 import httpx
+import pytest
 
+from matinee_platform.clock import FakeClock
 from matinee_platform.service.app import create_app
+from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.parts import Conditions
 from matinee_platform.service.readiness import judge
 from matinee_platform.service.testing_parts import Bench
@@ -41,6 +44,17 @@ def test_states_are_told_over_http_and_to_prometheus(bench: Bench, client: Any) 
         assert f'matinee_service_state{{state="{state}"}} 1.0' in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_may_ask_for_the_head_alone(path: str, bench: Bench, client: Any) -> None:
+    whole, head = client.get(path), client.request("HEAD", path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+    bench.conditions = Conditions(log="away")
+    assert client.request("HEAD", "/readyz").status_code == 503
+    assert client.request("HEAD", "/v1/experiments").status_code == 405
+
+
 def test_before_start_and_after_the_end_only_liveness_is_fine(bench: Bench) -> None:
     app = create_app(bench.settings, clock=bench.clock, parts=bench.parts())
 
@@ -72,3 +86,25 @@ def test_liveness_and_readiness_ask_no_database(bench: Bench, serve: Any) -> Non
     assert client.get("/metrics").status_code == 200
     # It would have been noticed.
     assert client.get("/v1/decisions/d").status_code == 500
+
+
+def test_an_arm_fails_if_a_tenth_of_its_decisions_does() -> None:
+    """One caller's odd pages do not make the arm fail for all."""
+    clock = FakeClock()
+    observer = LiveObserver(clock)
+
+    def batch(decisions: int, *, fallbacks: int = 0, arm: str = "new") -> bool:
+        for _ in range(fallbacks):
+            observer.fell_back("home", arm, reason="raised")
+        observer.decided("home", arm, decisions=decisions, seconds=0.001)
+        return observer.falling_back
+
+    assert not observer.falling_back
+    assert not batch(100, fallbacks=5)
+    assert not batch(20, fallbacks=6)
+    assert batch(10, fallbacks=10)
+    assert not batch(200), "they are too few among those of now"
+    assert batch(1, fallbacks=1, arm="old"), "one arm does, whatever the others do"
+    clock.advance(seconds=10.0)
+    assert not observer.falling_back, "it was some time ago"
+    assert batch(1, fallbacks=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from matinee_platform.experiments.errors import UnknownExperimentError
 from matinee_platform.service.app import create_app
 from matinee_platform.service.parts import Replayed
 from matinee_platform.service.testing_parts import Bench, make_bench
@@ -14,6 +15,7 @@ from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import LoggedDecision
 
 DECIDE = "/v1/decisions"
+JSON = {"content-type": "application/json"}
 ASK = {"experiment": "home", "unit": "ada", "decision_id": "page 1"}
 CLICK = {"id": "c1", "decision_id": "page 1", "component": "click", "slot": 0}
 
@@ -277,6 +279,7 @@ def test_results_count_by_arm(client: Any) -> None:
         client.post("/v1/rewards", json={**CLICK, "id": f"c{unit}", "decision_id": f"d{unit}"})
     results = client.get("/v1/experiments/home/results").json()
     assert results["statistics"] == "none"
+    assert results["since"] > 0
     assert sum(arm["exposed_units"] for arm in results["arms"]) == 20
     assert sum(arm["rewards"]["click"] for arm in results["arms"]) == 20
     assert client.get("/v1/experiments/none/results").status_code == 404
@@ -348,3 +351,23 @@ def test_the_parts_are_closed_at_the_end(bench: Bench) -> None:
 
     asyncio.run(live())
     assert bench.closed
+
+
+def test_what_has_nothing_to_say_needs_no_body(client: Any) -> None:
+    for path in ("/v1/experiments/home:stop", "/v1/experiments/home:start"):
+        answer = client.post(path)
+        assert answer.status_code == 200, answer.text
+    assert client.post("/v1/admin/retention").status_code == 200
+    text = {"content-type": "text/plain"}
+    again = "/v1/experiments/home:start"
+    assert client.post(again, content=b"{}", headers=text).status_code == 415
+    assert client.post(again, content=b"{", headers=JSON).status_code == 422
+    assert client.post("/v1/experiments/home:ramp").status_code == 415
+
+
+def test_problems_name_experiments_and_no_units(bench: Bench, client: Any) -> None:
+    bench.runtime.error = UnknownExperimentError("no experiment 'attic' runs")
+    ask = {"experiment": "attic", "unit": "ada", "decision_id": "visit 9"}
+    assert client.post(DECIDE, json=ask).json()["detail"] == "no experiment 'attic' runs"
+    told = client.post(DECIDE, json={**ask, "unit": "attic"})
+    assert (told.status_code, "attic" in told.text) == (404, False)

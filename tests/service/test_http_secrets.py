@@ -4,8 +4,11 @@ import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from matinee_platform.decision_keys import decision_keys
+from matinee_platform.service.answers import DecisionAnswer
 from matinee_platform.service.secrets import FILE_VARIABLE, Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_policies.errors import ConfigError
@@ -94,3 +97,26 @@ def test_keys_differ_by_purpose_and_none_is_shown() -> None:
     assert not any(key.hex() in shown or repr(key) in shown for key in keys)
     with pytest.raises(ConfigError, match="at least 32"):
         Secrets(b"short")
+
+
+def test_draws_follow_from_the_master_secret_alone() -> None:
+    """Without it, whatever else is known of ids and of other keys, each bit is a toss of a coin."""
+    secrets, other = Secrets(bytes(range(32))), Secrets(bytes(range(1, 33)))
+    ids = np.arange(1_000, dtype=np.uint64)
+    keys = decision_keys(secrets.draws("home", "new"), ids)
+    guesses = [
+        ids,
+        decision_keys(bytes(16), ids),
+        decision_keys(other.draws("home", "new"), ids),
+        decision_keys(secrets.draws("home", "old"), ids),
+        decision_keys(secrets.draws("shelf", "new"), ids),
+        decision_keys(secrets.tokens[:16], ids),
+        decision_keys(secrets.pseudonyms[:16], ids),
+    ]
+    for guess in guesses:
+        assert not (guess == keys).any()
+        equal = 1.0 - np.bitwise_count(guess ^ keys).mean() / 64.0
+        # Four standard errors of 64,000 tosses.
+        assert abs(equal - 0.5) < 4.0 * 0.5 / np.sqrt(64.0 * ids.size)
+    told = {"decision_id", "experiment", "arm", "items", "propensities", "served_by", "snapshot"}
+    assert set(DecisionAnswer.model_fields) == {*told, "token"}

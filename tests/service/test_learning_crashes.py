@@ -326,7 +326,9 @@ def test_a_loop_takes_over_when_the_other_one_is_gone() -> None:
     world.everything_is_learned_once()
 
 
-def test_an_arm_that_fails_holds_up_no_other_and_is_tried_again() -> None:
+def test_an_arm_that_fails_holds_up_no_other_and_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     world = World(example_arm(), seed=13)
     told: list[LearnerStatus] = []
     broken, now = [True], [0.0]
@@ -340,7 +342,12 @@ def test_an_arm_that_fails_holds_up_no_other_and_is_tried_again() -> None:
     loop = _loop(world, world.leases.of(), told, plans=lambda: plans, now=lambda: now[0])
     new, other = loop.look().arms
     assert (new.state, new.version) == ("learning", 0)
-    assert (other.state, other.reason) == ("failed", "ConfigError: its bundle is not there")
+    assert (other.state, other.reason) == ("failed", "its bundle is not there")
+    (line,) = caplog.records
+    assert line.getMessage() == (
+        "home/other cannot be learned, next try in 1 s: its bundle is not there"
+    )
+    assert line.exc_info is None, "one line says it all"
     broken[0] = False
     now[0] += 0.5
     world.clock.advance(seconds=3_600.0)

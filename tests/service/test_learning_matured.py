@@ -17,7 +17,7 @@ from matinee_platform.learning.testing_live import (
     events_added_up,
     example_arm,
 )
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.storage.memory_log import MemoryLog, MemoryReader
 from matinee_platform.storage.records import (
     DecisionRecord,

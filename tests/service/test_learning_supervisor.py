@@ -1,11 +1,13 @@
 """A child is restarted when it dies or falls silent, and does not outlive its parent."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,59 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     assert len({process for process, _ in _lines(notes)}) >= 3
     assert {line for _, line in _lines(notes)} == {"told"}
     assert supervisor.state == "none"
+
+
+@pytest.mark.parametrize("body", ["sys.exit(0)", "os.kill(os.getpid(), 15)"])
+def test_a_child_that_was_told_to_end_with_its_parent_is_no_news(
+    body: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = tmp_path / "notes"
+    supervisor = Supervisor(
+        "told",
+        last_beat=lambda _: None,
+        command=_child(notes, body),
+        patience=replace(_QUICK, told_to_end=100.0),
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 1 and supervisor.process is None)
+    supervisor.stop()
+    assert supervisor.starts == 1
+    assert caplog.messages == []
+
+
+def test_a_child_that_was_told_to_end_alone_is_started_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = tmp_path / "notes"
+    supervisor = Supervisor(
+        "told",
+        last_beat=lambda _: None,
+        command=_child(notes, "sys.exit(0)"),
+        patience=replace(_QUICK, told_to_end=0.01),
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) >= 2)
+    supervisor.stop()
+    assert caplog.messages[0] == "the learner ended with status 0 and is started again in 0.0 s"
+
+
+def test_no_child_is_started_once_the_parent_is_leaving(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = tmp_path / "notes"
+    supervisor = Supervisor(
+        "told", last_beat=lambda _: None, command=_child(notes, _LIVES), patience=_QUICK
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 1)
+    supervisor.leave()
+    child = int(_lines(notes)[0][0])
+    assert _alive(child), "its parent still answers what it took in"
+    os.kill(child, signal.SIGKILL)
+    _until(lambda: supervisor.process is None)
+    supervisor.stop()
+    assert supervisor.starts == 1
+    assert caplog.messages == []
 
 
 def test_a_child_whose_heart_stopped_is_killed_and_started_again(tmp_path: Path) -> None:
@@ -167,8 +222,8 @@ def test_a_command_that_is_not_there_is_away() -> None:
     supervisor.stop()
 
 
-@pytest.mark.parametrize("signal", ["kill", "exit"])
-def test_a_child_leaves_when_its_parent_is_gone(tmp_path: Path, signal: str) -> None:
+@pytest.mark.parametrize("end", ["kill", "exit"])
+def test_a_child_leaves_when_its_parent_is_gone(tmp_path: Path, end: str) -> None:
     notes = tmp_path / "notes"
     child = [
         sys.executable,
@@ -189,7 +244,7 @@ def test_a_child_leaves_when_its_parent_is_gone(tmp_path: Path, signal: str) -> 
         _until(lambda: len(_lines(notes)) == 1)
         own = int(_lines(notes)[0][0])
         assert _alive(own)
-        if signal == "kill":
+        if end == "kill":
             process.kill()
         else:
             process.communicate(b"\n", timeout=60)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import HOLDOUT_ARM
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.maintenance.backup import back_up, check_backup
 from matinee_platform.maintenance.caretaker import MAINTENANCE, Caretaker
 from matinee_platform.maintenance.export import ExportFacts, export_log
@@ -74,7 +75,7 @@ class Place:
     clock: FakeClock
 
     def caretaker(self, **options: Any) -> Caretaker:
-        eraser = SqlEventEraser(self.events, pause=lambda: None)
+        eraser = SqlEventEraser(self.events, pause=lambda _: None)
         return Caretaker(
             eraser,
             control=self.control,
@@ -170,14 +171,14 @@ def test_forgetting_removes_a_unit_and_nothing_else(place: Place) -> None:
     barriers = SqlBarrierStore(place.control, clock=place.clock)
     for arm in ("new", "old"):
         barriers.append(example_barrier("forget", version=0, arm=arm, genesis=True))
-    gone: list[int] = []
-    removed = place.caretaker(forgotten=gone.append).forget("ada", who="officer")
+    gone: list[tuple[int, int]] = []
+    removed = place.caretaker(forgotten=lambda *one: gone.append(one)).forget("ada", who="officer")
     hers = {one.decision_id for one in decisions if one.unit == ADA}
     assert removed == Removed(len(hers), sum(one.decision_id in hers for one in rewards))
     assert removed.rewards > 0
     kept = [one for one in decisions if one.unit != ADA]
     assert place.rows() == (kept, [one for one in rewards if one.decision_id not in hers])
-    assert gone == [ADA]
+    assert gone == [(ADA, last_seq)] * 2, "before and after"
     # Places are never given again.
     assert place.last_seq() == last_seq
     assert barriers.genesis_due("forget", "new")
@@ -222,6 +223,30 @@ def test_forgotten_bytes_are_gone_from_the_files(local: Place) -> None:
     assert found()
     local.caretaker().forget("ada", who="officer")
     assert found() == []
+
+
+def test_a_reader_that_stays_holds_no_writer_up(local: Place) -> None:
+    """Emptying the write-ahead log waits for readers; decisions must not wait with it."""
+    local.append(*some_rows("reader"))
+    path = local.settings.data_dir / "events.sqlite"
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        writer.execute("UPDATE seq SET last = last + 1")
+        if len(pauses) == 3:
+            reader.execute("COMMIT")
+
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0.0)) as writer,
+    ):
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM decisions").fetchone()
+        writer.execute("UPDATE seq SET last = last + 1")
+        SqlEventEraser(local.events, pause=pause).settle()
+    assert len(pauses) == 3
+    assert path.with_name("events.sqlite-wal").stat().st_size == 0
 
 
 def test_retention_keeps_to_the_day(place: Place) -> None:
@@ -489,8 +514,10 @@ def test_commands(tmp_path: Path) -> None:
         with_service.release("events")
         assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0}
         assert set(run("retention", "--days", "36000", *where).values()) == {0}
-        spool = data_dir / "spool" / "left"
+        spool = data_dir / "spool" / "events-0.spool"
         spool.parent.mkdir(exist_ok=True)
+        spool.with_name("events-0.spool.damaged").write_bytes(b"rows")
+        assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0}
         spool.write_bytes(b"rows")
         with pytest.raises(LogBusyError, match="spool"):
             run("forget", "ada", *where)

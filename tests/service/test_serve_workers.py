@@ -16,13 +16,13 @@ def test_a_worker_that_is_slow_to_start_is_left_alone(
     seen: list[uvicorn.Config] = []
 
     class Watched:
-        def __init__(self, config: uvicorn.Config, *, sockets: Sequence[object]) -> None:
+        def __init__(self, config: uvicorn.Config, _: Sequence[object], *, leaving: object) -> None:
             seen.append(config)
 
         def run(self) -> None:
             pass
 
-    monkeypatch.setattr(process, "Multiprocess", Watched)
+    monkeypatch.setattr(process, "_Workers", Watched)
     monkeypatch.setattr(process, "prepare", lambda _: False)
     settings = ServiceSettings(
         data_dir=tmp_path,

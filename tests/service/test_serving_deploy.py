@@ -17,7 +17,8 @@ from matinee_platform.clock import FakeClock
 from matinee_platform.decision_log import read_parts
 from matinee_platform.engine import Engine
 from matinee_platform.experiments.definition import LiveExperiment
-from matinee_platform.log_schema import COMPONENTS, column_values, pack_state, unpack_state
+from matinee_platform.log_rows import COMPONENTS, pack_state, unpack_state
+from matinee_platform.log_schema import column_values
 from matinee_platform.offline.arm_state import arm_secret
 from matinee_platform.offline.prepare import draw_roster, load_prepared
 from matinee_platform.offline.run import run_experiment
@@ -248,7 +249,7 @@ def test_the_runtime_repeats_logged_decisions_whatever_comes_with_them(deployed:
                     assert record.last_watched == rows["last_watched"][place]
                     assert found.items == [names[row] for row in rows["slate"][place]]
                     assert found.propensities == rows["propensities"][place].tolist()
-                    assert runtime.answer(record).items == found.items
+                    assert (await runtime.answer(record)).items == found.items
         await runtime.close()
 
     asyncio.run(scene())

@@ -2,6 +2,8 @@
 
 import asyncio
 import csv
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from matinee_platform.experiments.layers import Assigner
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.service.settings import Holdout
 from matinee_platform.serving.asks import Ask, Decided
-from matinee_platform.serving.bundle import load_bundle
+from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.deploy import deploy_arm
+from matinee_platform.serving.errors import GoneError
 from matinee_platform.serving.observer import Nobody
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.testing_log import TestingLog
@@ -76,8 +79,16 @@ class Hits(Nobody):
 class Live:
     """A runtime with a log, asked one by one."""
 
-    def __init__(self, folder: Path, *, slots: int = SLOTS, learning: str = "online") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        slots: int = SLOTS,
+        learning: str = "online",
+        budget_ms: float = 60_000.0,
+    ) -> None:
         self.log = TestingLog()
+        self.bundle: LoadedBundle | None = None
         self.clock = FakeClock()
         self.hits = Hits()
         self.definition = LiveExperiment.model_validate(
@@ -90,12 +101,12 @@ class Live:
             }
         )
         self.runtime = LiveRuntime(
-            bundles=lambda name: load_bundle(folder, name, keys=KEYS),
+            bundles=lambda name: self.bundle or load_bundle(folder, name, keys=KEYS),
             pseudonym_secret=bytes(32),
             draws=lambda experiment, arm: bytes(16),
             clock=self.clock,
             reader=self.log,
-            budget_ms=60_000.0,
+            budget_ms=budget_ms,
             observer=self.hits,
         )
         self.log.published = self.runtime.published
@@ -168,7 +179,8 @@ def test_what_callers_name_is_held_to_the_rules(service: Path) -> None:
         assert (len(few.items), few.fallback) == (2, None)
         none = await live.ask("e", candidates=list(BANNED))
         assert none.items == []
-        assert live.runtime.answer(none.record).items == []  # type: ignore[arg-type]
+        assert none.record is not None
+        assert (await live.runtime.answer(none.record)).items == []
         await live.runtime.close()
 
     asyncio.run(scene())
@@ -188,6 +200,75 @@ def test_an_experiment_of_fewer_slots_serves_a_run_with_a_pin_below_them(
         assert (found.fallback, len(found.items)) == (None, 2)
         both = await live.ask("b", candidates=[PINNED, others[0]])
         assert sorted(both.items) == sorted([PINNED, others[0]])
+        await live.runtime.close()
+
+    asyncio.run(scene())
+
+
+def test_decisions_keep_their_names_when_another_catalogue_comes(service: Path) -> None:
+    """Rows of a record are rows of the catalogue that it names."""
+    live, bundle = Live(service), load_bundle(service, "ruled", keys=KEYS)
+    assert bundle.model is not None
+    items = replace(bundle.model.items, popularity=bundle.model.items.popularity * 0.5)
+    other = replace(
+        bundle,
+        model=replace(bundle.model, items=items),
+        item_ids=tuple(f"new {name}" for name in bundle.item_ids),
+    )
+
+    async def scene() -> None:
+        await live.start()
+        found = await live.ask("a")
+        assert found.record is not None
+        # The bundle is replaced, and its arm starts anew; this process knows the old names.
+        live.bundle = other
+        live.definition = live.definition.model_copy(update={"slots": SLOTS - 1})
+        await live.start()
+        assert (await live.ask("b")).items[0].startswith("new film")
+        assert (await live.runtime.answer(found.record)).items == found.items
+        await live.runtime.close()
+        # One that starts later does not.
+        later = Live(service)
+        later.bundle = other
+        later.runtime.know([later.definition])
+        with pytest.raises(GoneError, match="has another catalogue now"):
+            await later.runtime.answer(found.record)
+        # Where it is still there it is read, whether or not its experiment runs.
+        later.bundle = bundle
+        assert (await later.runtime.answer(found.record)).items == found.items
+        await later.runtime.close()
+        lost = Live(service)
+        with pytest.raises(GoneError, match="has no bundle that can be read"):
+            await lost.runtime.answer(found.record)
+        await lost.runtime.close()
+
+    asyncio.run(scene())
+
+
+def test_a_unit_that_cannot_be_read_in_time_gets_the_order_of_its_candidates(service: Path) -> None:
+    """Nobody waits longer than the budget; the unit is there when it comes again."""
+    live, gate = Live(service, budget_ms=50.0), threading.Event()
+    named = [f"film {number}" for number in range(30, 36)]
+
+    def hold() -> None:
+        gate.wait(60)
+
+    async def scene() -> None:
+        await live.start()
+        live.log.before_read = hold
+        late = await live.ask("ada", candidates=named)
+        assert late.fallback == "state"
+        assert late.record is not None
+        assert late.record.served_by == ServedBy.FALLBACK
+        assert late.items == named[:SLOTS]
+        assert late.propensities == [1.0] * SLOTS
+        gate.set()
+        live.log.before_read = lambda: None
+        while (again := await live.ask("ada", candidates=named)).fallback is not None:
+            assert again.fallback == "state"
+        assert again.record is not None
+        assert again.record.served_by == ServedBy.POLICY
+        assert live.hits.at_hand[0] is False
         await live.runtime.close()
 
     asyncio.run(scene())

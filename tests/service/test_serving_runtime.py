@@ -300,7 +300,7 @@ def test_modes_holdout_and_units_outside(tmp_path: Path) -> None:
             else:
                 assert found.record is not None
                 assert (found.record.arm, found.record.served_by) == (arm, served)
-                assert runtime.answer(found.record).items == found.items
+                assert (await runtime.answer(found.record)).items == found.items
         with pytest.raises(UnknownExperimentError):
             await runtime.decide(ask(1, experiment="none"))
         with pytest.raises(ContextError, match="slots must be within 1 and 4"):
@@ -314,7 +314,7 @@ def test_modes_holdout_and_units_outside(tmp_path: Path) -> None:
         await runtime.apply([], Arms("new"))
         with pytest.raises(UnknownExperimentError):
             await runtime.decide(ask(1))
-        assert runtime.answer(short.record).items == short.items
+        assert (await runtime.answer(short.record)).items == short.items
         await runtime.close()
 
     asyncio.run(scene())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from matinee_platform.plays import PlayScale
+from matinee_platform.serving import unit_memory
 from matinee_platform.serving.publishing import publish
 from matinee_platform.serving.testing_log import TestingLog
 from matinee_platform.serving.unit_fold import DAY_MS, Unit, UnitFold
@@ -162,6 +163,20 @@ class World:
         # Looking at what a visit would be leaves no trace.
         memory.view([unit], [self.now + self.luck.choice([0, DAY_MS])])
         memory.done(unit)
+
+
+def test_early_rewards_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit_memory, "MOST_EARLY", 10)
+    early = EarlyRewards()
+    for number in range(9):
+        for slot in range(4):
+            row = reward(number, component=0, slot=slot, value=1.0)
+            early.hold(LoggedReward(4 * number + slot + 1, row))
+            assert len(early) <= 10
+    assert early.take(3) == []
+    assert [one.record.slot for one in early.take(8)] == [0, 1, 2, 3]
+    assert [one.record.slot for one in early.take(7)] == [0, 1, 2, 3]
+    assert len(early) == 0
 
 
 @pytest.mark.parametrize("seed", range(12))

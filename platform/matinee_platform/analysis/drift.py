@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from matinee_platform.analysis.expected_reward import ExpectedReward
 from matinee_platform.analysis.shown_slots import ShownSlots, read_shown_slots
 from matinee_platform.drift_detector import DriftConfig, DriftTests
+from matinee_platform.reward_settings import EngagementSettings
 from matinee_platform.serving_model import ServingModel
-from matinee_platform.settings import EngagementSettings
 from matinee_policies.arrays import FloatArray
 
 ALL_ITEMS = "all items"

@@ -11,8 +11,9 @@ from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_log import read_parts
 from matinee_platform.examination import Examination, estimate_examination, swap_weights
 from matinee_platform.log_schema import matrix
-from matinee_platform.logged_contexts import choices, logged_contexts, slate_positions
+from matinee_platform.logged_contexts import logged_contexts
 from matinee_platform.logged_rewards import logged_days, read_day_rewards
+from matinee_platform.logged_slates import choices, slate_positions
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.run_settings import run_settings
 from matinee_platform.serving_model import load_serving_model

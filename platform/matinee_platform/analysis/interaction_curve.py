@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from matinee_platform.analysis.compare import linearised
 from matinee_platform.decision_log import read_parts
-from matinee_platform.log_schema import COMPONENTS, column_values, matrix
+from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.log_schema import column_values, matrix
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array, UInt64Array
 from matinee_policies.records import PAD
 

@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_log import read_parts
-from matinee_platform.log_schema import matrix, unpack_state
-from matinee_platform.logged_contexts import logged_contexts, slate_positions
+from matinee_platform.log_rows import unpack_state
+from matinee_platform.log_schema import matrix
+from matinee_platform.logged_contexts import logged_contexts
+from matinee_platform.logged_slates import slate_positions
 from matinee_policies.arrays import AnyArray, FloatArray, IndexArray, UInt64Array
 from matinee_policies.config import check_whole
 from matinee_policies.errors import DataError

@@ -15,9 +15,10 @@ import pyarrow as pa
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_log import read_parts
 from matinee_platform.join import engagement_rewards
-from matinee_platform.log_schema import COMPONENTS, column_values, matrix, unpack_state
-from matinee_platform.logged_contexts import slate_positions
-from matinee_platform.settings import EngagementSettings
+from matinee_platform.log_rows import COMPONENTS, unpack_state
+from matinee_platform.log_schema import column_values, matrix
+from matinee_platform.logged_slates import slate_positions
+from matinee_platform.reward_settings import EngagementSettings
 from matinee_policies.arrays import AnyArray, Float32Array, FloatArray, IndexArray, UInt64Array
 from matinee_policies.features import SLOT_FEATURE, slot_feature
 from matinee_policies.records import PAD

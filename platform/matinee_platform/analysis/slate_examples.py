@@ -14,7 +14,7 @@ import numpy as np
 from matinee_platform.analysis.logged_sample import LoggedSample
 from matinee_platform.context_builder import ContextBuilder
 from matinee_platform.decision_keys import SECRET_BYTES, decision_keys
-from matinee_platform.log_schema import pack_state, unpack_state
+from matinee_platform.log_rows import pack_state, unpack_state
 from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.features import UnitStateBatch

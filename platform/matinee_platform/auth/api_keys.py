@@ -9,6 +9,7 @@ not even a guess can be tried without the service's own secret. The text of a ke
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
 from collections.abc import Collection, Iterable
@@ -22,7 +23,7 @@ from matinee_platform.clock import Clock
 from matinee_platform.storage.audit_log import add_entry
 from matinee_platform.storage.checked_text import check_text
 from matinee_platform.storage.control_database import reading, writing
-from matinee_platform.storage.control_tables import ApiKeyRow
+from matinee_platform.storage.control_tables import ApiKeyRow, AuditRow
 from matinee_policies.errors import ConfigError, MatineeError
 
 _LONGEST_NAME = 200
@@ -150,7 +151,9 @@ class ApiKeys:
             return self._add(session, name, wanted, now_ms=now_ms, expires_at=expires_at, who=who)
 
     def rotate(self, key_id: str, *, who: str, overlap_days: float = 1.0) -> tuple[ApiKey, str]:
-        """Make a key of the same name and scopes; the old one goes on for a while.
+        """Make a key of the same name and scopes, for as long as the old one was made for.
+
+        The old one goes on for a while.
 
         Args:
             key_id: of the old one.
@@ -165,6 +168,7 @@ class ApiKeys:
         until = now_ms + _checked_ms(overlap_days)
         with writing(self._engine) as session:
             row = _holding(session, key_id, now_ms)
+            lasts_ms = _lasts_ms(session, row)
             row.expires_at = until if row.expires_at is None else min(until, row.expires_at)
             session.add(row)
             return self._add(
@@ -172,7 +176,7 @@ class ApiKeys:
                 row.name,
                 _key(row).scopes,
                 now_ms=now_ms,
-                expires_at=None,
+                expires_at=None if lasts_ms is None else now_ms + lasts_ms,
                 who=who,
                 replaces=key_id,
             )
@@ -267,6 +271,17 @@ def _holding(session: Session, key_id: str, now_ms: int) -> ApiKeyRow:
     if row is None or not _key(row).holds(now_ms):
         raise UnknownKeyError(f"there is no API key {key_id!r} that holds")
     return row
+
+
+def _lasts_ms(session: Session, row: ApiKeyRow) -> int | None:
+    """For how long a key was made, by the audit: a rotation ends it sooner."""
+    query = select(AuditRow.details).where(
+        AuditRow.subject == row.key_id,
+        col(AuditRow.action).in_(("api_key.create", "api_key.rotate")),
+    )
+    made = session.exec(query.order_by(col(AuditRow.number)).limit(1)).first()
+    expires_at = row.expires_at if made is None else json.loads(made)["expires_at"]
+    return None if expires_at is None else expires_at - row.created_at
 
 
 def _rows(session: Session) -> list[ApiKeyRow]:

@@ -55,6 +55,9 @@ def learn(
     Exit status of --once: 1 if an arm could not be learned.
     Example: matinee learn --config examples/serve.yaml --once
     """
+    # First of all: what follows takes a second, and may be interrupted.
+    stop = threading.Event()
+    _end_on_signals(stop, deaf_to_interrupts=supervised)
     from matinee_platform.clock import SystemClock
     from matinee_platform.learning.learner_loop import LearnerLoop
     from matinee_platform.learning.learner_status import STATUS_FILE, write_status
@@ -63,7 +66,6 @@ def learn(
     from matinee_platform.offline.child_processes import one_blas_thread
     from matinee_platform.service.settings_file import load_service_settings, settings_of_line
 
-    stop = threading.Event()
     if supervised:
         settings = settings_of_line(read_line())
         leave_with_parent(stop)
@@ -74,7 +76,6 @@ def learn(
     else:
         settings = load_service_settings(config)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    _end_on_signals(stop, deaf_to_interrupts=supervised)
     clock = SystemClock()
     with open_stores(settings, clock=clock) as stores, one_blas_thread():
         _check_arms(arms or [], [f"{one.experiment}/{one.name}" for one in stores.plans()])

@@ -142,7 +142,7 @@ def _reader(data_dir: Path, database: str) -> "EventReader":
 def _caretaker(data_dir: Path, database: str, *, route: str) -> "Iterator[Caretaker]":
     """Who removes rows, in place of the service that alone may write its events on SQLite."""
     from matinee_platform.clock import SystemClock
-    from matinee_platform.maintenance.caretaker import Caretaker
+    from matinee_platform.maintenance.caretaker import Caretaker, others_know
     from matinee_platform.maintenance.removal import SqlEventEraser, open_events
     from matinee_platform.storage.lease import FileLease, PostgresLease
 
@@ -164,6 +164,7 @@ def _caretaker(data_dir: Path, database: str, *, route: str) -> "Iterator[Careta
                 clock=SystemClock(),
                 lease=lease,
                 spooled=lambda: _spool_bytes(data_dir),
+                known=others_know(database),
             )
         finally:
             events.dispose()
@@ -172,7 +173,8 @@ def _caretaker(data_dir: Path, database: str, *, route: str) -> "Iterator[Careta
 
 def _spool_bytes(data_dir: Path) -> int:
     spool = data_dir / "spool"
-    return sum(path.stat().st_size for path in spool.rglob("*") if path.is_file())
+    # Copies of damaged ones are nobody's to drain.
+    return sum(path.stat().st_size for path in spool.glob("*.spool"))
 
 
 def _show(facts: dict[str, Any], *, as_json: bool) -> None:

@@ -119,7 +119,7 @@ class LiveExperiment(StrictSettings):
         return next(arm for arm in self.arms if arm.name == name)
 
     def windows_ms(self) -> tuple[int, int, int, int]:
-        """Window of each of `log_schema.COMPONENTS` in milliseconds."""
+        """Window of each of `log_rows.COMPONENTS` in milliseconds."""
         day = 86_400_000
         engagement = round(self.engagement_minutes * 60_000)
         return (

@@ -37,6 +37,8 @@ class StoredExperiment:
         version: rises by one with each change, from 1.
         created_at: UTC milliseconds.
         changed_at: UTC milliseconds of the last change.
+        started_at: UTC milliseconds of the last start, None before any. A start with a new salt is
+            a new experiment for whoever compares arms: what was decided before does not count.
     """
 
     definition: LiveExperiment
@@ -44,6 +46,7 @@ class StoredExperiment:
     version: int
     created_at: int
     changed_at: int
+    started_at: int | None = None
 
 
 def create(
@@ -109,6 +112,7 @@ def start(
         state=State.RUNNING,
         version=experiment.version + 1,
         changed_at=now_ms,
+        started_at=now_ms,
     )
 
 

@@ -20,6 +20,7 @@ from matinee_platform.learning.live_learner import LiveLearner, Progress, lease_
 from matinee_platform.reward_events import EventCounts
 from matinee_platform.storage.errors import LeaseLostError, LogUnavailableError
 from matinee_platform.storage.ports import Lease
+from matinee_policies.errors import MatineeError
 
 _LOG = logging.getLogger(__name__)
 
@@ -147,6 +148,10 @@ class LearnerLoop:
         except LogUnavailableError as error:
             _LOG.warning("%s: %s", label, error)
             self._pause(seat, str(error), longest=FIRST_PAUSE)
+        except MatineeError as error:
+            # It says what is wrong and where: a missing bundle, say.
+            self._pause(seat, str(error), longest=LONGEST_PAUSE)
+            _LOG.warning("%s cannot be learned, next try in %.0f s: %s", label, seat.pause, error)
         except Exception as error:
             # A policy of the user's own may raise anything; the other arms go on.
             _LOG.exception("%s cannot be learned", label)

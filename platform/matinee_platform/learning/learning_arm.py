@@ -7,7 +7,7 @@ from typing import Any
 from matinee_platform.experiments.definition import Learning
 from matinee_platform.learning.live_contexts import LiveContexts
 from matinee_platform.lessons import Lesson, lessons
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.reward_range import check_rewards
 from matinee_platform.reward_settings import RewardSettings
 from matinee_policies.errors import ConfigError
@@ -30,7 +30,7 @@ class LearningArm:
         contexts: what its policy sees.
         slots: items of a slate at most.
         rewards: components, weights and windows.
-        windows_ms: window of each of `log_schema.COMPONENTS`.
+        windows_ms: window of each of `log_rows.COMPONENTS`.
         secret: 16 bytes that key its draws.
         learning: `online` and `apprentice` learn, `log_only` does not.
     """

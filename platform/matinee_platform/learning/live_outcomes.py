@@ -14,7 +14,7 @@ from matinee_platform.learning.live_contexts import LiveContexts
 from matinee_platform.learning.live_rows import LiveRows
 from matinee_platform.lesson_rewards import RATING, RETURN_VISIT, JoinedEvents, lesson_rewards
 from matinee_platform.lessons import ENGAGEMENT, Lesson
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE
 from matinee_platform.reward_events import EventCounts, Events
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.storage.records import LoggedReward
@@ -76,7 +76,7 @@ def judge(
         rows: `n` decisions.
         rewards: all that name them, in log order; those of other decisions are left out.
         components: names of the components to judge.
-        windows_ms: window of each of `log_schema.COMPONENTS`.
+        windows_ms: window of each of `log_rows.COMPONENTS`.
     """
     if not len(rows) or not rewards:
         return Judged(
@@ -140,7 +140,7 @@ def lesson_outcomes(
         rewards: all that name them, up to the barrier, in log order.
         contexts: of the arm.
         settings: weights of the components, and position bias.
-        windows_ms: window of each of `log_schema.COMPONENTS`.
+        windows_ms: window of each of `log_rows.COMPONENTS`.
         days: of the arm.
 
     Returns:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from matinee_platform.log_schema import unpack_state
-from matinee_platform.logged_contexts import slate_positions
+from matinee_platform.log_rows import unpack_state
+from matinee_platform.logged_slates import slate_positions
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision
 from matinee_policies.arrays import (
@@ -46,7 +46,7 @@ class LiveRows:
         feature_version: of the feature function, 0 for features that the caller gave, `int32 [n]`.
         catalogue_version: `uint64 [n]`.
         last_watched: catalogue row, -1 for none, `int32 [n]`.
-        unit_state: as seen (`log_schema.pack_state`), `float32 [n, S]`.
+        unit_state: as seen (`log_rows.pack_state`), `float32 [n, S]`.
         candidates: rows of items, `PAD` from the right, `int32 [n, K]`.
         scores: `float32 [n, K]`, 0 at padding.
         slate: rows of the items shown, `PAD` at empty slots, `int32 [n, L]`.

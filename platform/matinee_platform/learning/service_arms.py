@@ -25,6 +25,7 @@ from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import EventReader, Lease, SnapshotStore
+from matinee_platform.storage.private_files import private_folder
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
 
 SNAPSHOTS = "snapshots"
@@ -109,7 +110,7 @@ def open_stores(settings: ServiceSettings, *, clock: Clock) -> Iterator[ServiceS
         ConfigError: on settings that do not go together, or without a master secret.
         LogUnavailableError: the database is away.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
     upgrade(url)

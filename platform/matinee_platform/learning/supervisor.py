@@ -3,12 +3,14 @@
 The parent holds the other end of the child's standard input. It writes one line, what the child
 needs to know, and never closes it: when the parent is gone, however it went, the child reads the
 end of its input and leaves (`leave_with_parent`). A child that died is started again, after a pause
-that doubles while it keeps dying; one whose heart has stopped is killed first. All of it goes by
+that doubles while it keeps dying; one whose heart has stopped is killed first. One that was told to
+end is waited with for a moment: whoever told it may be about to tell the parent. All of it goes by
 monotonic time: a machine whose clock is set loses no healthy child.
 """
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +26,9 @@ _LOG = logging.getLogger(__name__)
 
 LEARN_COMMAND = (sys.executable, "-m", "matinee_platform.cli", "learn", "--supervised")
 """The learner, told by its standard input what service it learns for."""
+
+_TOLD_TO_END = (0, -signal.SIGTERM)
+"""Exit status of a child that somebody told to end, be it before it could listen."""
 
 State = Literal["ok", "away", "none"]
 
@@ -41,6 +46,7 @@ class Patience:
         heart_stopped: age of the last beat at which a child is killed.
         look_every: between looks.
         stop_within: for a child to leave by itself before it is killed.
+        told_to_end: for the parent to be told too, when a child was told to end.
     """
 
     first_pause: float = 0.5
@@ -50,6 +56,7 @@ class Patience:
     heart_stopped: float = 60.0
     look_every: float = 0.5
     stop_within: float = 10.0
+    told_to_end: float = 2.0
 
 
 class Supervisor:
@@ -78,6 +85,7 @@ class Supervisor:
         self._command = list(command)
         self._patience = patience
         self._stop = threading.Event()
+        self._leaving = False
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -104,8 +112,13 @@ class Supervisor:
     def start(self) -> None:
         """Start the child, and watch over it from a thread of its own."""
         self._stop.clear()
+        self._leaving = False
         self._thread = threading.Thread(target=self._watch, name="learner-supervisor", daemon=True)
         self._thread.start()
+
+    def leave(self) -> None:
+        """Start no child any more, as the parent is ending; signal handlers may call it."""
+        self._leaving = True
 
     def stop(self) -> None:
         """End the child, and the watch; waits for both."""
@@ -117,14 +130,17 @@ class Supervisor:
     def _watch(self) -> None:
         pause = self._patience.first_pause
         try:
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or self._leaving):
                 self._start_child()
-                lived = self._wait_for_child()
-                if self._stop.is_set():
+                lived, status = self._wait_for_child()
+                if status in _TOLD_TO_END:
+                    self._stop.wait(self._patience.told_to_end)
+                if self._stop.is_set() or self._leaving:
                     break
                 if lived >= self._patience.healthy_after:
                     pause = self._patience.first_pause
-                _LOG.warning("the learner is started again in %.1f s", pause)
+                how = "is not there" if status is None else f"ended with status {status}"
+                _LOG.warning("the learner %s and is started again in %.1f s", how, pause)
                 self._stop.wait(pause)
                 pause = min(2.0 * pause, self._patience.longest_pause)
         finally:
@@ -148,11 +164,11 @@ class Supervisor:
             # It died already; `_wait_for_child` says so.
             return
 
-    def _wait_for_child(self) -> float:
-        """Seconds that the child lived, once it is dead or was told to stop."""
+    def _wait_for_child(self) -> tuple[float, int | None]:
+        """Seconds that the child lived, and its exit status, once it is dead or this must stop."""
         child = self._child
         if child is None:
-            return 0.0
+            return 0.0, None
         while not self._stop.is_set() and child.poll() is None:
             if self._heart_stopped(child.pid):
                 _LOG.warning("the learner, process %d, shows no life and is killed", child.pid)
@@ -160,11 +176,11 @@ class Supervisor:
                 child.wait()
             else:
                 self._stop.wait(self._patience.look_every)
-        if child.poll() is not None:
-            _LOG.warning("the learner, process %d, ended with status %d", child.pid, child.poll())
+        status = child.poll()
+        if status is not None:
             _close(child.stdin)
             self._child = None
-        return self._now() - self._started
+        return self._now() - self._started, status
 
     def _heart_stopped(self, process: int) -> bool:
         # The time first: whatever happens meanwhile makes a beat older, never a heart still.

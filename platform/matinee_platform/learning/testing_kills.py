@@ -71,11 +71,14 @@ class Killed:
         return self.replayed and self.learned == self.wanted > 0
 
 
-def make_service(data_dir: Path, *, kind: str = "lin_ucb") -> ServiceSettings:
+def make_service(
+    data_dir: Path, *, kind: str = "lin_ucb", database: str = "sqlite"
+) -> ServiceSettings:
     """The data folder of a service with one experiment of one arm, and its settings."""
     settings = ServiceSettings.model_validate(
         {
             "data_dir": data_dir,
+            "database": database,
             "learn_every_seconds": 0.05,
             "experiments": [
                 {
@@ -89,7 +92,6 @@ def make_service(data_dir: Path, *, kind: str = "lin_ucb") -> ServiceSettings:
             ],
         }
     )
-    data_dir.mkdir(parents=True, exist_ok=True)
     secrets = Secrets.load(settings)
     deploy_policy(
         kind,
@@ -117,7 +119,7 @@ def kill_learners(data_dir: Path, *, kills: int, seed: int = 0) -> Killed:
     with open_stores(settings, clock=SystemClock()) as stores, _learners(config) as start:
         (experiment,) = settings.experiments
         arm = stores.arm(experiment, experiment.arms[0])
-        writer = threading.Thread(target=_write, args=(settings, arm, stop))
+        writer = threading.Thread(target=write_traffic, args=(settings, arm, stop))
         writer.start()
         try:
             for _ in range(kills):
@@ -220,7 +222,7 @@ def _last(stores: ServiceStores) -> Barrier | None:
     return stores.barriers.last(EXPERIMENT, ARM)
 
 
-def _write(settings: ServiceSettings, arm: LearningArm, stop: threading.Event) -> None:
+def write_traffic(settings: ServiceSettings, arm: LearningArm, stop: threading.Event) -> None:
     """Append traffic until told to stop, in the states that learners make."""
     asyncio.run(_writing(settings, arm, stop))
 

@@ -12,7 +12,7 @@ from matinee_platform.decision_keys import decision_keys
 from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_contexts import CatalogueContexts
 from matinee_platform.learning.live_rows import live_rows
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE, pack_state
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE, pack_state
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.storage.errors import LeaseLostError
 from matinee_platform.storage.records import (

@@ -22,6 +22,7 @@ from matinee_platform.clock import Clock
 from matinee_platform.json_file import read_json, write_json
 from matinee_platform.storage.control_database import CONTROL_FILE
 from matinee_platform.storage.event_log import SQLITE_FILE
+from matinee_platform.storage.private_files import private_file, private_folder
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore
 from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.snapshot_signature import SigningKeys
@@ -72,7 +73,7 @@ def back_up(data_dir: Path, target: Path, *, clock: Clock) -> BackupFacts:
         raise ConfigError(f"folder of a backup must be new, got {target}")
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    private_folder(partial)
     try:
         _copy_database(data_dir / CONTROL_FILE, partial / CONTROL_FILE)
         _copy_database(data_dir / SQLITE_FILE, partial / SQLITE_FILE)
@@ -129,6 +130,7 @@ def check_backup(folder: Path, *, keys: SigningKeys | None = None) -> BackupFact
 
 def _copy_database(source: Path, target: Path) -> None:
     """One step, hence one moment of the database; writers are not held up by a reader in WAL."""
+    private_file(target)
     with closing(sqlite3.connect(source)) as there, closing(sqlite3.connect(target)) as here:
         there.backup(here)
         # A plain file, so that it can be checked byte by byte.

@@ -1,6 +1,7 @@
 """Forgetting and retention of one service: what the admin routes and the command line call."""
 
 import threading
+import time
 from collections.abc import Callable
 
 from sqlalchemy import Engine
@@ -14,12 +15,27 @@ from matinee_platform.storage.audit_log import AuditLog
 from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.errors import LogBusyError
+from matinee_platform.storage.forgotten_units import ForgottenUnits
 from matinee_platform.storage.ports import Lease
 
 MAINTENANCE = "maintenance"
 """Name of the lease that one maintenance at a time holds, backups included."""
 
+LOOK_SECONDS = 1.0
+"""Between two looks of a process for units that were forgotten."""
+
 _AT_WORK = "other maintenance of this data is at work: try again when it ends"
+
+
+def others_know(database: str) -> Callable[[], None]:
+    """Waits until every process of a service has looked for forgotten units.
+
+    Args:
+        database: `ServiceSettings.database`; with SQLite there are no others.
+    """
+    if database == "sqlite":
+        return lambda: None
+    return lambda: time.sleep(2.5 * LOOK_SECONDS)
 
 
 class Caretaker:
@@ -32,7 +48,9 @@ class Caretaker:
         clock: tells the time.
         lease: kept while rows go.
         spooled: rows that wait in the spool, which nobody can remove.
-        forgotten: told of a unit's pseudonym when its rows are gone: memory must let go of it too.
+        forgotten: told of a unit's pseudonym, and of the place in the log up to which its rows
+            count no more: memory of this process must let go of it too.
+        known: returns when other processes have seen the list of the forgotten.
     """
 
     def __init__(
@@ -44,7 +62,8 @@ class Caretaker:
         clock: Clock,
         lease: Lease,
         spooled: Callable[[], int] = lambda: 0,
-        forgotten: Callable[[int], None] = lambda unit: None,
+        forgotten: Callable[[int, int], None] = lambda unit, upto: None,
+        known: Callable[[], None] = lambda: None,
     ) -> None:
         self._eraser = eraser
         self._experiments = ControlStore(control, clock=clock)
@@ -56,6 +75,8 @@ class Caretaker:
         self._lock = threading.Lock()
         self._spooled = spooled
         self._forgotten = forgotten
+        self._known = known
+        self._list = ForgottenUnits(control, clock=clock)
 
     def forget(self, unit: str, *, who: str) -> Removed:
         """Remove everything of a unit, given by its raw id.
@@ -90,10 +111,23 @@ class Caretaker:
         )
 
     def _forget(self, unit: int, who: str) -> Removed:
+        places: list[int] = []
+
+        def tell(upto: int) -> None:
+            places.append(upto)
+            self._forgotten(unit, upto)
+            self._known()
+
         removed = forget_unit(
-            unit, who=who, eraser=self._eraser, barriers=self._barriers, audit=self._audit
+            unit,
+            who=who,
+            eraser=self._eraser,
+            barriers=self._barriers,
+            audit=self._audit,
+            forgotten=self._list,
+            tell=tell,
         )
-        self._forgotten(unit)
+        self._forgotten(unit, places[-1])
         return removed
 
     def _alone(self, work: Callable[[], Removed]) -> Removed:

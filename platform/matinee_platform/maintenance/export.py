@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matinee_platform.json_file import write_json
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import LoggedDecision, LoggedReward, ServedBy
 from matinee_policies.errors import ConfigError

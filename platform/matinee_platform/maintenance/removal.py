@@ -12,20 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
-from matinee_platform.storage.control_database import open_engine
+from matinee_platform.storage.control_database import BUSY_SECONDS, open_engine
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_platform.storage.event_tables import EVENT_METADATA
 from matinee_platform.storage.int64 import to_signed
 
+_LOG = structlog.get_logger(__name__)
+
 _STEP_ROWS = 200
+_STEP_SECONDS = 0.02
+"""A step that takes longer is followed by a smaller one: on SQLite decisions wait meanwhile."""
 _PAUSE_SECONDS = 0.01
+
+_SETTLE_TRIES = 100
+_SETTLE_WAIT_MS = 20
+"""How long the appender may be held up by a reader that the emptying of a file waits for."""
 
 _DECISIONS = EVENT_METADATA.tables["decisions"]
 _REWARDS = EVENT_METADATA.tables["rewards"]
+_SEQ = EVENT_METADATA.tables["seq"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,9 @@ class Removed:
 
 class EventEraser(Protocol):
     """Removes rows of the event log; decisions take their rewards with them."""
+
+    def last_seq(self) -> int:
+        """Last place of the log."""
 
     def arms(self) -> list[tuple[str, str]]:
         """Experiment and arm of every decision in the log."""
@@ -74,14 +87,17 @@ class SqlEventEraser:
 
     Args:
         engine: of the database of events.
-        pause: waits between two steps.
+        pause: waits so many seconds between two steps.
     """
 
-    def __init__(
-        self, engine: Engine, *, pause: Callable[[], None] = lambda: time.sleep(_PAUSE_SECONDS)
-    ) -> None:
+    def __init__(self, engine: Engine, *, pause: Callable[[float], None] = time.sleep) -> None:
         self._engine = engine
         self._pause = pause
+
+    def last_seq(self) -> int:
+        """Last place of the log."""
+        with self._reading() as connection:
+            return int(connection.execute(select(_SEQ.c.last)).scalar_one())
 
     def arms(self) -> list[tuple[str, str]]:
         """Experiment and arm of every decision in the log."""
@@ -132,20 +148,34 @@ class SqlEventEraser:
                 return Removed(0, removed)
             after = rows[-1][0]
             if stray:
-                self._pause()
+                self._pause(_PAUSE_SECONDS)
 
     def settle(self) -> None:
         """See to it that removed content does not stay in files of the database.
 
-        SQLite overwrote it (`secure_delete`), and the write-ahead log is emptied where no reader
-        stands in the way; PostgreSQL reclaims it.
+        SQLite overwrote it (`secure_delete`), and the write-ahead log is emptied as soon as no
+        reader stands in the way; PostgreSQL reclaims it.
         """
         with _unavailable(), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
-                connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._empty_write_ahead_log(connection.connection)
                 return
             plain = connection.execution_options(isolation_level="AUTOCOMMIT")
             plain.exec_driver_sql("VACUUM decisions, rewards")
+
+    def _empty_write_ahead_log(self, connection: Any) -> None:
+        """No writer gets in while SQLite waits for readers: many short waits, the work before."""
+        connection.execute(f"PRAGMA busy_timeout = {_SETTLE_WAIT_MS}")
+        try:
+            for _ in range(_SETTLE_TRIES):
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                if not busy:
+                    return
+                self._pause(5 * _SETTLE_WAIT_MS / 1_000)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {round(1_000 * BUSY_SECONDS)}")
+        _LOG.warning("write_ahead_log_not_emptied", reason="a reader stands in the way")
 
     def _any(self, which: Sequence[Any]) -> bool:
         query = select(_DECISIONS.c.seq).where(*which).limit(1)
@@ -153,11 +183,12 @@ class SqlEventEraser:
             return connection.execute(query).first() is not None
 
     def _erase(self, which: Sequence[Any]) -> Removed:
-        query = select(_DECISIONS.c.seq, _DECISIONS.c.decision_id).where(*which).limit(_STEP_ROWS)
-        removed = Removed()
+        query = select(_DECISIONS.c.seq, _DECISIONS.c.decision_id).where(*which)
+        removed, step = Removed(), _STEP_ROWS
         while True:
             with self._transaction() as connection:
-                rows = connection.execute(query).all()
+                begun = time.perf_counter()
+                rows = connection.execute(query.limit(step)).all()
                 if not rows:
                     return removed
                 places, ids = [row[0] for row in rows], [row[1] for row in rows]
@@ -166,7 +197,10 @@ class SqlEventEraser:
                 )
                 connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq.in_(places)))
                 removed += Removed(len(rows), rewards.rowcount)
-            self._pause()
+            held = time.perf_counter() - begun
+            step = next_step(step, held)
+            # Whoever waits looks again after some milliseconds, and must find a turn.
+            self._pause(max(_PAUSE_SECONDS, 2.0 * held))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -179,6 +213,17 @@ class SqlEventEraser:
         engine = self._engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         with _unavailable(), engine.begin() as connection:
             yield connection
+
+
+def next_step(rows: int, seconds: float) -> int:
+    """Rows of the next step, after one of so many rows took so long.
+
+    Example:
+        >>> next_step(200, 0.08), next_step(25, 0.001), next_step(200, 0.001)
+        (50, 50, 200)
+    """
+    wanted = rows * _STEP_SECONDS / max(seconds, 1e-9)
+    return max(1, min(round(wanted), 2 * rows, _STEP_ROWS))
 
 
 def open_events(data_dir: Path, database: str) -> Engine:

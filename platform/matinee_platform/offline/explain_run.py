@@ -11,7 +11,8 @@ from matinee_platform.decision_log import read_parts
 from matinee_platform.engine import catalogue_number
 from matinee_platform.explain import ExplainedDecision, explain_slate
 from matinee_platform.json_file import read_json
-from matinee_platform.log_schema import SERVED_BY_POLICY, column_values
+from matinee_platform.log_rows import SERVED_BY_POLICY
+from matinee_platform.log_schema import column_values
 from matinee_platform.logged_contexts import logged_contexts
 from matinee_platform.offline.arm_state import arm_secret
 from matinee_platform.offline.child_processes import one_blas_thread

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matinee_platform.analysis.slate_metrics import EXPLORED_BELOW, intra_list_diversity
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.metrics import LEARNER_UPDATES
 from matinee_policies.arrays import (
     AnyArray,

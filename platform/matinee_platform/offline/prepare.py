@@ -18,6 +18,7 @@ import numpy as np
 from matinee_platform.assignment import bucket_ranges, buckets, choose_arms
 from matinee_platform.data_source import open_data
 from matinee_platform.json_file import read_json, write_json
+from matinee_platform.model_fit import fit_serving_model
 from matinee_platform.offline.past_ratings import (
     DrawnPast,
     Past,
@@ -29,7 +30,7 @@ from matinee_platform.offline.shelf import arrives, check_shelves
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.rule_lookup import page_rules
-from matinee_platform.serving_model import ServingModel, fit_serving_model, load_serving_model
+from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_platform.settings import ExperimentSettings
 from matinee_policies.arrays import AnyArray, UInt64Array
 from matinee_policies.candidates.source_data import SourceData, Units

@@ -12,9 +12,9 @@ import numpy as np
 from matinee_platform.fresh_candidates import draw_fresh, fresh_key, insert_fresh, scores_of
 from matinee_platform.page_rules import PageRules
 from matinee_policies.arrays import BoolArray, Float32Array, IndexArray, UInt64Array
-from matinee_policies.candidates.candidate_source import UnitRanker
 from matinee_policies.candidates.seen import empty_seen, mark_seen
 from matinee_policies.candidates.top_k import Candidates
+from matinee_policies.candidates.unit_ranker import UnitRanker
 from matinee_policies.errors import ConfigError
 from matinee_policies.records import PAD
 from matinee_simulator.catalogue_calendar import CatalogueCalendar

@@ -8,6 +8,7 @@ from matinee_platform.service.route import Route
 from matinee_platform.service.running import Service
 
 _DAY_MS = 86_400_000
+_OF_SETTINGS = RetentionRequest()
 
 
 def admin_routes(service: Service) -> list[Route]:
@@ -22,7 +23,7 @@ def admin_routes(service: Service) -> list[Route]:
         )
         return ForgetAnswer(decisions=removed.decisions, rewards=removed.rewards)
 
-    async def retention(body: RetentionRequest, caller: Caller) -> RetentionAnswer:
+    async def retention(caller: Caller, body: RetentionRequest = _OF_SETTINGS) -> RetentionAnswer:
         """Delete raw events that are older than the retention allows."""
         maintenance = service.parts.maintenance
         days = service.settings.retention_days if body.days is None else body.days

@@ -158,6 +158,7 @@ class ResultsAnswer(Answer):
 
     model_config = _example(
         experiment="home",
+        since=1767225600000,
         upto=4711,
         statistics="none",
         note="experiment 'home' has not started yet",
@@ -175,6 +176,8 @@ class ResultsAnswer(Answer):
     )
 
     experiment: str
+    since: int | None
+    """Last start of the experiment, UTC milliseconds: what was decided before does not count."""
     upto: int
     """Place of the log up to which rows are counted."""
     statistics: Literal["none", "analysis"] = "none"

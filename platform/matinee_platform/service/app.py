@@ -7,13 +7,14 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import BaseRoute
+from starlette.routing import Route as PathRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
@@ -30,6 +31,7 @@ from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.parts import ServiceParts
 from matinee_platform.service.problems import MEDIA_TYPE, documented
 from matinee_platform.service.record_routes import record_routes
+from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.reward_routes import reward_routes
 from matinee_platform.service.route import Route, route_app
 from matinee_platform.service.running import Service
@@ -117,11 +119,11 @@ def create_app(
     )
     app.add_exception_handler(HTTPException, _http_problem)
     routes = service_routes(service)
-    routes.append(_openapi_route(app, service))
+    routes.append(_openapi_route(app, service, routes))
     direct: dict[tuple[str, str], ASGIApp] = {}
     for route in routes:
         answering = route_app(route, service)
-        _add(app, route, answering)
+        app.router.routes.append(_answered(route, answering))
         if "{" not in route.path:
             direct[route.method, route.path] = answering
     other_layers = app.build_middleware_stack
@@ -136,6 +138,7 @@ def create_app(
             report=lambda request_id, error, where: service.log.error(
                 "exception", request_id=request_id, error=type(error).__name__, places=where
             ),
+            lines=RequestLines(service.log) if settings.request_lines else None,
         )
 
     app.build_middleware_stack = layers  # type: ignore[method-assign]
@@ -154,7 +157,16 @@ def service_routes(service: Service) -> list[Route]:
     ]
 
 
-def _add(app: FastAPI, route: Route, answering: ASGIApp) -> None:
+def _answered(route: Route, answering: ASGIApp) -> BaseRoute:
+    """A route that hands its requests over at once."""
+    answered = PathRoute(route.path, route.endpoint)
+    answered.methods = {route.method}
+    answered.app = answering
+    return answered
+
+
+def _document(router: APIRouter, route: Route) -> None:
+    """Have FastAPI know a route as it shall be described."""
     problems = ["internal"]
     if route.scope is not None:
         problems += ["unauthenticated", "forbidden", "rate_limited", "not_ready", "overloaded"]
@@ -167,7 +179,7 @@ def _add(app: FastAPI, route: Route, answering: ASGIApp) -> None:
     options: dict[str, Any] = {} if route.answer is None else {"response_model": route.answer}
     if route.content is not None:
         options["response_class"] = Response
-    app.router.add_api_route(
+    router.add_api_route(
         route.path,
         _shown(route.endpoint),
         methods=[route.method],
@@ -175,8 +187,6 @@ def _add(app: FastAPI, route: Route, answering: ASGIApp) -> None:
         responses=responses,
         **options,
     )
-    # FastAPI documents the route; its requests go the short way.
-    cast("APIRoute", app.router.routes[-1]).app = answering
 
 
 def _shown(endpoint: Callable[..., Any]) -> Callable[..., Any]:
@@ -193,7 +203,7 @@ def _shown(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return shown
 
 
-def _openapi_route(app: FastAPI, service: Service) -> Route:
+def _openapi_route(app: FastAPI, service: Service, routes: list[Route]) -> Route:
     async def openapi() -> Response:
         """This description of the service."""
         from starlette.responses import JSONResponse
@@ -202,8 +212,12 @@ def _openapi_route(app: FastAPI, service: Service) -> Route:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
+            # When first asked for: FastAPI looks at every model of every route, and a start waits.
+            router = APIRouter()
+            for route in routes:
+                _document(router, route)
             made = get_openapi(
-                title=app.title, version=app.version, summary=app.summary, routes=app.routes
+                title=app.title, version=app.version, summary=app.summary, routes=router.routes
             )
             app.openapi_schema = _finished(made, service)
         return app.openapi_schema

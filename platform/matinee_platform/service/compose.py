@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
@@ -16,15 +16,15 @@ from matinee_platform.clock import Clock, SystemClock
 from matinee_platform.experiments.lifecycle import State
 from matinee_platform.learning.learner_metrics import LearnerCollector
 from matinee_platform.learning.learner_status import STATUS_FILE, LearnerStatus, read_status
-from matinee_platform.maintenance.caretaker import Caretaker
+from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
+from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
 from matinee_platform.service.live_observer import LiveObserver
-from matinee_platform.service.live_replay import DecisionsAgain
 from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
@@ -38,11 +38,16 @@ from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import control_url, open_engine, upgrade
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader, make_event_log
+from matinee_platform.storage.forgotten_units import ForgottenUnits
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import Lease, SnapshotStore
+from matinee_platform.storage.private_files import private_folder
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
 from matinee_policies.errors import ConfigError, MatineeError
+
+if TYPE_CHECKING:
+    from matinee_platform.service.live_replay import DecisionsAgain
 
 LOOK_EVERY_SECONDS = 1.0
 """Between looks for changed experiments and keys, and for new snapshots."""
@@ -72,7 +77,7 @@ async def open_parts(
         LogHeldError: another process writes this SQLite log.
         LogUnavailableError: the control database is away.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
     await asyncio.to_thread(upgrade, url)
@@ -90,13 +95,24 @@ async def open_parts(
         if runtime_of:
             runtime_of[0].published(decisions, rewards)
 
+    forgotten = ForgottenUnits(engine, clock=clock)
+    # What was forgotten before is in no memory: it starts empty.
+    forgotten_before = await asyncio.to_thread(forgotten.last)
     windows: dict[str, tuple[int, ...]] = {
         one.definition.key: one.definition.windows_ms()
         for one in await asyncio.to_thread(control.experiments)
     }
     events = await make_event_log(
-        settings, windows=lambda key: windows.get(key, (0, 0, 0, 0)), published=published
+        settings,
+        windows=lambda key: windows.get(key, (0, 0, 0, 0)),
+        published=published,
+        forgotten_at=forgotten.times,
     )
+
+    def forget(unit: int, upto: int) -> None:
+        runtime.forget_pseudonym(unit, upto=upto)
+        events.appender.forget(unit)
+
     runtime = LiveRuntime(
         bundles=bundles,
         pseudonym_secret=secrets.pseudonyms,
@@ -114,6 +130,7 @@ async def open_parts(
     )
     snapshots = _snapshots(settings, engine, secrets)
     poller = SnapshotPoller(SqlBarrierStore(engine, clock=clock), snapshots, observer=observer)
+    following = FollowForgotten(forgotten, forget=forget, after=forgotten_before, log=log)
     looks = _Looks(feed, poller, runtime, keys, api_keys, log=log)
     try:
         await looks.look()
@@ -121,6 +138,7 @@ async def open_parts(
         await events.appender.close()
         raise
     looks.start()
+    following.start()
     process = AnalysisProcess(settings.data_dir, settings.database)
     analyses = LiveAnalyses(process.analyse, close=process.close, clock=clock)
     renewal = AnalysisRenewal(
@@ -144,6 +162,7 @@ async def open_parts(
 
     async def close() -> None:
         await looks.stop()
+        await following.stop()
         await renewal.stop()
         await analyses.close()
         await events.appender.close()
@@ -151,14 +170,20 @@ async def open_parts(
         events_engine.dispose()
         engine.dispose()
 
-    again = DecisionsAgain(
-        control,
-        bundles=bundles,
-        barriers=SqlBarrierStore(engine, clock=clock),
-        snapshots=snapshots,
-        reader=lambda: event_reader(settings),
-        secrets=secrets,
-    )
+    @cache
+    def again() -> "DecisionsAgain":
+        # Imported when first asked for: it needs what the learner is made of, and is asked rarely.
+        from matinee_platform.service.live_replay import DecisionsAgain
+
+        return DecisionsAgain(
+            control,
+            bundles=bundles,
+            barriers=SqlBarrierStore(engine, clock=clock),
+            snapshots=snapshots,
+            reader=lambda: event_reader(settings),
+            secrets=secrets,
+        )
+
     lease: Lease = (
         FileLease(settings.data_dir)
         if settings.database == "sqlite"
@@ -179,11 +204,12 @@ async def open_parts(
             clock=clock,
             lease=lease,
             spooled=lambda: events.appender.spooled,
-            forgotten=_on_loop(runtime),
+            forgotten=_on_loop(forget),
+            known=others_know(settings.database),
         ),
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
-        replay=again.replay,
-        explain=again.explain,
+        replay=lambda logged: again().replay(logged),
+        explain=lambda logged, reader: again().explain(logged, reader),
         analysis=analyses.analysis,
         conditions=conditions,
         collectors=(
@@ -216,7 +242,7 @@ def prepare(settings: ServiceSettings) -> bool:
         ConfigError: if the service must not listen where the settings say.
         LogUnavailableError: the control database is away.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
     upgrade(url)
@@ -322,11 +348,11 @@ def _learner(
     return "ok"
 
 
-def _on_loop(runtime: LiveRuntime) -> Callable[[int], None]:
-    """Tells the runtime of a forgotten unit, on the loop that it belongs to."""
+def _on_loop(forget: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """The same call from any thread, made on this loop."""
     loop = asyncio.get_running_loop()
 
-    def forgotten(unit: int) -> None:
-        loop.call_soon_threadsafe(runtime.forget_pseudonym, unit)
+    def forgotten(unit: int, upto: int) -> None:
+        loop.call_soon_threadsafe(forget, unit, upto)
 
     return forgotten

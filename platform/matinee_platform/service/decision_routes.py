@@ -21,7 +21,7 @@ from matinee_policies.errors import MatineeError
 TOKEN_LIFE_MS = 29 * 86_400_000
 """How long a decision's token lets rewards in: the longest window there can be, and a day."""
 
-_PROBLEMS = ("not_found", "conflict", "log_busy", "log_unavailable")
+_PROBLEMS = ("not_found", "conflict", "gone", "log_busy", "log_unavailable")
 
 
 def decision_routes(service: Service) -> list[Route]:
@@ -133,7 +133,7 @@ async def decide_one(service: Service, request: DecisionRequest) -> DecisionAnsw
     elif receipt.outcome is Outcome.REPEATED:
         service.metrics.repeated(record.experiment)
         if receipt.stored is not None:
-            decided = parts.runtime.answer(receipt.stored)
+            decided = await parts.runtime.answer(receipt.stored)
     else:
         raise ConflictError("decision_id was used before, with another request")
     return _answer(service, decided, text)

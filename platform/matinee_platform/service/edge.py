@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from matinee_platform.service.errors import OverloadedError, TooLargeError
 from matinee_platform.service.log_lines import places
 from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
+from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
 from matinee_policies.errors import MatineeError
 
@@ -32,6 +33,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 
 _ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Whatever else is asked; HEAD too, as GET without a body."""
 
 Report = Callable[[str, BaseException, list[str]], None]
 """Told of an exception that nobody foresaw: request id, exception, places."""
@@ -47,6 +49,7 @@ class Edge:
         body_bytes: most bytes of a body.
         in_flight: most requests at once; probes and scrapes do not count.
         report: told of exceptions that nobody foresaw.
+        lines: writes a line for each request; None writes none.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Edge:
         body_bytes: int,
         in_flight: int,
         report: Report,
+        lines: RequestLines | None = None,
     ) -> None:
         self._app = app
         self._direct = direct
@@ -65,6 +69,7 @@ class Edge:
         self._body_bytes = body_bytes
         self._most = in_flight
         self._report = report
+        self._lines = lines
         self._prefix = os.urandom(4).hex()
         self._numbers = itertools.count(1)
 
@@ -79,6 +84,8 @@ class Edge:
         headers = scope[HEADERS] = dict(scope["headers"])
         scope[REQUEST_ID] = request_id
         status = 0
+        method, path = scope["method"], scope["path"]
+        without_body = method == "HEAD" and path in _ALWAYS_ANSWERED
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -89,13 +96,15 @@ class Edge:
                     *SECURITY_HEADERS,
                     (b"x-request-id", request_id.encode()),
                 ]
+            elif without_body:
+                message["body"] = b""
             await send(message)
 
         metrics.in_flight += 1
         try:
-            if metrics.in_flight > self._most and scope["path"] not in _ALWAYS_ANSWERED:
+            if metrics.in_flight > self._most and path not in _ALWAYS_ANSWERED:
                 raise OverloadedError("too many requests are being answered, try again")
-            app = self._direct.get((scope["method"], scope["path"]), self._app)
+            app = self._direct.get(("GET" if without_body else method, path), self._app)
             await app(scope, self._bounded(headers, receive), send_on)
         except Exception as error:
             if not isinstance(error, MatineeError):
@@ -105,12 +114,17 @@ class Edge:
         finally:
             metrics.in_flight -= 1
             # 499 as other servers write it: the caller went away before there was an answer.
-            metrics.answered(
-                scope.get(ROUTE, UNMATCHED),
-                scope["method"],
-                status or 499,
-                perf_counter() - started,
-            )
+            route, seconds = scope.get(ROUTE, UNMATCHED), perf_counter() - started
+            metrics.answered(route, method, status or 499, seconds)
+            if self._lines is not None:
+                self._lines.answered(
+                    request_id,
+                    headers,
+                    route=route,
+                    method=method,
+                    status=status or 499,
+                    seconds=seconds,
+                )
 
     def _bounded(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
         """What reads the body, up to the limit; the server holds callers to announced lengths."""

@@ -17,7 +17,8 @@ MatineeError
     ├── NotReadyError         the service starts or stops
     └── UnsupportedError      this service was set up without this function
 
-Messages never repeat what a caller sent, so that no id of a unit comes back, or into a log.
+Messages may name the experiment, the arm or the item that breaks a rule, never a unit, a decision,
+a reward or a key: none of these comes back, or into a log.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from matinee_platform.experiments.errors import (
     StaleVersionError,
     UnknownExperimentError,
 )
+from matinee_platform.serving.errors import GoneError
 from matinee_platform.storage.errors import LeaseLostError, LogBusyError, LogUnavailableError
 from matinee_policies.errors import (
     ConfigError,
@@ -151,6 +153,7 @@ FORBIDDEN = Problem("forbidden", 403, "This is not allowed")
 NOT_FOUND = Problem("not_found", 404, "There is nothing here")
 METHOD = Problem("method", 405, "The method is not allowed here")
 CONFLICT = Problem("conflict", 409, "The request contradicts what is stored")
+GONE = Problem("gone", 410, "What this was made with is not there any more")
 RATE_LIMITED = Problem("rate_limited", 429, "Too many requests", 1)
 REWARD_CAP = Problem("reward_cap", 422, "Too many rewards of one decision")
 OVERLOADED = Problem("overloaded", 503, "Too many requests at once", 1)
@@ -171,6 +174,7 @@ PROBLEMS = (
     NOT_FOUND,
     METHOD,
     CONFLICT,
+    GONE,
     RATE_LIMITED,
     REWARD_CAP,
     OVERLOADED,
@@ -197,6 +201,7 @@ TABLE: Mapping[type[BaseException], Problem] = {
     OverloadedError: OVERLOADED,
     NotReadyError: NOT_READY,
     UnsupportedError: UNSUPPORTED,
+    GoneError: GONE,
     LogBusyError: LOG_BUSY,
     LogUnavailableError: LOG_UNAVAILABLE,
     LeaseLostError: CONFLICT,
@@ -206,7 +211,7 @@ TABLE: Mapping[type[BaseException], Problem] = {
     ContextError: INVALID,
     ConfigError: INVALID,
     DataError: INVALID,
-    SnapshotError: INTERNAL,
+    SnapshotError: CONFLICT,
     MatineeError: INVALID,
 }
 """What each class of error becomes; a class that is not listed goes by its nearest ancestor."""

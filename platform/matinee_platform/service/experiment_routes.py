@@ -5,7 +5,7 @@ from typing import Annotated, Literal, cast
 from fastapi import Query
 
 from matinee_platform.experiments.definition import LiveExperiment
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.service.answers import (
     ArmResults,
     AuditAnswer,
@@ -24,6 +24,7 @@ from matinee_platform.storage.arm_counts import ArmCounts
 from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import ServedBy
 
+_AS_DEFINED = StartRequest()
 _CHANGE = ("not_found", "conflict")
 
 
@@ -42,7 +43,9 @@ def experiment_routes(service: Service) -> list[Route]:
         made = await service.threads.run(lambda: control.create(body, who=caller.key_id))
         return _answer(made)
 
-    async def start_experiment(key: str, body: StartRequest, caller: Caller) -> ExperimentAnswer:
+    async def start_experiment(
+        key: str, caller: Caller, body: StartRequest = _AS_DEFINED
+    ) -> ExperimentAnswer:
         """Let units in. An experiment that ran before needs a new salt."""
         control = service.parts.control
         changed = await service.threads.run(
@@ -68,16 +71,28 @@ def experiment_routes(service: Service) -> list[Route]:
         return _answer(changed)
 
     async def results(key: str) -> ResultsAnswer:
-        """Counts by arm, and what the declared analysis says of them."""
+        """Counts by arm since the last start, and what the declared analysis says of them.
+
+        A start with a new salt assigns units anew: what was decided before it is no part of the
+        comparison, and does not count.
+        """
         parts = service.parts
 
-        def count(reader: EventReader) -> tuple[int, list[ArmCounts]]:
-            windows = parts.control.experiment(key).definition.windows_ms()
+        def count(reader: EventReader) -> tuple[int | None, int, list[ArmCounts]]:
+            found = parts.control.experiment(key)
             upto = reader.last_seq()
-            return upto, list(parts.counts.arm_counts(key, windows=windows, upto=upto))
+            counts = parts.counts.arm_counts(
+                key,
+                windows=found.definition.windows_ms(),
+                upto=upto,
+                since_ms=found.started_at or 0,
+            )
+            return found.started_at, upto, list(counts)
 
-        upto, counts = await service.threads.read(count)
-        found = ResultsAnswer(experiment=key, upto=upto, arms=[_arm_results(one) for one in counts])
+        since, upto, counts = await service.threads.read(count)
+        found = ResultsAnswer(
+            experiment=key, since=since, upto=upto, arms=[_arm_results(one) for one in counts]
+        )
         if parts.analysis is None:
             return found
         try:

@@ -3,18 +3,40 @@
 The web server itself takes in a head of any length, byte by byte if need be, and waits for the rest
 of a request for ever: one connection could fill the memory and keep the loop busy, and a thousand
 that never go on could hold every place there is. Both come before any API key is looked at.
+
+It also closes idle connections at once when it stops, and whoever has just sent a request on one
+reads an error. Here a connection that is open when the service stops has some seconds more: what is
+asked on it is answered in full, with `Connection: close`. One on which nothing comes is closed for
+writing first: what may still be on its way is read and left unanswered, so that it resets nothing.
 """
 
 import asyncio
 from typing import Any
+from weakref import WeakSet
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 HEAD_BYTES = 65_536
 """Most bytes of address and header fields together, trailers included."""
 
 REQUEST_SECONDS = 30.0
 """Within which a request must be there as a whole."""
+
+DRAIN_SECONDS = 3.0
+"""How long connections stay open for another request when the service stops."""
+
+LINGER_SECONDS = 1.0
+"""How long is read, and left unanswered, after an idle connection was closed for writing."""
+
+_stopping: "WeakSet[ServerState]" = WeakSet()
+
+
+def stop_connections(state: ServerState) -> None:
+    """Have each connection end after the next answer, or when nothing comes for a while."""
+    _stopping.add(state)
+    for connection in list(state.connections):
+        connection.shutdown()
 
 
 class HeadTooLargeError(Exception):
@@ -31,21 +53,32 @@ class GuardedProtocol(HttpToolsProtocol):
         # When the wait for the rest of a request began; None while there is none to wait for.
         self._since: float | None = None
         self._watch: asyncio.TimerHandle | None = None
+        # Whether a part of a request is there, and the rest is not.
+        self._arriving = False
+        self._ending: asyncio.TimerHandle | None = None
+        self._is_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._since = self.loop.time()
         self._watch = self.loop.call_later(REQUEST_SECONDS, self._look)
+        if self.server_state in _stopping:
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Look no more."""
         if self._watch is not None:
             self._watch.cancel()
+        if self._ending is not None:
+            self._ending.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse; refuse bytes that bring no part of a request to its end."""
+        if self._is_over:
+            return
+        self._arriving = True
         if self._since is None:
             self._since = self.loop.time()
         self._pending += len(data)
@@ -56,6 +89,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._arriving = True
         self._head = 0
         if self._since is None:
             self._since = self.loop.time()
@@ -70,6 +104,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
 
+    def on_headers_complete(self) -> None:
+        """The head is there; when the service stops, its answer is the last one here."""
+        super().on_headers_complete()
+        if self._ending is not None:
+            self.cycle.keep_alive = False
+
     def on_body(self, body: bytes) -> None:
         """A part of the body; how long it is altogether is the application's concern."""
         self._pending = 0
@@ -79,7 +119,33 @@ class GuardedProtocol(HttpToolsProtocol):
         """The request is there."""
         self._pending = 0
         self._since = None
+        self._arriving = False
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Answer once more if something comes in time, then close."""
+        _stopping.add(self.server_state)
+        if self._ending is not None:
+            return
+        # An answer that has begun has not told that it is the last one.
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+        self._ending = self.loop.call_later(DRAIN_SECONDS, self._end)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing came for long; one that ends is closed anyway."""
+        if self._ending is None:
+            super().timeout_keep_alive_handler()
+
+    def _end(self) -> None:
+        """Close the connection, unless a request is being sent or answered."""
+        if self._arriving or (self.cycle is not None and not self.cycle.response_complete):
+            # If its answer has begun, it was not told to be the last one.
+            self._ending = self.loop.call_later(LINGER_SECONDS, self._end)
+        elif not self.transport.is_closing():
+            self._is_over = True
+            self.transport.write_eof()
+            self._ending = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _count(self, size: int) -> None:
         self._pending = 0

@@ -17,8 +17,6 @@ from matinee_platform.storage.audit_log import AuditLog
 from matinee_platform.storage.control_store import ControlStore
 from matinee_policies.errors import MatineeError
 
-_START = "experiment.start"
-
 
 class LiveControl:
     """A `parts.ExperimentControl` that starts only what can be served.
@@ -123,6 +121,7 @@ class ExperimentFeed:
     async def take(self, found: Sequence[StoredExperiment]) -> None:
         """Serve those of these that run and whose bundles can be served."""
         self._windows.update({one.definition.key: one.definition.windows_ms() for one in found})
+        self._runtime.know([one.definition for one in found])
         versions = tuple((one.definition.key, one.version) for one in found)
         if versions == self._seen and not self._broken:
             return
@@ -133,18 +132,11 @@ class ExperimentFeed:
                 self._log.error("experiment_not_served", experiment=key, reason=reason)
         if versions != self._seen or broken != self._broken:
             served = [one for one in running if one.key not in broken]
-            starts = await asyncio.to_thread(self._starts, [one.key for one in served])
+            starts = {one.definition.key: one.started_at or 0 for one in found}
             assigner = Assigner(served, self._holdout)
             await asyncio.to_thread(_warm_up, assigner, [one.key for one in served])
             await self._runtime.apply([Running(one, starts[one.key]) for one in served], assigner)
         self._seen, self._broken = versions, broken
-
-    def _starts(self, keys: Sequence[str]) -> dict[str, int]:
-        """When each of these was started last."""
-        return {
-            key: max(one.at for one in self._store.history(key) if one.action == _START)
-            for key in keys
-        }
 
 
 def check_bundles(definition: LiveExperiment, bundles: BundleLoader) -> None:

@@ -1,8 +1,12 @@
-"""Take one logged decision of a service again, or explain it."""
+"""Take one logged decision of a service again, or explain it.
+
+A state that was thinned out is learned again from the log, which takes long: one is, at a time, and
+who asks for another one meanwhile is told to come back. States that are kept wait for nobody.
+"""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import Any
@@ -15,17 +19,23 @@ from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_rows import live_rows
 from matinee_platform.learning.rebuilt_state import state_of
 from matinee_platform.learning.service_arms import learning_arm
+from matinee_platform.service.errors import OverloadedError
 from matinee_platform.service.parts import Replayed
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
+from matinee_platform.serving.errors import BundleError, GoneError
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.ports import BarrierStore, EventReader, SnapshotStore
 from matinee_platform.storage.records import LoggedDecision, ServedBy
+from matinee_policies.errors import ConfigError, ContextError, DataError, SnapshotError
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD
 from matinee_policies.snapshot import Snapshot
 
 _POLICIES_KEPT = 8
+
+REBUILD_AGAIN_SECONDS = 5
+"""When to come back while another state is learned again."""
 
 _Restored = tuple[LearningArm, Policy, LoadedBundle]
 
@@ -58,14 +68,16 @@ class DecisionsAgain:
         self._reader = reader
         self._secrets = secrets
         self._lock = Lock()
+        self._rebuilding = Lock()
         self._kept: OrderedDict[tuple[str, str, int], _Restored] = OrderedDict()
 
     def replay(self, logged: LoggedDecision) -> Replayed:
         """Take it again, and compare bit for bit.
 
         Raises:
-            ConfigError: its arm is in no experiment.
-            SnapshotError: the snapshot that it names is damaged, or cannot be rebuilt.
+            GoneError: its arm, its catalogue or its snapshot is not there any more.
+            OverloadedError: its snapshot must be learned again, and another one is, just now.
+            UnknownExperimentError: its experiment is not there.
         """
         record = logged.record
         if record.served_by is not ServedBy.POLICY:
@@ -74,8 +86,9 @@ class DecisionsAgain:
                 record=record,
                 note=f"the policy did not choose this slate: {record.served_by.name.lower()}",
             )
-        arm, policy, _ = self._restored(logged)
-        again = decide_again(arm, policy, live_rows([logged]))
+        with _told_what_is_gone():
+            arm, policy, _ = self._restored(logged)
+            again = decide_again(arm, policy, live_rows([logged]))
         candidates = np.frombuffer(record.candidates, dtype="<i4")
         positions = again.slates.positions[0]
         slate = np.where(positions == PAD, PAD, candidates[positions]).astype("<i4")
@@ -87,10 +100,11 @@ class DecisionsAgain:
 
     def explain(self, logged: LoggedDecision, reader: EventReader) -> Mapping[str, Any]:
         """Values, redundancy, probabilities and draws, as JSON values; raises like `replay`."""
-        arm, policy, bundle = self._restored(logged)
-        return explain_live(
-            logged, arm=arm, policy=policy, bundle=bundle, items=reader.items
-        ).to_json()
+        with _told_what_is_gone():
+            arm, policy, bundle = self._restored(logged)
+            return explain_live(
+                logged, arm=arm, policy=policy, bundle=bundle, items=reader.items
+            ).to_json()
 
     def _restored(self, logged: LoggedDecision) -> _Restored:
         record = logged.record
@@ -99,8 +113,11 @@ class DecisionsAgain:
         key = (record.experiment, record.arm, record.snapshot if chose else 0)
         with self._lock:
             found = self._kept.get(key)
-            if found is None:
-                found = self._kept[key] = self._made(*key)
+        if found is None:
+            # Two that make the same one at once make the same.
+            found = self._made(*key)
+            with self._lock:
+                self._kept[key] = found
                 if len(self._kept) > _POLICIES_KEPT:
                     self._kept.popitem(last=False)
         return found
@@ -123,6 +140,23 @@ class DecisionsAgain:
         return arm, arm.restored(state), bundle
 
     def _state(self, arm: LearningArm, version: int) -> Snapshot:
+        if version in self._snapshots.versions(arm.experiment, arm.name):
+            try:
+                return self._snapshots.load(arm.experiment, arm.name, version)
+            except SnapshotError:
+                # Thinned out just now, or damaged: below it is told which.
+                pass
+        if not self._rebuilding.acquire(blocking=False):
+            raise OverloadedError(
+                "a state that was thinned out is being learned again; one is at a time",
+                retry_after=REBUILD_AGAIN_SECONDS,
+            )
+        try:
+            return self._rebuilt(arm, version)
+        finally:
+            self._rebuilding.release()
+
+    def _rebuilt(self, arm: LearningArm, version: int) -> Snapshot:
         with closing(self._reader()) as reader:
             return state_of(
                 arm,
@@ -131,3 +165,12 @@ class DecisionsAgain:
                 barriers=self._barriers,
                 snapshots=self._snapshots,
             )
+
+
+@contextmanager
+def _told_what_is_gone() -> Iterator[None]:
+    """What can be taken again no more is no fault of the request, and none of the service."""
+    try:
+        yield
+    except (BundleError, ConfigError, ContextError, DataError, SnapshotError) as error:
+        raise GoneError(f"this decision cannot be taken again here: {error}") from error

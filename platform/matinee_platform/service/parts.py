@@ -71,6 +71,10 @@ class ExperimentState(Protocol):
     def changed_at(self) -> int:
         """UTC milliseconds of the last change."""
 
+    @property
+    def started_at(self) -> int | None:
+        """UTC milliseconds of the last start; None before any."""
+
 
 class AuditLine(Protocol):
     """One entry of the audit."""
@@ -135,9 +139,9 @@ class ArmCounter(Protocol):
     """Counts by arm, in one pass of the database."""
 
     def arm_counts(
-        self, experiment: str, *, windows: Sequence[int], upto: int
+        self, experiment: str, *, windows: Sequence[int], upto: int, since_ms: int = 0
     ) -> Sequence[ArmCounts]:
-        """Counts of every arm with a row at or below `upto`, by name."""
+        """Counts of every arm with a decision at or below `upto` and not before a time, by name."""
 
 
 class Removed(Protocol):

@@ -1,11 +1,13 @@
 """The service as processes: where it listens, who supervises whom, how it ends."""
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,7 +17,7 @@ from matinee_platform.clock import SystemClock
 from matinee_platform.learning.supervisor import learner_supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
-from matinee_platform.service.guarded_protocol import GuardedProtocol
+from matinee_platform.service.guarded_protocol import GuardedProtocol, stop_connections
 from matinee_platform.service.log_lines import SERVER_LOGGING
 from matinee_platform.service.settings import ServiceSettings
 from matinee_policies.errors import ConfigError
@@ -77,10 +79,19 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
             keys=keys,
         )
         supervisor = learner_supervisor(settings) if settings.supervise_learner else None
-        if supervisor is not None:
-            supervisor.start()
+
+        def ready() -> None:
+            announce(listening)
+            # Not before: it would take a core from the start.
+            if supervisor is not None:
+                supervisor.start()
+
+        def leaving() -> None:
+            if supervisor is not None:
+                supervisor.leave()
+
         try:
-            return _answer(settings, door, ready=partial(announce, listening))
+            return _answer(settings, door, ready=ready, leaving=leaving)
         finally:
             if supervisor is not None:
                 supervisor.stop()
@@ -105,19 +116,73 @@ def app_of_line(line: str) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and when it was told to end; lets go of nobody who was let in."""
 
-    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, ready: Callable[[], None], leaving: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._leaving = leaving
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._leaving()
+        super().handle_exit(sig, frame)
 
-def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[], None]) -> int:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Who stands in the queue of the socket would be reset if it were closed at once.
+        doors = [one.dup() for one in sockets or ()]
+        for server in self.servers:
+            server.close()
+        stop_connections(self.server_state)
+        for door in doors:
+            await self._take_in(door)
+        await super().shutdown(sockets)
+
+    async def _take_in(self, door: socket.socket) -> None:
+        """Let everybody in who stands in the queue of a socket, then close it."""
+        loop = asyncio.get_running_loop()
+        with closing(door):
+            door.setblocking(False)
+            while True:
+                try:
+                    guest, _ = door.accept()
+                except OSError:
+                    return
+                await loop.connect_accepted_socket(self._protocol, guest)
+
+    def _protocol(self) -> GuardedProtocol:
+        return GuardedProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+class _Workers(Multiprocess):
+    """Says when it was told to end."""
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], *, leaving: Callable[[], None]
+    ) -> None:
+        super().__init__(config, sockets)
+        self._leaving = leaving
+
+    def terminate_all(self) -> None:
+        self._leaving()
+        super().terminate_all()
+
+
+def _answer(
+    settings: ServiceSettings,
+    door: socket.socket,
+    *,
+    ready: Callable[[], None],
+    leaving: Callable[[], None],
+) -> int:
     config = uvicorn.Config(
         partial(app_of_line, settings.model_dump_json()),
         factory=True,
@@ -139,12 +204,12 @@ def _answer(settings: ServiceSettings, door: socket.socket, *, ready: Callable[[
     )
     if settings.workers > 1:
         ready()
-        Multiprocess(config, sockets=[door]).run()
+        _Workers(config, [door], leaving=leaving).run()
         return 0
     # The server ends what it took in, then raises the signal again: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = _Server(config, ready=ready)
+    server = _Server(config, ready=ready, leaving=leaving)
     try:
         server.run(sockets=[door])
     except SystemExit:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.service.answers import (
     DecisionView,
     ExplanationAnswer,
@@ -33,7 +33,7 @@ def record_routes(service: Service) -> list[Route]:
             return logged, reader.rewards_of([logged.record.decision_id])
 
         logged, rewards = await service.threads.read(look)
-        return _view(logged, parts.runtime.answer(logged.record), rewards)
+        return _view(logged, await parts.runtime.answer(logged.record), rewards)
 
     async def replay(decision_id: str) -> ReplayAnswer:
         """Take a decision again from its row and its snapshot, and compare."""
@@ -46,7 +46,7 @@ def record_routes(service: Service) -> list[Route]:
             return logged, take_again(logged)
 
         logged, found = await service.threads.read(call)
-        again = service.parts.runtime.answer(found.record)
+        again = await service.parts.runtime.answer(found.record)
         return ReplayAnswer(
             decision_id=decision_text(logged.record.decision_id),
             equal=found.equal,
@@ -81,9 +81,9 @@ def record_routes(service: Service) -> list[Route]:
             tag="decisions",
         )
         for path, endpoint, problems in (
-            (one, decision, ("not_found",)),
-            (one + "/replay", replay, ("not_found", "unsupported")),
-            (one + "/explain", explain, ("not_found", "unsupported")),
+            (one, decision, ("not_found", "gone")),
+            (one + "/replay", replay, ("not_found", "gone", "unsupported")),
+            (one + "/explain", explain, ("not_found", "gone", "unsupported")),
         )
     ]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from matinee_platform.service.errors import Fault, InvalidError, TooDeepError
 from matinee_platform.service.requests import (
+    FEATURE_SIZE,
     DecisionRequest,
     DecisionsRequest,
     RewardRequest,
@@ -94,6 +95,10 @@ def _check_features(features: Sequence[Sequence[float]], *, count: int, limits: 
         raise _invalid("features", "all rows must have as many features")
     if max(widths) > limits.features:
         raise _invalid("features", f"a row must have at most {limits.features} features")
+    size = limits.feature_size
+    # The form of the request says the largest that there can be.
+    if size < FEATURE_SIZE and (max(map(max, features)) > size or min(map(min, features)) < -size):
+        raise _invalid("features", f"a feature must be within -{size:g} and {size:g}")
 
 
 def _check_batch(field: str, count: int, limits: Limits) -> None:

@@ -19,9 +19,13 @@ from pydantic import (
     model_validator,
 )
 
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE
 
 INT64 = 2.0**63
+FEATURE_SIZE = 1e6
+"""Largest feature of a caller, up or down: squares of larger ones leave nothing of a policy's
+numbers. Features belong within some tens, scaled by their spread."""
+
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 MOST_CANDIDATES = 1_000
 MOST_SLOTS = 100
@@ -53,6 +57,9 @@ Id = Annotated[
 
 Number = Annotated[float, Field(gt=-INT64, lt=INT64, allow_inf_nan=False)]
 """A finite number within the range of 64-bit integers."""
+
+Feature = Annotated[float, Field(ge=-FEATURE_SIZE, le=FEATURE_SIZE, allow_inf_nan=False)]
+"""A finite number of a size that policies can reckon with."""
 
 Moment = Annotated[AwareDatetime, Field(strict=True), AfterValidator(_plausible)]
 """A time with its offset from UTC, in ISO 8601."""
@@ -112,7 +119,7 @@ class DecisionRequest(Body):
         Annotated[
             list[
                 Annotated[
-                    list[Number],
+                    list[Feature],
                     Field(min_length=1, max_length=1_000, json_schema_extra=_limited("features")),
                 ]
             ],
@@ -120,7 +127,7 @@ class DecisionRequest(Body):
         ]
         | None
     ) = None
-    """Of the candidates, as many of each as the arm's bundle says."""
+    """Of the candidates, as many of each as the arm's bundle says, each within -1e6 and 1e6."""
     slots: Annotated[int, Field(ge=1, le=MOST_SLOTS)] | None = None
     """Items wanted; the experiment's number if it is missing."""
 
@@ -177,7 +184,7 @@ class RewardRequest(Body):
 
     @property
     def component_code(self) -> int:
-        """Index into `log_schema.COMPONENTS`."""
+        """Index into `log_rows.COMPONENTS`."""
         return COMPONENTS.index(self.component)
 
     @property

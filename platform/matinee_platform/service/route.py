@@ -45,7 +45,7 @@ class Route:
         path: template.
         endpoint: a coroutine function whose return type is the answer's model, or that gives a
             `Response`. Of its arguments, `body` and `query` are models, `caller` is who calls,
-            every other one is a part of the path.
+            every other one is a part of the path. A `body` with a default need not be sent.
         scope: what the API key must allow; None lets everybody in.
         problems: codes of the problems that are its own.
         tag: heading in the OpenAPI document.
@@ -67,9 +67,11 @@ def route_app(route: Route, service: Service) -> ASGIApp:
     """The ASGI application that answers a route."""
     parameters = inspect.signature(route.endpoint, eval_str=True).parameters
     body: TypeAdapter[Any] | None = None
+    unsent: Any = inspect.Parameter.empty
     if "body" in parameters:
         annotation: Any = parameters["body"].annotation
         body = TypeAdapter(annotation)
+        unsent = parameters["body"].default
     query = parameters["query"].annotation if "query" in parameters else None
     query_model: type[BaseModel] | None = None
     if query is not None:
@@ -94,12 +96,18 @@ def route_app(route: Route, service: Service) -> ASGIApp:
         if query_model is not None:
             values["query"] = _query(query_model, scope["query_string"])
         if body is not None:
-            if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON:
-                raise MediaTypeError("send the body with Content-Type: application/json")
+            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+            if kind != _JSON and unsent is inspect.Parameter.empty:
+                raise _media_type()
             sent = await _read(receive)
             if sent is None:
                 return None
-            values["body"] = parse(body, sent, limits)
+            if not sent and unsent is not inspect.Parameter.empty:
+                values["body"] = unsent
+            elif kind != _JSON:
+                raise _media_type()
+            else:
+                values["body"] = parse(body, sent, limits)
         return values
 
     async def app(scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -127,6 +135,10 @@ def route_app(route: Route, service: Service) -> ASGIApp:
         await send({"type": "http.response.body", "body": payload})
 
     return app
+
+
+def _media_type() -> MediaTypeError:
+    return MediaTypeError("send the body with Content-Type: application/json")
 
 
 def parse(adapter: TypeAdapter[Any], body: bytes, limits: Limits) -> Any:

@@ -15,6 +15,7 @@ from typing import Self
 
 from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.storage.private_files import private_folder
 from matinee_policies.errors import ConfigError
 from matinee_policies.snapshot_signature import SigningKeys
 
@@ -136,7 +137,7 @@ def _read(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Write a new secret; of several processes that try, one wins and the others read its file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     draft = path.with_name(f"{path.name}.{token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -22,6 +22,8 @@ class Limits(StrictSettings):
 
     body_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 262_144
     features: Annotated[int, Field(ge=1, le=1_000)] = 200
+    feature_size: Annotated[float, Field(gt=0.0, le=1e6, strict=False)] = 1e6
+    """Largest feature of a caller, up or down; set it to what yours really reach."""
     id_chars: Annotated[int, Field(ge=8, le=1_024)] = 128
     json_depth: Annotated[int, Field(ge=4, le=64)] = 8
     batch: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -68,6 +70,8 @@ class ServiceSettings(StrictSettings):
     long, so that they never take more than a twentieth of one core's time."""
     signed_tokens: bool = False
     """Whether rewards must carry the token that came with their decision."""
+    request_lines: bool = False
+    """Whether each request leaves a line: its id and trace id, route, status and time."""
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     """Age after which raw events are deleted (`matinee maintain`)."""
     limits: Limits = Limits()

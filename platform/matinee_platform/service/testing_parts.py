@@ -96,7 +96,7 @@ class FirstItems:
         )
         return Decided(record=record, items=items, propensities=propensities)
 
-    def answer(self, record: DecisionRecord) -> Decided:
+    async def answer(self, record: DecisionRecord) -> Decided:
         """What a logged row was answered with."""
         names = list(self._log.items)
         items = [names[row] for row in np.frombuffer(record.slate, dtype="<i4")]
@@ -116,6 +116,7 @@ class HeldExperiment:
     version: int = 1
     created_at: int = 0
     changed_at: int = 0
+    started_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,8 @@ class MemoryControl:
             raise ConflictError(f"the experiment is {state} already")
         definition = held.definition.model_copy(update=changes)
         changed = replace(held, definition=definition, state=state, version=held.version + 1)
+        if action == "experiment.start":
+            changed = replace(changed, started_at=self._clock.now_ms())
         return self._put(changed, who, action)
 
     def _put(self, held: HeldExperiment, who: str, action: str) -> HeldExperiment:
@@ -207,7 +210,7 @@ class MemoryCounts:
         self._log = log
 
     def arm_counts(
-        self, experiment: str, *, windows: Sequence[int], upto: int
+        self, experiment: str, *, windows: Sequence[int], upto: int, since_ms: int = 0
     ) -> Sequence[ArmCounts]:
         """Counts of every arm."""
         found = []
@@ -215,7 +218,9 @@ class MemoryCounts:
             rows = [
                 one.record
                 for one in self._log.decisions
-                if (one.record.experiment, one.record.arm) == (experiment, arm) and one.seq <= upto
+                if (one.record.experiment, one.record.arm) == (experiment, arm)
+                and one.seq <= upto
+                and one.record.decided_at >= since_ms
             ]
             ids = {row.decision_id for row in rows}
             rewards = [one.record for one in self._log.rewards if one.record.decision_id in ids]

@@ -61,5 +61,10 @@ class DecisionRuntime(Protocol):
             ContextError: candidates, scores or features break a rule.
         """
 
-    def answer(self, record: DecisionRecord) -> Decided:
-        """What was answered to a decision that is in the log, for a request that repeats it."""
+    async def answer(self, record: DecisionRecord) -> Decided:
+        """What was answered to a decision that is in the log, for a request that repeats it.
+
+        Raises:
+            GoneError: it was made with a catalogue that is not there any more.
+            LogUnavailableError: the names of its items cannot be read.
+        """

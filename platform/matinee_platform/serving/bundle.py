@@ -31,6 +31,7 @@ from matinee_platform.plays import PlayScale
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving_model import ServingModel, load_serving_model
+from matinee_platform.storage.private_files import private_folder
 from matinee_platform.strict_settings import StrictSettings
 from matinee_policies.base_policies import base_kinds
 from matinee_policies.errors import MatineeError, SnapshotError
@@ -205,6 +206,7 @@ def write_bundle(
     target = bundle_folder(data_dir, manifest.name)
     if target.exists() and not replace:
         raise BundleError(f"there is a bundle {manifest.name!r} already; --replace replaces it")
+    private_folder(data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:

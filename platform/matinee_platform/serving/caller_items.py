@@ -1,11 +1,14 @@
 """Items that callers name and describe themselves, for arms without a catalogue."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Protocol
 
 from matinee_platform.serving.arm_runtime import UNKNOWN_SCORE, ArmRuntime
+from matinee_platform.serving.errors import GoneError
 from matinee_platform.serving.packing import checked_features, packed_rows, packed_scores
-from matinee_platform.serving.thread_readers import LogReader
+from matinee_platform.serving.thread_readers import ThreadReaders
 from matinee_platform.serving.work import Work
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
@@ -24,11 +27,19 @@ class CallerItems:
     Args:
         names: gives rows to new names; None where there can be none.
         reader: of the log, for names that were given before; None where there is no log.
+        executor: where the log is read; the loop's own if not given.
     """
 
-    def __init__(self, names: ItemNames | None, reader: LogReader | None) -> None:
+    def __init__(
+        self,
+        names: ItemNames | None,
+        reader: ThreadReaders | None,
+        *,
+        executor: Executor | None = None,
+    ) -> None:
         self._names = names
         self._reader = reader
+        self._executor = executor
         self._rows: dict[str, int] = {}
         self._item: dict[int, str] = {}
 
@@ -56,9 +67,20 @@ class CallerItems:
         work.candidates = packed_rows(known, runtime.candidates)
         work.scores = packed_scores(scores, len(known), runtime.candidates)
 
-    def names_of(self, rows: Sequence[int]) -> list[str]:
-        """Items by row; empty for an empty slot."""
+    async def names_of(self, rows: Sequence[int]) -> list[str]:
+        """Items by row; empty for an empty slot.
+
+        Raises:
+            GoneError: the log has no such item.
+            LogUnavailableError: the log cannot be read.
+        """
         unknown = [row for row in rows if row != PAD and row not in self._item]
         if unknown and self._reader is not None:
-            self._item.update(zip(unknown, self._reader.items(unknown), strict=True))
+            try:
+                names = await asyncio.get_running_loop().run_in_executor(
+                    self._executor, self._reader.items, unknown
+                )
+            except LookupError:
+                raise GoneError("the log has no names of this decision's items") from None
+            self._item.update(zip(unknown, names, strict=True))
         return [self._item.get(row, "") for row in rows]

@@ -48,7 +48,7 @@ class QuickContexts:
 
         Returns:
             What the policy sees; the state as seen; and the same as the log packs it
-            (`log_schema.pack_state`).
+            (`log_rows.pack_state`).
 
         Raises:
             ContextError: candidates or scores break a rule.

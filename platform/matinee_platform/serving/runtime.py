@@ -22,7 +22,9 @@ from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.serving.bundle import BundleLoader, LoadedBundle
 from matinee_platform.serving.caller_items import CallerItems, ItemNames
+from matinee_platform.serving.catalogue_names import CatalogueNames
 from matinee_platform.serving.fallback import STATE
+from matinee_platform.serving.given_features import GIVEN
 from matinee_platform.serving.isolation import Isolation
 from matinee_platform.serving.observer import Nobody, Observer
 from matinee_platform.serving.packing import name_candidates, wanted_slots
@@ -67,7 +69,8 @@ class Running:
 
     Attributes:
         definition: of it.
-        start_ms: when it began, UTC milliseconds; days of units count from then.
+        start_ms: when it was started last, UTC milliseconds; days of units count from then, and so
+            do their decisions.
     """
 
     definition: LiveExperiment
@@ -119,12 +122,13 @@ class LiveRuntime:
         self._draws = draws
         self._clock = clock
         self._reader = reader
-        self._items = CallerItems(names, reader)
+        self._catalogues = CatalogueNames(bundles)
         self._budget = budget_ms / 1_000.0
         self._capacity = units_in_memory
         self._observer: Observer = Nobody() if observer is None else observer
         self._units = None if reader is None else ThreadReaders(reader)
         self._executor = ThreadPoolExecutor(MOST_LOADS, thread_name_prefix="matinee-units")
+        self._items = CallerItems(names, self._units, executor=self._executor)
         self._assigner: Assigner | None = None
         self._live: dict[str, _Live] = {}
         self._stopped: dict[str, _Live] = {}
@@ -140,6 +144,10 @@ class LiveRuntime:
             for name, arm in live.arms.items()
             if name != HOLDOUT_ARM
         ]
+
+    def know(self, definitions: Iterable[LiveExperiment]) -> None:
+        """Tell of experiments that may have logged decisions, whether or not they run."""
+        self._catalogues.know(definitions)
 
     async def apply(self, running: Iterable[Running], assigner: Assigner) -> None:
         """Serve these experiments, and no others, from now on.
@@ -211,19 +219,19 @@ class LiveRuntime:
         arm.add(work)
         return await answer
 
-    def answer(self, record: DecisionRecord) -> Decided:
+    async def answer(self, record: DecisionRecord) -> Decided:
         """See `asks.DecisionRuntime.answer`."""
         rows = np.frombuffer(record.slate, dtype="<i4").tolist()
         propensities = np.frombuffer(record.propensities, dtype="<f8").tolist()
         while rows and rows[-1] == PAD:
             rows.pop()
-        live = self._live.get(record.experiment) or self._stopped.get(record.experiment)
-        arm = None if live is None else live.arms.get(record.arm)
-        if arm is not None and arm.runtime.dimension is None:
-            names = arm.runtime.shelf.item_ids
-            items = [names[row] if row != PAD else "" for row in rows]
+        if record.feature_version == GIVEN:
+            items = await self._items.names_of(rows)
         else:
-            items = self._items.names_of(rows)
+            names = self._catalogues.kept(record.catalogue_version)
+            if names is None:
+                names = await asyncio.to_thread(self._catalogues.find, record)
+            items = [names[row] if row != PAD else "" for row in rows]
         return Decided(record=record, items=items, propensities=propensities[: len(rows)])
 
     def published(
@@ -236,10 +244,15 @@ class LiveRuntime:
         """Drop the state of a unit; it is read anew when the unit comes again."""
         self.forget_pseudonym(self._pseudonym(unit))
 
-    def forget_pseudonym(self, pseudonym: int) -> None:
-        """The same for a unit whose pseudonym is known."""
+    def forget_pseudonym(self, pseudonym: int, *, upto: int = 0) -> None:
+        """The same for a unit whose pseudonym is known.
+
+        Args:
+            pseudonym: of the unit.
+            upto: its rows at or before this place of the log count no more.
+        """
         for memory in self._memories.values():
-            memory.forget(pseudonym)
+            memory.forget(pseudonym, upto=upto)
 
     async def close(self) -> None:
         """Let go of threads."""
@@ -260,6 +273,8 @@ class LiveRuntime:
         """An experiment at work; belongs to a thread."""
         definition = running.definition
         bundles = {name: self._bundles(name) for name in {arm.bundle for arm in definition.arms}}
+        for bundle in bundles.values():
+            self._catalogues.keep(bundle)
         control = definition.arm(definition.control)
         arms = {
             arm.name: self._arm(running, arm.name, arm, bundles[arm.bundle])
@@ -291,6 +306,7 @@ class LiveRuntime:
                 reader=self._units,
                 executor=self._executor,
                 early=self._early,
+                since_ms=running.start_ms,
             )
         isolation = None
         if _runs_user_code(bundle):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.plays import PlayScale
 from matinee_platform.storage.records import DecisionRecord, RewardRecord
 from matinee_platform.unit_state import NEVER, UnitStates

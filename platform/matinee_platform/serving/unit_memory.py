@@ -2,7 +2,8 @@
 
 A unit that is not here is read, with all its rewards, up to the log's last complete place, by a
 thread of its own; rows that are published meanwhile wait, and those beyond that place are folded on
-top. So every row of a unit counts exactly once, whatever is read, published or forgotten when.
+top. So every row of a unit counts exactly once, whatever is read, published or forgotten when. What
+was decided before the experiment's last start counts for nothing: a new start begins anew.
 
 The units that were asked for longest ago are forgotten first, never one that is being served.
 """
@@ -22,7 +23,10 @@ from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_policies.arrays import IndexArray
 
 MOST_EARLY = 65_536
-"""Decisions whose rewards are kept until they come."""
+"""Rewards that are kept until their decisions come."""
+
+MOST_FORGOTTEN = 10_000
+"""Forgotten units whose former rows are known to count no more."""
 
 PREVIEWS = 64
 """Visits that may begin in one batch of decisions."""
@@ -48,16 +52,24 @@ class EarlyRewards:
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, list[LoggedReward]] = OrderedDict()
+        self._rewards = 0
+
+    def __len__(self) -> int:
+        return self._rewards
 
     def hold(self, reward: LoggedReward) -> None:
-        """Keep a reward."""
+        """Keep a reward; beyond `MOST_EARLY`, those of the decision first named go."""
         self._held.setdefault(reward.record.decision_id, []).append(reward)
-        if len(self._held) > MOST_EARLY:
-            self._held.popitem(last=False)
+        self._rewards += 1
+        while self._rewards > MOST_EARLY:
+            _, gone = self._held.popitem(last=False)
+            self._rewards -= len(gone)
 
     def take(self, decision_id: int) -> list[LoggedReward]:
         """The rewards of a decision that has come, which are let go."""
-        return self._held.pop(decision_id, [])
+        found = self._held.pop(decision_id, [])
+        self._rewards -= len(found)
+        return found
 
 
 class UnitMemory:
@@ -73,6 +85,7 @@ class UnitMemory:
         reader: of the log, for one thread; None where nothing was ever logged.
         executor: one thread, where the log is read; the loop's own if not given.
         early: shared by all arms of a process.
+        since_ms: decisions from before do not count, UTC milliseconds.
 
     Attributes:
         fold: the states.
@@ -90,6 +103,7 @@ class UnitMemory:
         reader: UnitReader | None,
         executor: Executor | None = None,
         early: EarlyRewards | None = None,
+        since_ms: int = 0,
     ) -> None:
         self.fold = new_fold(capacity + PREVIEWS)
         self.hits = 0
@@ -100,10 +114,17 @@ class UnitMemory:
         self._free = list(range(capacity - 1, -1, -1))
         self._previews = np.arange(capacity, capacity + PREVIEWS, dtype=np.int32)
         self._loading: dict[int, _Loading] = {}
+        self._forgotten: OrderedDict[int, int] = OrderedDict()
+        self._since_ms = since_ms
         self._reads = None
         if reader is not None:
             self._reads = UnitReads(
-                experiment, arm, reader=reader, new_fold=new_fold, executor=executor
+                experiment,
+                arm,
+                reader=reader,
+                new_fold=new_fold,
+                executor=executor,
+                since_ms=since_ms,
             )
 
     def __len__(self) -> int:
@@ -181,6 +202,8 @@ class UnitMemory:
     def decided(self, row: LoggedDecision) -> None:
         """Take in a decision of this arm that became durable; `flush` folds it."""
         record = row.record
+        if record.decided_at < self._since_ms:
+            return
         unit = self._units.get(record.unit)
         if unit is not None:
             self._take_in(unit, row)
@@ -237,7 +260,7 @@ class UnitMemory:
     async def _read(self, pseudonym: int) -> tuple[Unit, UnitFold | None]:
         if self._reads is None:
             return Unit(pseudonym, -1), None
-        return await self._reads.read(pseudonym)
+        return await self._reads.read(pseudonym, after=self._forgotten.get(pseudonym, 0))
 
     def _fold_waiting(self, unit: Unit, rows: list[LoggedDecision | LoggedReward]) -> None:
         """What was published while the unit was read; of others' rewards nothing is known."""
@@ -257,8 +280,18 @@ class UnitMemory:
                 return unit.row
         raise LogBusyError("every unit in memory is in use")
 
-    def forget(self, pseudonym: int) -> None:
-        """Drop a unit; it is read anew when it comes again."""
+    def forget(self, pseudonym: int, *, upto: int = 0) -> None:
+        """Drop a unit; it is read anew when it comes again.
+
+        Args:
+            pseudonym: of the unit.
+            upto: its rows at or before this place of the log count no more, though the last of
+                them may be there for a while.
+        """
+        if upto > 0:
+            self._forgotten[pseudonym] = max(upto, self._forgotten.pop(pseudonym, 0))
+            if len(self._forgotten) > MOST_FORGOTTEN:
+                self._forgotten.popitem(last=False)
         loading = self._loading.get(pseudonym)
         if loading is not None:
             # All of its rows are gone, those that wait too.

@@ -1,6 +1,7 @@
 """Read units from the log, those of one turn of the event loop together.
 
-One way to a thread and back serves all of them, and so does one look at where the log ends.
+One way to a thread and back serves all of them, and so do one look at where the log ends, one
+question for their decisions, and one for the rewards of these. Units that never came cost no more.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 from matinee_platform.serving.batching import Batcher
 from matinee_platform.serving.unit_fold import Unit, UnitFold
+from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 MOST_DECISIONS = 10_000
@@ -30,6 +32,11 @@ class UnitReader(Protocol):
     ) -> list[LoggedDecision]:
         """See `ports.EventReader`."""
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `ports.EventReader`."""
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:
@@ -46,9 +53,10 @@ ReadUnit: TypeAlias = tuple[Unit, UnitFold | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    """A unit to be read, and who is told."""
+    """A unit to be read, from which place of the log on, and who is told."""
 
     pseudonym: int
+    after: int
     told: "asyncio.Future[ReadUnit]"
 
 
@@ -61,6 +69,7 @@ class UnitReads:
         reader: of the log, for any thread.
         new_fold: makes a fold for the arm.
         executor: where the log is read; the loop's own if not given.
+        since_ms: decisions from before do not count, UTC milliseconds.
     """
 
     def __init__(
@@ -71,22 +80,24 @@ class UnitReads:
         reader: UnitReader,
         new_fold: NewFold,
         executor: Executor | None = None,
+        since_ms: int = 0,
     ) -> None:
         self._experiment = experiment
         self._arm = arm
         self._reader = reader
         self._new_fold = new_fold
         self._executor = executor
+        self._since_ms = since_ms
         self._batcher = Batcher[_Read](self._start, most=_MOST_TOGETHER)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def read(self, pseudonym: int) -> ReadUnit:
+    async def read(self, pseudonym: int, *, after: int = 0) -> ReadUnit:
         """One unit, as `read_unit`.
 
         Raises:
             LogUnavailableError: the log cannot be read.
         """
-        one = _Read(pseudonym, asyncio.get_running_loop().create_future())
+        one = _Read(pseudonym, after, asyncio.get_running_loop().create_future())
         self._batcher.add(one)
         return await one.told
 
@@ -96,7 +107,7 @@ class UnitReads:
         task.add_done_callback(self._tasks.discard)
 
     async def _read(self, reads: list[_Read]) -> None:
-        wanted = [one.pseudonym for one in reads]
+        wanted = [(one.pseudonym, one.after) for one in reads]
         found: Sequence[ReadUnit | Exception]
         try:
             found = await asyncio.get_running_loop().run_in_executor(
@@ -116,11 +127,19 @@ class UnitReads:
             else:
                 one.told.set_result(unit)
 
-    def _read_here(self, wanted: list[int]) -> list[ReadUnit | Exception]:
+    def _read_here(self, wanted: list[tuple[int, int]]) -> list[ReadUnit | Exception]:
         """Belongs to a thread; what one unit fails on is no other's fault."""
         upto = self._reader.last_seq()
+        try:
+            together = self._read_together(wanted, upto)
+        except LogUnavailableError:
+            raise
+        except Exception:
+            together = None
+        if together is not None:
+            return together
         found: list[ReadUnit | Exception] = []
-        for pseudonym in wanted:
+        for pseudonym, after in wanted:
             try:
                 found.append(
                     read_unit(
@@ -130,11 +149,55 @@ class UnitReads:
                         pseudonym,
                         self._new_fold,
                         upto=upto,
+                        after=after,
+                        since_ms=self._since_ms,
                     )
                 )
             except Exception as error:
                 found.append(error)
         return found
+
+    def _read_together(
+        self, wanted: list[tuple[int, int]], upto: int
+    ) -> list[ReadUnit | Exception] | None:
+        """All units by one question each kind of row; None if they have too many decisions.
+
+        None, too, if one is wanted twice: the places that count may differ.
+        """
+        if len(dict(wanted)) < len(wanted):
+            return None
+        decisions = self._reader.decisions_of_units(
+            self._experiment,
+            self._arm,
+            [pseudonym for pseudonym, _ in wanted],
+            upto=upto,
+            limit=MOST_DECISIONS,
+        )
+        if len(decisions) >= MOST_DECISIONS:
+            return None
+        made: dict[int, list[LoggedDecision]] = {}
+        for decision in decisions:
+            made.setdefault(decision.record.unit, []).append(decision)
+        made = {
+            pseudonym: _that_count(made[pseudonym], after=after, since_ms=self._since_ms)
+            for pseudonym, after in wanted
+            if pseudonym in made
+        }
+        unit_of = {one.record.decision_id: unit for unit, rows in made.items() for one in rows}
+        got: dict[int, list[LoggedReward]] = {}
+        if unit_of:
+            for reward in self._reader.rewards_of(list(unit_of), upto=upto):
+                got.setdefault(unit_of[reward.record.decision_id], []).append(reward)
+        return [
+            folded(one, made.get(one, ()), got.get(one, ()), self._new_fold, upto=upto)
+            for one, _ in wanted
+        ]
+
+
+def _that_count(
+    decisions: Sequence[LoggedDecision], *, after: int, since_ms: int
+) -> list[LoggedDecision]:
+    return [one for one in decisions if one.seq > after and one.record.decided_at >= since_ms]
 
 
 def read_unit(
@@ -145,6 +208,8 @@ def read_unit(
     new_fold: NewFold,
     *,
     upto: int | None = None,
+    after: int = 0,
+    since_ms: int = 0,
 ) -> ReadUnit:
     """Fold a unit from the log.
 
@@ -155,17 +220,45 @@ def read_unit(
         pseudonym: of the unit.
         new_fold: makes a fold for the arm.
         upto: a place that `last_seq` gave; the log's last complete place if it is missing.
+        after: decisions at or before this place of the log do not count.
+        since_ms: decisions from before this time do not count, UTC milliseconds.
 
     Returns:
         The unit, and a fold that holds its state in row 0; None for one that never came.
     """
     if upto is None:
         upto = reader.last_seq()
+    found = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
+    decisions = _that_count(found, after=after, since_ms=since_ms)
+    rewards: Sequence[LoggedReward] = ()
+    if decisions:
+        rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
+    return folded(pseudonym, decisions, rewards, new_fold, upto=upto)
+
+
+def folded(
+    pseudonym: int,
+    decisions: Sequence[LoggedDecision],
+    rewards: Sequence[LoggedReward],
+    new_fold: NewFold,
+    *,
+    upto: int,
+) -> ReadUnit:
+    """A unit from its rows that count, all of them up to a place of the log.
+
+    Args:
+        pseudonym: of the unit.
+        decisions: of the unit, in log order.
+        rewards: of these decisions, in log order.
+        new_fold: makes a fold for the arm.
+        upto: that place.
+
+    Returns:
+        As `read_unit`.
+    """
     unit = Unit(pseudonym, 0, upto=upto)
-    decisions = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
     if not decisions:
         return unit, None
-    rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
     fold = new_fold(1)
     fold_rows(fold, unit, decisions, rewards)
     return unit, fold

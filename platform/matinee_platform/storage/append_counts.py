@@ -16,6 +16,7 @@ class AppendCounts:
         drained: rows that left it.
         drained_repeats: of those, rows that the log had already.
         drained_conflicts: of those, rows that the log had with another body, or could not take.
+        drained_forgotten: of those, rows of units that were forgotten since, which were dropped.
     """
 
     commits: int = 0
@@ -26,3 +27,4 @@ class AppendCounts:
     drained: int = 0
     drained_repeats: int = 0
     drained_conflicts: int = 0
+    drained_forgotten: int = 0

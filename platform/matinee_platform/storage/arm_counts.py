@@ -8,7 +8,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, Table, and_, case, false, func, select
 from sqlalchemy.exc import DBAPIError
 
-from matinee_platform.log_schema import WHOLE_PAGE
+from matinee_platform.log_rows import WHOLE_PAGE
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_tables import DecisionRow, RewardRow
 from matinee_platform.storage.reward_states import RETURN_VISIT
@@ -48,18 +48,25 @@ class SqlArmCounter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def arm_counts(self, experiment: str, *, windows: Sequence[int], upto: int) -> list[ArmCounts]:
+    def arm_counts(
+        self, experiment: str, *, windows: Sequence[int], upto: int, since_ms: int = 0
+    ) -> list[ArmCounts]:
         """Counts of every arm with a decision at or below a place of the log, by name.
 
         Args:
             experiment: key.
-            windows: of each of `log_schema.COMPONENTS`, in milliseconds.
+            windows: of each of `log_rows.COMPONENTS`, in milliseconds.
             upto: last place that counts.
+            since_ms: decisions from before do not count, nor do their rewards, UTC milliseconds.
 
         Raises:
             LogUnavailableError: the database is away.
         """
-        of_experiment = (_DECISIONS.experiment == experiment, _DECISIONS.seq <= upto)
+        of_experiment = (
+            _DECISIONS.experiment == experiment,
+            _DECISIONS.seq <= upto,
+            _DECISIONS.decided_at >= since_ms,
+        )
         with self._connection() as connection:
             found: dict[str, ArmCounts] = {}
             query = select(_DECISIONS.arm, func.count(_DECISIONS.unit.distinct()))

@@ -7,7 +7,7 @@ still holds when the row is written.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from sqlmodel import Session
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from matinee_platform.storage.errors import LogUnavailableError
-from matinee_platform.storage.migrate import upgrade_tree
+from matinee_platform.storage.private_files import private_file
+from matinee_platform.storage.schema_version import is_newest
 from matinee_policies.errors import ConfigError
 
 CONTROL_FILE = "control.sqlite"
@@ -82,10 +83,15 @@ def upgrade(url: str) -> None:
         LogUnavailableError: the database is away.
     """
     engine = open_engine(url)
+    if engine.url.database is not None and engine.dialect.name == "sqlite":
+        with suppress(OSError):  # SQLite says better what is wrong
+            private_file(Path(engine.url.database))
     try:
-        with _unavailable(), _exclusive(engine).begin() as connection:
-            _lock(connection)
-            upgrade_tree(connection, "control")
+        with _unavailable():
+            with engine.connect() as connection:
+                if is_newest(connection, "control"):
+                    return
+            _migrate(engine)
     finally:
         engine.dispose()
 
@@ -111,6 +117,15 @@ def reading(engine: Engine) -> Iterator[Session]:
     """
     with _unavailable(), Session(engine) as session:
         yield session
+
+
+def _migrate(engine: Engine) -> None:
+    # Imported when there is something to do: a start need not wait for it.
+    from matinee_platform.storage.migrate import upgrade_tree
+
+    with _exclusive(engine).begin() as connection:
+        _lock(connection)
+        upgrade_tree(connection, "control")
 
 
 def _exclusive(engine: Engine) -> Engine:

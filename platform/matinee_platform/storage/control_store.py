@@ -218,6 +218,7 @@ def _stored(row: ExperimentRow) -> StoredExperiment:
         version=row.version,
         created_at=row.created_at,
         changed_at=row.changed_at,
+        started_at=row.started_at,
     )
 
 
@@ -229,6 +230,7 @@ def _values(experiment: StoredExperiment) -> dict[str, Any]:
         "definition": experiment.definition.model_dump_json(),
         "created_at": experiment.created_at,
         "changed_at": experiment.changed_at,
+        "started_at": experiment.started_at,
     }
 
 

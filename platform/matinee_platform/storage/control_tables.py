@@ -28,6 +28,8 @@ class ExperimentRow(ControlTable, table=True):
     """JSON of `LiveExperiment`, with the salt and the coverage of now."""
     created_at: int = Field(sa_type=BigInteger)
     changed_at: int = Field(sa_type=BigInteger)
+    started_at: int | None = Field(default=None, sa_type=BigInteger)
+    """Of its last start."""
 
 
 class UsedSaltRow(ControlTable, table=True):
@@ -99,6 +101,18 @@ class GenesisMarkRow(ControlTable, table=True):
     """The arm's last version when it was marked, -1 for none."""
     marked_at: int = Field(sa_type=BigInteger)
     reason: str = Field(sa_type=Text)
+
+
+class ForgottenRow(ControlTable, table=True):
+    """A unit whose rows were removed (`forgotten_units.py`). Append-only."""
+
+    __tablename__ = "forgotten"
+    __table_args__ = (Index("ix_forgotten_unit", "unit"),)
+
+    number: int | None = Field(default=None, primary_key=True)
+    unit: int = Field(sa_type=BigInteger)
+    seq: int = Field(sa_type=BigInteger)
+    at: int = Field(sa_type=BigInteger)
 
 
 class SnapshotRow(ControlTable, table=True):

@@ -8,6 +8,7 @@ from matinee_platform.storage.append_plan import REWARDS_PER_DECISION, Plan
 from matinee_platform.storage.group_commit import QUEUE_ROWS, Committed, GroupCommit
 from matinee_platform.storage.ports import EventReader, Published, Windows
 from matinee_platform.storage.spool import Spool
+from matinee_platform.storage.spool_drain import ForgottenAt
 from matinee_platform.storage.sqlite_appender import SqliteStore
 from matinee_platform.storage.sqlite_reader import SqliteReader
 
@@ -25,11 +26,21 @@ class EventLog(NamedTuple):
 
 
 async def make_event_log(
-    settings: ServiceSettings, *, windows: Windows, published: Published | None = None
+    settings: ServiceSettings,
+    *,
+    windows: Windows,
+    published: Published | None = None,
+    forgotten_at: ForgottenAt | None = None,
 ) -> EventLog:
     """Open the log that settings name; call it on the event loop that appends.
 
     A database that is away is no error: the appender says so in `state`, and recovers by itself.
+
+    Args:
+        settings: of the service.
+        windows: of rewards.
+        published: told of rows.
+        forgotten_at: when units were forgotten; asked before rows leave the spool.
 
     Raises:
         LogHeldError: another process writes this SQLite log.
@@ -46,6 +57,7 @@ async def make_event_log(
             spool=spool,
             queue_rows=settings.queue_rows,
             rewards_per_decision=rewards,
+            forgotten_at=forgotten_at,
         )
     else:
         appender = await postgres_appender(
@@ -55,6 +67,7 @@ async def make_event_log(
             spool=spool,
             queue_rows=settings.queue_rows,
             rewards_per_decision=rewards,
+            forgotten_at=forgotten_at,
         )
     return EventLog(appender, event_reader(settings))
 
@@ -76,6 +89,7 @@ async def sqlite_appender(
     spool: Spool | None = None,
     queue_rows: int = QUEUE_ROWS,
     rewards_per_decision: int = REWARDS_PER_DECISION,
+    forgotten_at: ForgottenAt | None = None,
 ) -> GroupCommit:
     """The appender of a log in a SQLite file, at work.
 
@@ -83,7 +97,13 @@ async def sqlite_appender(
         LogHeldError: another process writes this file.
     """
     store = SqliteStore(path, windows=windows, rewards_per_decision=rewards_per_decision)
-    appender = GroupCommit(store, committed=_direct(published), spool=spool, queue_rows=queue_rows)
+    appender = GroupCommit(
+        store,
+        committed=_direct(published),
+        spool=spool,
+        queue_rows=queue_rows,
+        forgotten_at=forgotten_at,
+    )
     return await appender.start()
 
 
@@ -95,6 +115,7 @@ async def postgres_appender(
     spool: Spool | None = None,
     queue_rows: int = QUEUE_ROWS,
     rewards_per_decision: int = REWARDS_PER_DECISION,
+    forgotten_at: ForgottenAt | None = None,
     patience_seconds: float = 0.8,
 ) -> GroupCommit:
     """The appender of a log in PostgreSQL, at work; `published` hears of every process's rows."""
@@ -109,7 +130,13 @@ async def postgres_appender(
         patience_seconds=patience_seconds,
     )
     if published is None:
-        appender = GroupCommit(store, committed=_direct(None), spool=spool, queue_rows=queue_rows)
+        appender = GroupCommit(
+            store,
+            committed=_direct(None),
+            spool=spool,
+            queue_rows=queue_rows,
+            forgotten_at=forgotten_at,
+        )
         return await appender.start()
     tail = PostgresTail(PostgresReader(address), published=published)
     appender = GroupCommit(
@@ -117,6 +144,7 @@ async def postgres_appender(
         committed=tail.committed,
         spool=spool,
         queue_rows=queue_rows,
+        forgotten_at=forgotten_at,
         started=tail.start,
         closed=tail.close,
     )

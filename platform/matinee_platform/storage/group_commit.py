@@ -39,13 +39,13 @@ from matinee_platform.storage.records import (
     RewardRecord,
 )
 from matinee_platform.storage.spool import Spool
+from matinee_platform.storage.spool_drain import DRAIN_ROWS, ForgottenAt, SpoolDrain
 
 _LOG = structlog.get_logger(__name__)
 
 QUEUE_ROWS = 10_000
 """Rows that may wait, unless told otherwise."""
 _BATCH_ROWS = 2_000
-_DRAIN_ROWS = 1_000
 _ITEMS_REMEMBERED = 200_000
 
 _T = TypeVar("_T")
@@ -83,6 +83,7 @@ class GroupCommit:
         started: awaited when the store is open, before the first commit.
         closed: awaited after the last commit.
         recent: what is asked before the spool.
+        forgotten_at: when units were forgotten; asked before rows leave the spool.
 
     Attributes:
         counts: what happened since the start.
@@ -99,6 +100,7 @@ class GroupCommit:
         started: Hook | None = None,
         closed: Hook | None = None,
         recent: RecentRows | None = None,
+        forgotten_at: ForgottenAt | None = None,
     ) -> None:
         self.counts = AppendCounts()
         self._store = store
@@ -121,6 +123,13 @@ class GroupCommit:
         self._committing: asyncio.Task[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._spool_thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-spool")
+        self.counts.drained_conflicts += 0 if spool is None else spool.conflicts
+        self._drain = SpoolDrain(
+            write=self._write,
+            in_thread=self._in_spool_thread,
+            counts=self.counts,
+            forgotten_at=forgotten_at,
+        )
 
     async def start(self) -> Self:
         """Open the store and begin to commit; a store that is away is no error.
@@ -175,6 +184,10 @@ class GroupCommit:
     def spooled(self) -> int:
         """Rows that wait in the spool."""
         return 0 if self._spool is None else self._spool.rows
+
+    def forget(self, unit: int) -> None:
+        """A unit was forgotten: what is remembered of it for repeats goes."""
+        self._recent.forget(unit)
 
     async def close(self) -> None:
         """Store what waits, then let go of everything; the spool keeps what it has."""
@@ -332,11 +345,11 @@ class GroupCommit:
             try:
                 if self._spool is None or self._spool.rows == 0:
                     await self._store.probe()
-                while self._spool is not None and self._spool.rows > _DRAIN_ROWS:
-                    await self._drain(self._spool)
+                while self._spool is not None and self._spool.rows > DRAIN_ROWS:
+                    await self._drain.some(self._spool)
                 async with self._turn:
                     while self._spool is not None and self._spool.rows > 0:
-                        await self._drain(self._spool)
+                        await self._drain.some(self._spool)
                     self._mode = "ok"
             except LogUnavailableError:
                 await asyncio.sleep(self._retry_seconds)
@@ -348,34 +361,6 @@ class GroupCommit:
                 _LOG.info("log_back")
                 return
 
-    async def _drain(self, spool: Spool) -> None:
-        """Move some records from the spool into the store."""
-        records, place = await self._in_spool_thread(spool.peek, _DRAIN_ROWS)
-        try:
-            receipts = await self._write(records)
-        except LogUnavailableError:
-            raise
-        except Exception:
-            receipts = [await self._drain_one(record) for record in records]
-        for record, receipt in zip(records, receipts, strict=True):
-            if receipt.outcome is Outcome.REPEATED:
-                self.counts.drained_repeats += 1
-            elif receipt.outcome is not Outcome.STORED:
-                self.counts.drained_conflicts += 1
-                _LOG.error("spooled_row_refused", outcome=receipt.outcome.name, row=_name(record))
-        self.counts.drained += len(records)
-        await self._in_spool_thread(spool.taken, len(records), place)
-
-    async def _drain_one(self, record: Record) -> Receipt:
-        try:
-            (receipt,) = await self._write([record])
-        except LogUnavailableError:
-            raise
-        except Exception:
-            _LOG.error("spooled_row_failed", row=_name(record), traceback=format_exc())
-            return RewardReceipt(Outcome.CONFLICT, -1)
-        return receipt
-
     async def _in_spool_thread(self, call: Callable[..., _T], *args: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._spool_thread, call, *args)
 
@@ -383,10 +368,3 @@ class GroupCommit:
 def _fail(waiting: _Waiting, error: Exception) -> None:
     if not waiting.told.done():
         waiting.told.set_exception(error)
-
-
-def _name(record: Record) -> str:
-    """What may be told of a record in a log: a number or a digest, never an id of a caller's."""
-    if isinstance(record, DecisionRecord):
-        return f"decision {record.decision_id:016x}"
-    return f"reward {record.reward_key.hex()}"

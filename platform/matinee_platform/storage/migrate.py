@@ -12,7 +12,10 @@ from alembic.runtime.migration import MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-_ONE_AT_A_TIME = threading.Lock()
+from matinee_platform.storage.schema_version import VERSION_TABLES
+
+ONE_AT_A_TIME = threading.Lock()
+"""Held by every thread that runs steps: they speak to the one `alembic.op` of a process."""
 
 
 def upgrade_tree(connection: Connection, tree: str) -> None:
@@ -28,9 +31,8 @@ def upgrade_tree(connection: Connection, tree: str) -> None:
     def steps(revision: object, _: object) -> "list[MigrationStep | RevisionStep]":
         return script._upgrade_revs("head", revision)  # type: ignore[arg-type, return-value]
 
-    # Steps speak to the one `alembic.op` of a process.
-    with _ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
-        environment.configure(connection=connection, version_table=version_table(tree))
+    with ONE_AT_A_TIME, EnvironmentContext(Config(), script, fn=steps) as environment:
+        environment.configure(connection=connection, version_table=VERSION_TABLES[tree])
         environment.run_migrations()
 
 
@@ -40,8 +42,3 @@ def script_of(tree: str) -> ScriptDirectory:
     config.set_main_option("script_location", f"matinee_platform.storage.migrations:{tree}")
     config.set_main_option("path_separator", "os")
     return ScriptDirectory.from_config(config)
-
-
-def version_table(tree: str) -> str:
-    """Table in which a database says how far it is."""
-    return f"alembic_version_{tree}"

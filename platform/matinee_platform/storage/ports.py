@@ -19,7 +19,7 @@ from matinee_platform.storage.records import (
 from matinee_policies.snapshot import Snapshot
 
 Windows = Callable[[str], Sequence[int]]
-"""Window of each of `log_schema.COMPONENTS` in milliseconds, by the key of an experiment."""
+"""Window of each of `log_rows.COMPONENTS` in milliseconds, by the key of an experiment."""
 
 Published = Callable[[Sequence[LoggedDecision], Sequence[LoggedReward]], None]
 """Told of rows in log order, each exactly once, after they are durable."""
@@ -103,6 +103,14 @@ class EventReader(Protocol):
         self, experiment: str, arm: str, unit: int, *, upto: int, limit: int
     ) -> list[LoggedDecision]:
         """The latest `limit` decisions of a unit up to a place of the log, oldest first."""
+
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """Decisions of some units up to a place of the log, in log order.
+
+        If there are more than `limit`, that many of them: which ones is not said.
+        """
 
     def items(self, rows: Sequence[int]) -> list[str]:
         """Ids of interned items, by row."""

@@ -64,6 +64,13 @@ class RecentRows:
             return self._decision(record)
         return self._reward(record)
 
+    def forget(self, unit: int) -> None:
+        """Remember no decision of a unit any more, by its pseudonym."""
+        gone = [key for key, (_, one) in self._decisions.items() if one.unit == unit]
+        for key in gone:
+            _, one = self._decisions.pop(key)
+            self._bytes -= _size(one)
+
     def _note_reward(self, record: RewardRecord, receipt: RewardReceipt) -> None:
         if receipt.outcome not in (Outcome.STORED, Outcome.REPEATED):
             return

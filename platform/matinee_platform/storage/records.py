@@ -69,7 +69,7 @@ class DecisionRecord:
         catalogue_version: as in the offline log; 0 where the caller names the items.
         served_by: who chose.
         last_watched: catalogue row, -1 for none.
-        unit_state: state as seen (`log_schema.pack_state`), `float32 [S]`.
+        unit_state: state as seen (`log_rows.pack_state`), `float32 [S]`.
         candidates: rows of items, `int32 [K]`, -1 from the right.
         scores: candidate scores, `float32 [K]`.
         slate: rows of the items shown, `int32 [L]`, -1 for empty slots.
@@ -110,7 +110,7 @@ class RewardRecord:
         reward_key: 16 bytes, BLAKE2b of the caller's reward id: the id itself is not kept.
         body_digest: 16 bytes, of the event as parsed.
         decision_id: decision that it names, known or not.
-        component: index into `log_schema.COMPONENTS`.
+        component: index into `log_rows.COMPONENTS`.
         slot: slot within the slate, -1 for the whole page.
         value: 1 for a click or a return visit, watched fraction, stars.
         received_at: server's time, UTC milliseconds; windows go by it.

@@ -16,7 +16,7 @@ The rules, in this order, for the rewards of one decision in log order:
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from matinee_platform.log_schema import COMPONENTS, WHOLE_PAGE
+from matinee_platform.log_rows import COMPONENTS, WHOLE_PAGE
 from matinee_platform.storage.records import LoggedDecision, LoggedReward, RewardState
 
 RETURN_VISIT = COMPONENTS.index("return_visit")
@@ -55,7 +55,7 @@ def reward_states(
     Args:
         decision: None if the log does not have it.
         rewards: all that name it, in log order.
-        windows: of each of `log_schema.COMPONENTS`, in milliseconds.
+        windows: of each of `log_rows.COMPONENTS`, in milliseconds.
         now_ms: tells an early reward from an orphan; nothing else depends on it.
         orphan_after_ms: age at which a reward without a decision is an orphan.
     """
@@ -88,7 +88,7 @@ def state_when_stored(
         shown: its decision, wherever it is in the log; None if it is not there.
         first_before: earliest `received_at` of the rewards of the same decision, component and slot
             that are before it in the log: one of them joined if that one was in time.
-        windows: of each of `log_schema.COMPONENTS`, in milliseconds; unused without a decision.
+        windows: of each of `log_rows.COMPONENTS`, in milliseconds; unused without a decision.
     """
     if shown is None or shown.seq > mark.seq:
         return RewardState.EARLY

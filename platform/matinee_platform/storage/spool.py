@@ -19,13 +19,14 @@ import structlog
 
 from matinee_platform.storage.append_plan import Receipt, Record
 from matinee_platform.storage.errors import SpoolFullError
+from matinee_platform.storage.private_files import private_file, private_folder
 from matinee_platform.storage.records import (
     DecisionReceipt,
     DecisionRecord,
     Outcome,
     RewardReceipt,
 )
-from matinee_platform.storage.spool_frames import frames, to_frame
+from matinee_platform.storage.spool_frames import Frame, frames, to_frame
 
 _LOG = structlog.get_logger(__name__)
 
@@ -44,20 +45,24 @@ class Spool:
 
     Attributes:
         rows: records that wait.
-        damaged: stretches of the file that held no sound frame when it was opened.
+        damaged: stretches of files that held no sound frame when they were opened.
+        conflicts: records of former processes that were dropped: the spool has their ids with other
+            bodies.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self.damaged = 0
+        self.conflicts = 0
         self.rows = 0
         self._max_bytes = max_bytes
         self._seen: dict[_Key, tuple[bytes, int]] = {}
         self._front = 0
         self._path, self._file, left_behind = _claim(folder)
         self._end = self._read_index()
-        for file in left_behind:
-            self._take_over(file)
+        for path, file in left_behind:
+            with file:
+                self._take_over(path, file)
 
     def append(self, batch: Sequence[Record]) -> list[Receipt]:
         """Store records durably; those that the spool has seen since it was empty are told.
@@ -149,11 +154,9 @@ class Spool:
     def _read_index(self) -> int:
         """Count what the file holds; drop a frame that was not written whole; the end of it."""
         data = _whole(self._file)
-        end = 0
-        for frame in frames(data):
-            if frame.begin > end:
-                self._note_damage()
-            end = frame.end
+        found = self._sound(self._path, data)
+        end = found[-1].end if found else 0
+        for frame in found:
             self._seen.setdefault(_key(frame.record), (frame.record.body_digest, frame.begin))
             self.rows += 1
         if end < len(data):
@@ -161,28 +164,49 @@ class Spool:
             os.ftruncate(self._file.fileno(), end)
         return end
 
-    def _note_damage(self) -> None:
-        if self.damaged == 0:
-            shutil.copyfile(self._path, f"{self._path}.damaged")
-        self.damaged += 1
-        _LOG.error("spool_damaged", spool=str(self._path), kept=f"{self._path}.damaged")
+    def _sound(self, path: Path, data: bytes) -> list[Frame]:
+        """The frames of a file; where others were, the file is kept aside and told of."""
+        found = list(frames(data))
+        ends = [0, *(frame.end for frame in found)]
+        damaged = sum(frame.begin > end for frame, end in zip(found, ends, strict=False))
+        if damaged:
+            aside = path.with_name(f"{path.name}.damaged")
+            private_file(aside)
+            shutil.copyfile(path, aside)
+            self.damaged += damaged
+            _LOG.error("spool_damaged", spool=str(path), stretches=damaged, kept=str(aside))
+        return found
 
-    def _take_over(self, file: FileIO) -> None:
-        records = [frame.record for frame in frames(_whole(file))]
-        with file:
-            if records:
-                self.append(records)
-            os.ftruncate(file.fileno(), 0)
+    def _take_over(self, path: Path, file: FileIO) -> None:
+        """Move what a former process left behind into this one's file, or leave it where it is."""
+        records = [frame.record for frame in self._sound(path, _whole(file))]
+        try:
+            receipts = self.append(records)
+        except SpoolFullError as error:
+            _LOG.warning("spool_left_behind", spool=str(path), error=str(error))
+            return
+        for record, receipt in zip(records, receipts, strict=True):
+            if receipt.outcome is Outcome.CONFLICT:
+                self.conflicts += 1
+                _LOG.error("spooled_row_refused", outcome="CONFLICT", row=name_of(record))
+        os.ftruncate(file.fileno(), 0)
 
 
-def _claim(folder: Path) -> tuple[Path, FileIO, list[FileIO]]:
+def name_of(record: Record) -> str:
+    """What may be told of a record in a log: a number or a digest, never an id of a caller's."""
+    if isinstance(record, DecisionRecord):
+        return f"decision {record.decision_id:016x}"
+    return f"reward {record.reward_key.hex()}"
+
+
+def _claim(folder: Path) -> tuple[Path, FileIO, list[tuple[Path, FileIO]]]:
     """The first file of the folder that nobody holds, and all others that nobody holds."""
     held: dict[Path, FileIO] = {}
     for number in count():
         path = folder / f"events-{number}.spool"
         if held and not path.exists():
             own = next(iter(held))
-            return own, held.pop(own), list(held.values())
+            return own, held.pop(own), list(held.items())
         new = not path.exists()
         file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
         try:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from matinee_platform.storage.append_plan import (
     REWARDS_PER_DECISION,
+    Known,
     Plan,
     Record,
     plan_append,
@@ -21,6 +23,9 @@ from matinee_platform.storage.errors import LogHeldError, LogUnavailableError
 from matinee_platform.storage.event_migrations import sqlite_url, upgrade
 from matinee_platform.storage.event_rows import decision_row, reward_row
 from matinee_platform.storage.ports import Windows
+from matinee_platform.storage.private_files import private_file, private_folder
+from matinee_platform.storage.records import DecisionRecord
+from matinee_platform.storage.sqlite_checkpoints import ROWS, Checkpoints
 from matinee_platform.storage.sqlite_statements import (
     insert_decisions,
     insert_rewards,
@@ -44,7 +49,9 @@ _AWAY = frozenset({
 })  # fmt: skip
 """Primary result codes that speak of the file, not of a row."""
 
-_CHECKPOINT_PAGES = 4_000
+_CHECKPOINT_PAGES = 100_000
+"""Length at which the journal is moved within a commit, where it could not be moved before."""
+
 _CACHE_KIB = 32_768
 
 
@@ -56,6 +63,7 @@ class SqliteStore:
         windows: of rewards, by the key of an experiment.
         rewards_per_decision: most rewards of one decision.
         busy_ms: patience with another process that holds the file, e.g. to delete old rows.
+        journal_rows: after which the journal is moved into the file.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class SqliteStore:
         windows: Windows,
         rewards_per_decision: int = REWARDS_PER_DECISION,
         busy_ms: int = 500,
+        journal_rows: int = ROWS,
     ) -> None:
         self._path = path
         self._windows = windows
@@ -73,17 +82,24 @@ class SqliteStore:
         self._lock: BinaryIO | None = None
         self._connection: sqlite3.Connection | None = None
         self._upgraded = False
+        # The last place, where no transaction failed since it was seen.
+        self._last: int | None = None
+        self._checkpoints = Checkpoints(self._connect, rows=journal_rows)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-log")
 
     async def open(self) -> None:
         """Take the lock, then connect."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         self._lock = _hold(self._path)
         await self.probe()
 
     async def write(self, batch: Sequence[Record]) -> Plan:
         """Store a batch in one transaction."""
-        return await self._in_thread(lambda: self._transaction(lambda it: self._write(it, batch)))
+        plan = await self._in_thread(lambda: self._written(batch))
+        if self._checkpoints.most_is_moved:
+            # The answer does not wait for it.
+            self._thread.submit(self._move_journal)
+        return plan
 
     async def intern(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made where new."""
@@ -95,6 +111,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Close the file, then let the lock go."""
+        await asyncio.to_thread(self._checkpoints.close)
         await self._in_thread(self._disconnect)
         self._thread.shutdown()
         if self._lock is not None:
@@ -102,6 +119,16 @@ class SqliteStore:
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _written(self, batch: Sequence[Record]) -> Plan:
+        plan = self._transaction(lambda it: self._write(it, batch))
+        self._last = plan.last_seq
+        self._checkpoints.committed(len(plan.decisions) + len(plan.rewards))
+        return plan
+
+    def _move_journal(self) -> None:
+        if self._connection is not None:
+            self._checkpoints.finish(self._connection)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
@@ -126,16 +153,11 @@ class SqliteStore:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             if not self._upgraded:
+                with suppress(OSError):  # SQLite says better what is wrong
+                    private_file(self._path)
                 upgrade(sqlite_url(self._path))
                 self._upgraded = True
-            # A file that went away is not made anew: its rows were acknowledged.
-            self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=rw",
-                uri=True,
-                timeout=self._busy_ms / 1_000,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._connection = self._connect()
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -145,12 +167,55 @@ class SqliteStore:
                 self._connection.execute(f"PRAGMA {pragma}")
         return self._connection
 
+    def _connect(self) -> sqlite3.Connection:
+        # A file that went away is not made anew: its rows were acknowledged.
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._busy_ms / 1_000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        last, self._last = self._last, None
+        plan = None if last is None else self._add(connection, batch, last)
+        if plan is None:
+            plan = self._add_unknown(connection, batch)
+        return plan
+
+    def _add(
+        self, connection: sqlite3.Connection, batch: Sequence[Record], last: int
+    ) -> Plan | None:
+        """Add decisions without a look at the log; None, and nothing added, if one is there.
+
+        Each step of a statement lets other threads run, and then waits for its turn again.
+        """
+        decisions = {one.decision_id: one for one in batch if isinstance(one, DecisionRecord)}
+        if len(decisions) < len(batch):
+            return None
+        plan = plan_append(
+            batch, Known(last), windows=self._windows, rewards_per_decision=self._cap
+        )
+        try:
+            moved = connection.execute(
+                "UPDATE seq SET last = ? WHERE last = ?", (plan.last_seq, last)
+            ).rowcount
+            if moved == 1:
+                insert_decisions(connection, [decision_row(one) for one in plan.decisions])
+                return plan
+        except sqlite3.IntegrityError:
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+        return None
+
+    def _add_unknown(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        """Add what is new of a batch."""
         plan = plan_append(
             batch,
             known_of(connection, batch),

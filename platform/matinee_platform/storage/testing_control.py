@@ -35,6 +35,7 @@ from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import writing
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.errors import LeaseLostError
+from matinee_platform.storage.forgotten_units import ForgottenUnits
 from matinee_platform.storage.ports import Lease, SnapshotStore
 from matinee_platform.storage.records import Barrier
 from matinee_policies.errors import ConfigError, MatineeError, SnapshotError
@@ -229,9 +230,10 @@ class ControlContract:
         barriers = SqlBarrierStore(engine, clock=FakeClock())
         barriers.append(example_barrier("append_only", version=0))
         barriers.mark_genesis("append_only", "new", reason="test")
+        ForgottenUnits(engine, clock=FakeClock()).add(2**63, seq=5)
         columns = {"audit": "who", "used_salts": "experiment", "barriers": "arm"}
-        for table, column in {**columns, "genesis_marks": "reason"}.items():
-            verbs = [f"UPDATE {table} SET {column} = 'x'", f"DELETE FROM {table}"]
+        for table, column in {**columns, "genesis_marks": "reason", "forgotten": "seq"}.items():
+            verbs = [f"UPDATE {table} SET {column} = '7'", f"DELETE FROM {table}"]
             if engine.dialect.name == "postgresql":
                 verbs.append(f"TRUNCATE {table}")
             before = _rows(engine, table)

@@ -1,4 +1,4 @@
-"""A candidate source, ready to serve: a factor model, and what it has for single units.
+"""Fit a candidate source: a factor model, and what it has for single units.
 
 Fitted kinds (`registry.py`) are a factor model alone. Sources of the user's own may add vectors of
 units (`factor_file.py`) or lists of units (`score_table.py`), with the model as what serves all
@@ -7,28 +7,20 @@ others. Everything is arrays, so that a source is saved and loaded without the c
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from matinee_policies.arrays import Float32Array, IndexArray, UInt64Array
 from matinee_policies.candidates import custom_source, factor_file, score_table_file
 from matinee_policies.candidates.custom_source import fit_custom_source
-from matinee_policies.candidates.factor_file import (
-    FactorFileConfig,
-    UnitVectors,
-    read_factor_file,
-)
+from matinee_policies.candidates.factor_file import FactorFileConfig, read_factor_file
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.registry import candidate_kinds, fit_candidates
-from matinee_policies.candidates.score_table import ABSENT, ScoreTable, rank_table
+from matinee_policies.candidates.score_table import ABSENT, ScoreTable
 from matinee_policies.candidates.score_table_file import ScoreTableConfig, read_score_table
 from matinee_policies.candidates.source_data import SourceData
-from matinee_policies.candidates.top_k import Candidates, rank
+from matinee_policies.candidates.unit_ranker import OwnCandidates
 from matinee_policies.errors import ConfigError
-
-OwnCandidates: TypeAlias = ScoreTable | UnitVectors
-"""What a source has for single units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +36,6 @@ class CandidateSource:
     model: FactorModel
     own: OwnCandidates | None = None
     note: str = ""
-
-
-class UnitRanker:
-    """Ranks items for the units of one arm.
-
-    Args:
-        model: of the source.
-        own: what the source has for single units.
-        keys: keys of the units, `uint64 [n]`.
-    """
-
-    def __init__(self, model: FactorModel, own: OwnCandidates | None, *, keys: UInt64Array) -> None:
-        self._model = model
-        self._own = own
-        self._rows = own.rows_of(keys) if own is not None else None
-
-    def rank(
-        self, units: IndexArray, vectors: Float32Array, hidden: UInt64Array, k: int
-    ) -> Candidates:
-        """The `k` best items of units, without what is hidden from them.
-
-        Args:
-            units: places among the keys, `int32 [B]`.
-            vectors: folded in from what each unit did, `float32 [B, f]`.
-            hidden: one bit per item, `uint64 [B, W]`.
-            k: how many items; where fewer are left, the rest is padding.
-        """
-        if self._own is None or self._rows is None:
-            return rank(self._model, vectors, hidden, k)
-        rows = self._rows[units]
-        if isinstance(self._own, ScoreTable):
-            return rank_table(
-                self._own, rows, fallback=self._model, vectors=vectors, hidden=hidden, k=k
-            )
-        given = rows != ABSENT
-        used = vectors.copy()
-        used[given] = self._own.vectors[rows[given]]
-        return rank(self._model, used, hidden, k)
 
 
 def source_kinds() -> tuple[str, ...]:

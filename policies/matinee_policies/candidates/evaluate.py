@@ -13,8 +13,7 @@ import numpy as np
 
 from matinee_policies.arrays import FloatArray, IndexArray
 from matinee_policies.candidates import popularity
-from matinee_policies.candidates.candidate_source import CandidateSource, UnitRanker
-from matinee_policies.candidates.factor_file import UnitVectors
+from matinee_policies.candidates.candidate_source import CandidateSource
 from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.metrics import (
     Estimate,
@@ -31,6 +30,8 @@ from matinee_policies.candidates.seen import empty_seen, mark_seen
 from matinee_policies.candidates.source_data import SourceData
 from matinee_policies.candidates.top_k import Candidates, rank
 from matinee_policies.candidates.training_users import fold_in_training_users
+from matinee_policies.candidates.unit_ranker import UnitRanker
+from matinee_policies.candidates.unit_vectors import UnitVectors
 from matinee_policies.interactions import Interactions, Ratings
 
 _USERS_AT_ONCE = 4_096

@@ -8,12 +8,10 @@ their vector as it stands; all others are folded in from their own observed hist
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
-from matinee_policies.array_file import read_arrays, write_arrays
-from matinee_policies.arrays import AnyArray, Float32Array, Int64Array, UInt64Array
+from matinee_policies.arrays import AnyArray, Float32Array, Int64Array
 from matinee_policies.candidates.factor_model import (
     FEEDBACK,
     FactorModel,
@@ -24,12 +22,12 @@ from matinee_policies.candidates.item_ids import NOT_SHOWN, ItemIndex
 from matinee_policies.candidates.score_table import find_keys
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.candidates.training_users import with_population_prior, with_score_constants
+from matinee_policies.candidates.unit_vectors import UnitVectors
 from matinee_policies.config import Config, check_range
 from matinee_policies.errors import ConfigError, DataError
 
 KIND = "factor_file"
 
-VECTORS_KIND = "unit vectors"
 _NEEDED = ("item_ids", "item_factors")
 _ALLOWED = (*_NEEDED, "item_offset", "user_ids", "user_factors")
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
@@ -67,34 +65,6 @@ class FactorFileConfig(Config):
         check_range("ridge", self.ridge, low=0.0, low_open=True)
         check_range("ridge_per_observation", self.ridge_per_observation, low=0.0)
         check_range("confidence_slope", self.confidence_slope, low=0.0, low_open=True)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnitVectors:
-    """Vectors of units, as given.
-
-    Attributes:
-        keys: keys of the units, rising, `uint64 [U]`.
-        vectors: finite, `float32 [U, f]`.
-    """
-
-    keys: UInt64Array
-    vectors: Float32Array
-
-    def rows_of(self, keys: UInt64Array) -> Int64Array:
-        """Row of each unit by its key, -1 for a unit without a vector, `int64 [n]`."""
-        return find_keys(self.keys, keys)
-
-    def save(self, path: Path) -> None:
-        """Write both fields to one `.npz` file."""
-        arrays: dict[str, AnyArray] = {"keys": self.keys, "vectors": self.vectors}
-        write_arrays(path, kind=VECTORS_KIND, arrays=arrays, header={})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote; raises DataError if it is missing or damaged."""
-        arrays, _ = read_arrays(path, kind=VECTORS_KIND, names=("keys", "vectors"))
-        return cls(arrays["keys"], arrays["vectors"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,25 +81,18 @@ def analyse_service(
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)
-        since = last_start_ms(store, found.definition.key)
     finally:
         engine.dispose()
-    if since is None:
+    if found.started_at is None:
         raise ConfigError(f"experiment {found.definition.key!r} has not started yet")
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
         running=found.state is State.RUNNING,
-        since_ms=since,
+        since_ms=found.started_at,
         until_ms=until_ms,
         metrics=metrics,
     )
-
-
-def last_start_ms(store: ControlStore, key: str) -> int | None:
-    """When an experiment was started last, UTC milliseconds; None if it never was."""
-    starts = [one.at for one in store.history(key) if one.action == "experiment.start"]
-    return max(starts, default=None)
 
 
 def _only(store: ControlStore) -> str:

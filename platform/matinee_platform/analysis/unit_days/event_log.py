@@ -20,7 +20,7 @@ from matinee_platform.analysis.unit_days.gathered import Gathered, unit_days
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis.unit_days.run_log import CLOCK_TOLERANCE_MS
 from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveExperiment
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.serving.unit_fold import DAY_MS, VISIT_GAP_MS
 from matinee_platform.storage.int64 import to_unsigned
 from matinee_platform.storage.records import ServedBy

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from matinee_platform.analysis.unit_days.fold_kernels import DecisionColumns, RewardColumns
 from matinee_platform.analysis.unit_days.part_files import SUFFIXES, opened
-from matinee_platform.log_schema import COMPONENTS, matrix
+from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.log_schema import matrix
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, Int8Array, UInt64Array
 from matinee_policies.errors import DataError
 from matinee_policies.records import PAD

@@ -31,7 +31,7 @@ from matinee_platform.analysis.unit_days.fold_kernels import (
     refill,
     some_rewards,
 )
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, Int64Array, UInt64Array
 
 _WORD_BITS = 64

@@ -1,0 +1,1 @@
+"""Whether the statistics of an experiment keep their promises: simulations, not timings."""

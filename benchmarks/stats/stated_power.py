@@ -1,0 +1,119 @@
+"""S4: an experiment of the size that the plan asks for finds the lift it was sized for.
+
+The plan sees a pilot of made-up units without any lift; then experiments of exactly its size are
+made up, with the lift.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from matinee_platform.analysis.inference.confidence_sequence import Tuning, always_valid
+from matinee_platform.analysis.inference.cuped import adjusted, with_missing_indicator
+from matinee_platform.analysis.inference.moments import Moments
+from matinee_platform.analysis.inference.ratio import linearise
+from matinee_platform.analysis.inference.welch import welch
+from matinee_platform.analysis.planning.baseline import Baseline
+from matinee_platform.analysis.planning.plan import Question, size_for
+from promises import Promise
+from stats.effort import Effort
+from stats.made_up_units import Units, made_up
+
+PILOT = 200_000
+SLACK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What one experiment looks for, and how."""
+
+    name: str
+    lift: float
+    columns: Callable[[Units], tuple[np.ndarray, ...]]
+    ratios: int = 0
+    adjusts: bool = False
+    proportion: bool = False
+    always_valid: bool = False
+    share: float = 0.5
+    power: float = 0.8
+
+
+_CASES = (
+    _Case("clicks per user", 0.10, lambda units: (units.clicks,)),
+    _Case("clicks per user, adjusted", 0.10, lambda units: (units.clicks,), adjusts=True),
+    _Case("ctr", 0.05, lambda units: (units.clicks, units.impressions), ratios=1),
+    _Case("ctr, a tenth in treatment", 0.05, lambda u: (u.clicks, u.impressions), 1, share=0.1),
+    _Case("returned", 0.08, lambda units: (units.stayed,), proportion=True),
+    _Case("returned, 90 %", 0.08, lambda units: (units.stayed,), proportion=True, power=0.9),
+    _Case("ctr, read as it runs", 0.05, lambda u: (u.clicks, u.impressions), 1, always_valid=True),
+)
+
+
+def measure(effort: Effort) -> list[Promise]:
+    """Every case."""
+    return [_promise(case, effort, seed=number) for number, case in enumerate(_CASES)]
+
+
+def _promise(case: _Case, effort: Effort, *, seed: int) -> Promise:
+    question = Question(
+        treatment_share=case.share, power=case.power, always_valid=case.always_valid
+    )
+    plan = size_for(_baseline(case), relative=case.lift, question=question)
+    treated = round(plan.units * case.share)
+    tuning = Tuning(4 * plan.units * case.share * (1 - case.share))
+    found = 0
+    for number in range(effort.experiments):
+        rng = np.random.default_rng([4, seed, number])
+        arms = _arms(
+            case, made_up(rng, treated, lift=case.lift), made_up(rng, plan.units - treated)
+        )
+        if case.always_valid:
+            found += always_valid(*arms, tuning=tuning).p_value < 0.05
+        else:
+            found += welch(*arms).p_value < 0.05
+    share = found / effort.experiments
+    low, high = case.power - SLACK, case.power + SLACK
+    n = effort.experiments
+    return Promise(
+        name=f"S4 {case.name}",
+        measured=f"{share:.1%} of {n:,} with {plan.units:,} units",
+        asked=f"{case.power:.0%} +- 5 points",
+        kept=effort.at_least(share, low, trials=n) and effort.at_most(share, high, trials=n),
+    )
+
+
+@cache
+def _pilot() -> Units:
+    return made_up(np.random.default_rng(4), PILOT)
+
+
+def _baseline(case: _Case) -> Baseline:
+    pilot = _pilot()
+    own = Moments.of(*case.columns(pilot))
+    moments = linearise(own) if case.ratios else own
+    reduction = 0.0
+    if case.adjusts:
+        whole = Moments.of(*case.columns(pilot), *with_missing_indicator(pilot.before))
+        reduction = adjusted(whole, whole, ratios=case.ratios).reduction
+    return Baseline(
+        metric=case.name,
+        value=moments.value,
+        variance=moments.variance,
+        reduction=reduction,
+        proportion=case.proportion,
+    )
+
+
+def _arms(case: _Case, treatment: Units, control: Units) -> tuple[Moments, Moments]:
+    if case.adjusts:
+        both = with_missing_indicator(np.concatenate([treatment.before, control.before]))
+        cut = treatment.before.size
+        first = Moments.of(*case.columns(treatment), *(column[:cut] for column in both))
+        second = Moments.of(*case.columns(control), *(column[cut:] for column in both))
+        found = adjusted(first, second, ratios=case.ratios)
+        return found.treatment, found.control
+    plain = [Moments.of(*case.columns(arm)) for arm in (treatment, control)]
+    first, second = [linearise(arm) for arm in plain] if case.ratios else plain
+    return first, second
