@@ -21,7 +21,7 @@ from matinee_platform.assignment import bucket_ranges, choose_arms
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import LiveExperiment
-from matinee_platform.log_schema import COMPONENTS
+from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.metrics import ANALYSIS_METRICS
 from matinee_platform.service.analysis_metrics import AnalysisCollector, analysis_rows
 from matinee_platform.service.analysis_process import AnalysisProcess
