@@ -70,7 +70,8 @@ def analyse_service(
         data_dir: `ServiceSettings.data_dir`; not used for a PostgreSQL.
         database: `ServiceSettings.database`.
         key: of the experiment; None takes the only one there is.
-        until_ms: end of the data, UTC milliseconds.
+        until_ms: end of the data, UTC milliseconds; the stop of an experiment that was stopped
+            comes first.
         metrics: to look at besides those declared.
 
     Raises:
@@ -85,12 +86,14 @@ def analyse_service(
         engine.dispose()
     if found.started_at is None:
         raise ConfigError(f"experiment {found.definition.key!r} has not started yet")
+    running = found.state is State.RUNNING
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
-        running=found.state is State.RUNNING,
+        running=running,
         since_ms=found.started_at,
-        until_ms=until_ms,
+        # Once it is stopped nobody can come back to it: that is no sign of leaving.
+        until_ms=until_ms if running else min(until_ms, found.changed_at),
         metrics=metrics,
     )
 
