@@ -1,6 +1,6 @@
 """The statistical promises of experiments, by simulation; exit status 1 if one was broken.
 
-python -m stats [--quick] [--run RUN] [--only S1,S3]
+python -m stats [--quick] [--run RUN] [--only S1,S3] [--results docs/statistics.md]
 """
 
 import argparse
@@ -13,6 +13,7 @@ from promises import Promise, table
 from stats import any_time, coverage, fair_arms, false_alarms, lost_exposure, stated_power
 from stats.big_log import big_log
 from stats.effort import FULL, QUICK, Effort
+from stats.results_page import write_results
 
 ON_A_LOG = {"S1": false_alarms.measure, "S2": any_time.measure}
 MADE_UP: dict[str, Callable[[Effort], list[Promise]]] = {
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, wider bars")
     parser.add_argument("--run", type=Path, help="a finished run to assign anew")
     parser.add_argument("--only", default=",".join([*ON_A_LOG, *MADE_UP]), help="as S1,S3")
+    parser.add_argument("--results", type=Path, help="a Markdown page to write the table into")
     given = parser.parse_args()
     effort = QUICK if given.quick else FULL
     wanted = given.only.split(",")
@@ -42,6 +44,10 @@ def main() -> int:
             some = MADE_UP[name](effort)
         found += some
         print(f"{table(some)}\n  {time.process_time() - start:.0f} s\n", flush=True)
+    if given.results is not None:
+        size = "Quick form" if given.quick else "Full form"
+        facts = f"{size}, {time.process_time():.0f} s of one core."
+        write_results(given.results, found, facts=facts)
     broken = [one.name for one in found if not one.kept]
     print(f"{len(found) - len(broken)} of {len(found)} kept", *broken, sep="\n  ")
     return 1 if broken else 0
