@@ -1,6 +1,8 @@
 """The statistical promises in their quick form: small sizes, bars widened by four errors."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from stats import any_time, coverage, fair_arms, false_alarms, lost_exposure, st
 from stats.effort import FULL, QUICK, Effort
 from stats.made_up_units import made_up_log
 from stats.many_looks import looks_at
+from stats.results_page import BEGIN, END, write_results
+
+ROOT = Path(__file__).parents[1]
 
 
 def _broken(promises: list[Promise]) -> list[str]:
@@ -89,3 +94,27 @@ def test_bars_are_the_promise_itself_in_the_full_form() -> None:
     assert not FULL.at_most(0.051, 0.05, trials=1_000)
     assert QUICK.at_most(0.1, 0.05, trials=100)
     assert not QUICK.at_least(0.6, 0.8, trials=100)
+
+
+def test_the_table_stands_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    kept = Promise(name="S1 ctr", measured="5.1 %", asked="5 %", kept=True)
+    write_results(page, [kept, replace(kept, kept=False)], facts="Quick form.")
+    assert page.read_text(encoding="utf-8").splitlines() == [
+        "before",
+        BEGIN,
+        "Quick form.",
+        "",
+        "| promise | measured | asked | kept |",
+        "|---|---|---|---|",
+        "| S1 ctr | 5.1 % | 5 % | yes |",
+        "| S1 ctr | 5.1 % | 5 % | **no** |",
+        "",
+        END,
+        "after",
+    ]
+    assert BEGIN in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    page.write_text("none", encoding="utf-8")
+    with pytest.raises(ValueError, match="must hold the lines"):
+        write_results(page, [kept], facts="")

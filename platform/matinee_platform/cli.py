@@ -25,6 +25,7 @@ from matinee_platform.commands import (
 )
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.aa import aa
+from matinee_platform.commands.analyze import analyze
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
     DataOption,
@@ -76,6 +77,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
 app.add_typer(keys.app, name="keys")
 app.add_typer(maintain.app, name="maintain")
+app.command()(analyze)
 app.command()(report)
 app.command()(export)
 app.command()(replay)

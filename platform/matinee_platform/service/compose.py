@@ -13,12 +13,16 @@ from structlog.typing import FilteringBoundLogger
 from matinee_platform.auth.api_keys import ApiKeys
 from matinee_platform.auth.decision_tokens import DecisionTokens
 from matinee_platform.clock import Clock, SystemClock
+from matinee_platform.experiments.lifecycle import State
 from matinee_platform.learning.learner_metrics import LearnerCollector
 from matinee_platform.learning.learner_status import STATUS_FILE, LearnerStatus, read_status
 from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
+from matinee_platform.service.analysis_metrics import AnalysisCollector
+from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
+from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
 from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.loopback import is_loopback
@@ -135,6 +139,15 @@ async def open_parts(
         raise
     looks.start()
     following.start()
+    process = AnalysisProcess(settings.data_dir, settings.database)
+    analyses = LiveAnalyses(process.analyse, close=process.close, clock=clock)
+    renewal = AnalysisRenewal(
+        analyses,
+        keys=lambda: [one.definition.key for one in control.experiments(state=State.RUNNING)],
+        every_seconds=settings.analyse_every_seconds,
+        log=log,
+    )
+    renewal.start()
     events_engine = open_events(settings.data_dir, settings.database)
     status = _status(settings)
 
@@ -150,6 +163,8 @@ async def open_parts(
     async def close() -> None:
         await looks.stop()
         await following.stop()
+        await renewal.stop()
+        await analyses.close()
         await events.appender.close()
         await runtime.close()
         events_engine.dispose()
@@ -195,8 +210,13 @@ async def open_parts(
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
         replay=lambda logged: again().replay(logged),
         explain=lambda logged, reader: again().explain(logged, reader),
+        analysis=analyses.analysis,
         conditions=conditions,
-        collectors=(*observer.collectors, LearnerCollector(status, clock=clock)),
+        collectors=(
+            *observer.collectors,
+            LearnerCollector(status, clock=clock),
+            AnalysisCollector(lambda: analyses.shown),
+        ),
         changed=feed.refresh,
         close=close,
     )

@@ -119,7 +119,10 @@ class Moments:
 
     def mapped(self, matrix: FloatArray, offset: FloatArray) -> "Moments":
         """Moments of `matrix @ x + offset`; `[j, k]` and `[j]`."""
-        return Moments(self.n, matrix @ self.mean + offset, matrix @ self.centred @ matrix.T)
+        centred = matrix @ self.centred @ matrix.T
+        # Where columns cancel, as in a ratio that all units agree on, rounding may go below 0.
+        np.fill_diagonal(centred, np.maximum(np.diag(centred), 0.0))
+        return Moments(self.n, matrix @ self.mean + offset, centred)
 
     @property
     def value(self) -> float:
@@ -167,6 +170,8 @@ def moments_by_group(
             f"groups must be {values[0].size} numbers below {groups}, got {group.size} numbers"
             + (f" up to {group.max()}" if group.size else "")
         )
+    # Counting wants this kind, and would make it anew for every product.
+    group = group.astype(np.intp, copy=False)
     used = group >= 0
     if not used.all():
         values, group = [column[used] for column in values], group[used]
