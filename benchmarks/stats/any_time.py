@@ -7,14 +7,15 @@ fixed-horizon test read as often, which is what the view is there to replace.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from matinee_platform.analysis.experiment.activity import Activity
 from matinee_platform.analysis.inference.confidence_sequence import Tuning
 from matinee_platform.analysis.planning.moment_sums import MomentSums
 from matinee_platform.analysis.unit_days.records import UnitDays
-from matinee_platform.analysis.unit_metrics import UnitMetric, by_unit, unit_metric
+from matinee_platform.analysis.unit_metrics import UnitMetric, unit_metric
 from matinee_platform.assignment import UnitCodes, bucket_ranges, choose_arms
 from matinee_policies.arrays import BoolArray, FloatArray
 from promises import Promise
@@ -41,8 +42,8 @@ def measure(days: UnitDays, effort: Effort) -> list[Promise]:
         columns = MomentSums(unit_metric(days, name), days.covariates)
         sums = _sums_by_look(days, columns, treated)
         promises += _promises(name, f"{LOOKS} looks", columns, sums, effort)
-    for name, so_far in GROWING.items():
-        columns, sums = _sums_by_day(days, so_far, treated)
+    for name, growing in GROWING.items():
+        columns, sums = _sums_by_day(days, growing, treated)
         looks = f"{sums.shape[2]} days"
         promises += _promises(f"{name} so far", looks, columns, sums, effort)
     return promises
@@ -93,18 +94,18 @@ def _sums(columns: MomentSums, units: np.ndarray, treated: BoolArray) -> FloatAr
 
 
 def _sums_by_day(
-    days: UnitDays, so_far: "_SoFar", treated: BoolArray
+    days: UnitDays, growing: "_Growing", treated: BoolArray
 ) -> tuple[MomentSums, FloatArray]:
     """Sums of both arms at the end of each day, of all that was done until then.
 
     Columns are centred alike on all days, at what the last one has.
     """
-    last = MomentSums(so_far(_until(days, days.days - 1)), days.covariates)
+    last = MomentSums(growing.so_far(days), days.covariates)
     sums = np.empty((2, len(treated), days.days, last.width))
     for day in range(days.days):
-        exposed = np.flatnonzero(days.exposed_on <= day)
-        metric = so_far(_until(days, day))
-        sums[:, :, day] = _sums(last.of(metric), exposed, treated)
+        units = np.flatnonzero(days.exposed_on + growing.waits <= day)
+        metric = growing.so_far(_until(days, day))
+        sums[:, :, day] = _sums(last.of(metric), units, treated)
     return last, sums
 
 
@@ -125,18 +126,29 @@ def _until(days: UnitDays, day: int) -> UnitDays:
     return replace(days, **{name: getattr(days, name)[rows] for name in names})
 
 
-def _returned(days: UnitDays) -> UnitMetric:
-    """Whether a unit has come back so far."""
-    back = by_unit(days, days.row_day > 0) > 0
+def _rolling_d7(days: UnitDays) -> UnitMetric:
+    """Whether a unit has come back on day 7 or later so far."""
+    back = Activity(days).active_days(7, None) > 0
     everyone = np.ones(len(days), dtype=np.bool_)
-    return UnitMetric("returned", everyone, back.astype(np.float64), proportion=True)
+    return UnitMetric("rolling_d7", everyone, back.astype(np.float64), proportion=True)
 
 
-_SoFar = Callable[[UnitDays], UnitMetric]
+@dataclass(frozen=True, slots=True)
+class _Growing:
+    """A metric whose values still change.
 
-GROWING: dict[str, _SoFar] = {
-    "ctr": lambda days: unit_metric(days, "ctr"),
-    "engagement_per_user": lambda days: unit_metric(days, "engagement_per_user"),
-    "returned": _returned,
+    Attributes:
+        so_far: of all units, from what they have done.
+        waits: days since its exposure until a unit is shown.
+    """
+
+    so_far: Callable[[UnitDays], UnitMetric]
+    waits: int = 0
+
+
+GROWING = {
+    "ctr": _Growing(lambda days: unit_metric(days, "ctr")),
+    "engagement_per_user": _Growing(lambda days: unit_metric(days, "engagement_per_user")),
+    "rolling_d7": _Growing(_rolling_d7, waits=7),
 }
 """Ratio, mean and retention of all units so far."""
