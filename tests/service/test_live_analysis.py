@@ -232,6 +232,29 @@ def test_text_has_the_verdict_first(on_file: Live) -> None:
     assert "at the end" not in answer.stdout
 
 
+def test_a_plan_and_an_a_a_test_read_a_service(live: Live) -> None:
+    live.write(made_rows())
+    where = live.command("--json")[1:]
+    shown = CliRunner().invoke(app, ["analyze", *where, "--until", str(UNTIL)])
+    arms = json.loads(shown.stdout)["arms"]
+    planned = CliRunner().invoke(app, ["plan", *where, "--metrics", "ctr", "--effect", "0.1"])
+    (metric,) = json.loads(planned.stdout)["metrics"]
+    assert metric["units"] == arms["old"]["units"]
+    assert metric["value"] == pytest.approx(arms["old"]["clicks"] / arms["old"]["impressions"])
+    again = CliRunner().invoke(
+        app, ["aa", *where, "--experiment", "home", "--salts", "5", "--metrics", "ctr", "--quiet"]
+    )
+    assert json.loads(again.stdout)["units"] == sum(arm["units"] for arm in arms.values())
+    refused = CliRunner().invoke(app, ["aa", *where, "--experiment", "none"])
+    assert isinstance(refused.exception, MatineeError)
+
+
+def test_past_data_come_from_one_place() -> None:
+    for options in ([], ["folder", "--database", "postgresql://u@h/n"]):
+        refused = CliRunner().invoke(app, ["aa", *options])
+        assert "give a folder, or the database" in str(refused.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -32,6 +32,7 @@ class Activity:
     def __init__(self, units: UnitDays) -> None:
         self.units = units
         self._totals: dict[str, FloatArray] = {}
+        self._matured: dict[int, tuple[AnyArray, IndexArray]] = {}
 
     @cached_property
     def looks(self) -> int:
@@ -88,6 +89,22 @@ class Activity:
         """Whether the given day since its exposure is over for each unit, `bool [n]`."""
         over: BoolArray = self.units.observed > day
         return over
+
+    def matured_units(self, day: int) -> tuple[AnyArray, IndexArray]:
+        """Units for which that day is over, ascending, and when it was (`matures_on`).
+
+        Returns:
+            `int64 [k]` and `int32 [k]`, the same arrays whenever a day is asked for.
+        """
+        if day not in self._matured:
+            rows = np.flatnonzero(self.matured(day))
+            self._matured[day] = rows, self.matures_on(day)[rows]
+        return self._matured[day]
+
+    @cached_property
+    def every(self) -> AnyArray:
+        """All units, `int64 [n]`."""
+        return np.arange(len(self.units))
 
     def matures_on(self, day: int) -> IndexArray:
         """Day of the experiment at whose end that day of each unit is over, `int32 [n]`.

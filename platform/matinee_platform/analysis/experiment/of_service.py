@@ -7,9 +7,10 @@ from typing import Any
 from matinee_platform.analysis.experiment.analysis import analyse_experiment
 from matinee_platform.analysis.experiment.plan import plan_of_live, with_metrics
 from matinee_platform.analysis.unit_days.event_log import read_event_unit_days
+from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.clock import SystemClock
 from matinee_platform.experiments.definition import LiveExperiment
-from matinee_platform.experiments.lifecycle import State
+from matinee_platform.experiments.lifecycle import State, StoredExperiment
 from matinee_platform.storage.control_database import control_url, open_engine
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
@@ -78,6 +79,40 @@ def analyse_service(
         ConfigError: without a key where there are several, or if it never started.
         UnknownExperimentError: there is none of this key.
     """
+    found = _started(data_dir, database, key)
+    return analyse_live(
+        event_database(data_dir, database),
+        found.definition,
+        running=found.state is State.RUNNING,
+        since_ms=found.started_at or 0,
+        until_ms=_end(found, until_ms),
+        metrics=metrics,
+    )
+
+
+def service_units(
+    data_dir: Path, database: str, *, key: str | None, until_ms: int
+) -> tuple[LiveExperiment, UnitDays]:
+    """What the units of a live experiment did since its present start, and the experiment.
+
+    Arguments and errors as `analyse_service`.
+    """
+    found = _started(data_dir, database, key)
+    units = read_event_unit_days(
+        event_database(data_dir, database),
+        found.definition,
+        since_ms=found.started_at or 0,
+        until_ms=_end(found, until_ms),
+    )
+    return found.definition, units
+
+
+def _end(found: StoredExperiment, until_ms: int) -> int:
+    # Once it is stopped nobody can come back to it: that is no sign of leaving.
+    return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
+
+
+def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
     engine = open_engine(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
@@ -86,16 +121,7 @@ def analyse_service(
         engine.dispose()
     if found.started_at is None:
         raise ConfigError(f"experiment {found.definition.key!r} has not started yet")
-    running = found.state is State.RUNNING
-    return analyse_live(
-        event_database(data_dir, database),
-        found.definition,
-        running=running,
-        since_ms=found.started_at,
-        # Once it is stopped nobody can come back to it: that is no sign of leaving.
-        until_ms=until_ms if running else min(until_ms, found.changed_at),
-        metrics=metrics,
-    )
+    return found
 
 
 def _only(store: ControlStore) -> str:

@@ -104,10 +104,9 @@ def unit_metric(name: str, found: Activity) -> UnitMetric:
     """
     units = found.units
     if name in GROWING:
-        every = np.arange(len(units))
         columns = tuple(found.total(one) for one in GROWING[name].names)
-        return UnitMetric(every, columns, units.exposed_on)
+        return UnitMetric(found.every, columns, units.exposed_on)
     last, columns_of = _MATURED[name]
-    rows = np.flatnonzero(found.matured(last))
+    rows, since = found.matured_units(last)
     columns = tuple(column[rows] for column in columns_of(found))
-    return UnitMetric(rows, columns, found.matures_on(last)[rows])
+    return UnitMetric(rows, columns, since)
