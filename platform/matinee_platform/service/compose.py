@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
@@ -19,6 +19,7 @@ from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
+from matinee_platform.service.learner_condition import learner_condition
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
 from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.loopback import is_loopback
@@ -50,9 +51,6 @@ LOOK_EVERY_SECONDS = 1.0
 
 STALE_AFTER_LOOKS = 10
 """Looks that may fail before readiness tells of it."""
-
-LEARNER_AWAY_MS = 60_000
-"""Age of the learner's last sign of life at which it counts as away."""
 
 _SNAPSHOTS = "snapshots"
 _WHO = "settings"
@@ -137,12 +135,18 @@ async def open_parts(
     following.start()
     events_engine = open_events(settings.data_dir, settings.database)
     status = _status(settings)
+    started_ms = clock.now_ms()
 
     def conditions() -> Conditions:
         return Conditions(
             log=events.appender.state,
             policies="fallback" if observer.falling_back else "ok",
-            learner=_learner(status(), settings, clock),
+            learner=learner_condition(
+                status(),
+                supervised=settings.supervise_learner,
+                started_ms=started_ms,
+                now_ms=clock.now_ms(),
+            ),
             control="stale" if looks.failed >= STALE_AFTER_LOOKS else "ok",
             bundles="ok" if feed.whole else "missing",
         )
@@ -316,16 +320,6 @@ def _snapshots(settings: ServiceSettings, engine: Engine, secrets: Secrets) -> S
 def _status(settings: ServiceSettings) -> Callable[[], LearnerStatus | None]:
     path = settings.data_dir / STATUS_FILE
     return lambda: read_status(path)
-
-
-def _learner(
-    status: LearnerStatus | None, settings: ServiceSettings, clock: Clock
-) -> Literal["ok", "away", "none"]:
-    if not settings.supervise_learner:
-        return "none"
-    if status is None or clock.now_ms() - status.beat_ms > LEARNER_AWAY_MS:
-        return "away"
-    return "ok"
 
 
 def _on_loop(forget: Callable[[int, int], None]) -> Callable[[int, int], None]:
