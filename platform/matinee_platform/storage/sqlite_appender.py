@@ -48,6 +48,8 @@ _AWAY = frozenset({
 
 _CHECKPOINT_PAGES = 4_000
 _CACHE_KIB = 32_768
+_PROBE_BYTES = 65_536
+"""By how much the file must be able to grow for the log to count as well: by a small batch."""
 
 
 class SqliteStore:
@@ -92,7 +94,7 @@ class SqliteStore:
         return await self._in_thread(lambda: self._transaction(lambda it: intern(it, ids)))
 
     async def probe(self) -> None:
-        """Write the last place again."""
+        """Write a page that stays as it was, and see whether the file may grow."""
         await self._in_thread(lambda: self._transaction(_touch))
 
     async def close(self) -> None:
@@ -169,7 +171,17 @@ class SqliteStore:
 
 
 def _touch(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE seq SET last = last")
+    """Take as many new pages as a small batch and give them back, then commit a page.
+
+    A page whose row did not change is not written, so the row is changed, and changed back.
+    """
+    connection.execute("SAVEPOINT probe")
+    connection.execute("CREATE TABLE probe (content BLOB)")
+    connection.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE_BYTES,))
+    connection.execute("ROLLBACK TO probe")
+    connection.execute("RELEASE probe")
+    connection.execute("UPDATE seq SET last = last + 1")
+    connection.execute("UPDATE seq SET last = last - 1")
 
 
 def _hold(path: Path) -> Any:
