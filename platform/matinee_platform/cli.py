@@ -104,6 +104,13 @@ def main() -> None:
     """Run the command line; a mistake of the user ends in one line, never in a traceback."""
     try:
         app()
+    except SystemExit as end:
+        # A service that was told to end has closed what it opened, and somebody waits for it.
+        if end.code == 0 and sys.argv[1:2] in (["serve"], ["learn"]):
+            from matinee_platform.quick_exit import quick_exit
+
+            quick_exit(0)
+        raise
     except MatineeError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -436,6 +436,14 @@ LEARNED_DECISIONS = Metric(
     "Decisions learned since the learner started, by lesson: components learned together.",
     (*_ARM, "lesson"),
 )
+REFUSED_DECISIONS = Metric(
+    "matinee_refused_decisions_total",
+    "counter",
+    "decisions",
+    "Decisions that a policy refused to learn since the learner started, by lesson: their features "
+    "would have spoiled its state; the others of their barrier are learned.",
+    (*_ARM, "lesson"),
+)
 LEARNED_EVENTS = Metric(
     "matinee_learned_events_total",
     "counter",
@@ -454,6 +462,7 @@ LEARNER_METRICS = (
     BARRIER_SECONDS,
     BARRIER_DELAY,
     LEARNED_DECISIONS,
+    REFUSED_DECISIONS,
     LEARNED_EVENTS,
 )
 """Metrics of the live service that its learner fills."""

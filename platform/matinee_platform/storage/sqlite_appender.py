@@ -53,6 +53,8 @@ _CHECKPOINT_PAGES = 100_000
 """Length at which the journal is moved within a commit, where it could not be moved before."""
 
 _CACHE_KIB = 32_768
+_PROBE_BYTES = 65_536
+"""By how much the file must be able to grow for the log to count as well: by a small batch."""
 
 
 class SqliteStore:
@@ -106,7 +108,7 @@ class SqliteStore:
         return await self._in_thread(lambda: self._transaction(lambda it: intern(it, ids)))
 
     async def probe(self) -> None:
-        """Write the last place again."""
+        """Write a page that stays as it was, and see whether the file may grow."""
         await self._in_thread(lambda: self._transaction(_touch))
 
     async def close(self) -> None:
@@ -230,7 +232,17 @@ class SqliteStore:
 
 
 def _touch(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE seq SET last = last")
+    """Take as many new pages as a small batch and give them back, then commit a page.
+
+    A page whose row did not change is not written, so the row is changed, and changed back.
+    """
+    connection.execute("SAVEPOINT probe")
+    connection.execute("CREATE TABLE probe (content BLOB)")
+    connection.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE_BYTES,))
+    connection.execute("ROLLBACK TO probe")
+    connection.execute("RELEASE probe")
+    connection.execute("UPDATE seq SET last = last + 1")
+    connection.execute("UPDATE seq SET last = last - 1")
 
 
 def _hold(path: Path) -> Any:
