@@ -13,7 +13,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from matinee_platform.analysis.experiment.of_service import analyse_service
 from matinee_platform.service.live_analysis import AnalysisError
 from matinee_policies.errors import ConfigError, DataError, MatineeError
 
@@ -87,6 +86,9 @@ class AnalysisProcess:
 
 def main() -> None:
     """Answer the one line of the standard input."""
+    # What it takes to analyse is for the child alone: the service itself stays small.
+    from matinee_platform.analysis.experiment.of_service import analyse_service
+
     os.nice(_NICE)
     asked = json.loads(sys.stdin.readline())
     try:
