@@ -288,6 +288,22 @@ def test_experiments_of_a_service_are_named(on_file: Live) -> None:
     assert "metric must be one of" in str(answer.exception)
 
 
+def test_a_stopped_experiment_is_told_up_to_its_stop(on_file: Live) -> None:
+    before = analyse_service(
+        on_file.data_dir, on_file.database, key="home", until_ms=SINCE + 9 * DAY
+    )
+    engine = open_engine(control_url(on_file.data_dir, on_file.database))
+    ControlStore(engine, clock=FakeClock(SINCE + 9 * DAY)).stop("home", who="test")
+    engine.dispose()
+    after = analysed(on_file)
+    assert after["source"]["until_ms"] == SINCE + 9 * DAY
+    assert after["full_days"] == 9
+    # Who could not come any more has not stayed away.
+    assert after["metrics"] == before["metrics"]
+    assert not after["running"]
+    assert "at every look" in after["verdict"]["arms"]["new"]["sentence"]
+
+
 class Slow:
     """An analysis that waits until it may go on."""
 

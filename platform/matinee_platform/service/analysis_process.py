@@ -13,9 +13,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from matinee_platform.analysis.experiment.of_service import analyse_service
 from matinee_platform.service.live_analysis import AnalysisError
-from matinee_policies.errors import MatineeError
+from matinee_policies.errors import ConfigError, DataError, MatineeError
 
 COMMAND = (sys.executable, "-m", "matinee_platform.service.analysis_process")
 LONGEST_SECONDS = 900.0
@@ -87,6 +86,9 @@ class AnalysisProcess:
 
 def main() -> None:
     """Answer the one line of the standard input."""
+    # What it takes to analyse is for the child alone: the service itself stays small.
+    from matinee_platform.analysis.experiment.of_service import analyse_service
+
     os.nice(_NICE)
     asked = json.loads(sys.stdin.readline())
     try:
@@ -98,8 +100,11 @@ def main() -> None:
                 until_ms=asked["until_ms"],
             )
         }
-    except MatineeError as error:
+    except (ConfigError, DataError) as error:
         told = {"error": str(error)}
+    except MatineeError as error:
+        # What a database says of itself is for the service's own log, not for callers.
+        told = {"error": f"the analysis cannot be made now: {type(error).__name__}"}
     json.dump(told, sys.stdout, allow_nan=False)
 
 

@@ -44,7 +44,9 @@ class SqlReader(ABC):
 
     def last_seq(self) -> int:
         """Last place of the log that is complete; 0 if none."""
-        ((last,),) = self._rows("SELECT last FROM seq", {})
+        # Between two steps of making a schema there may be a table without its row.
+        rows = self._rows("SELECT last FROM seq", {}) or [(0,)]
+        ((last,),) = rows
         return int(last)
 
     def decision(self, decision_id: int) -> LoggedDecision | None:

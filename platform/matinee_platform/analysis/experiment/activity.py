@@ -66,12 +66,20 @@ class Activity:
 
     def summed(self, name: str, *, last: int) -> FloatArray:
         """Sum of one of `SUMS` over days 0 to `last` since exposure, `float64 [n]`."""
-        return self._sum(np.where(self.units.row_day <= last, getattr(self.units, name), 0))
+        values = getattr(self.units, name).astype(np.float64)
+        values[self.units.row_day > last] = 0.0
+        return self._sum(values)
 
-    def active_rows(self) -> AnyArray:
-        """Rows that stand for the active days of units, each day once, ascending, `int64 [r]`."""
+    def active_rows(self) -> AnyArray | slice:
+        """Rows that stand for the active days of units, each day once, in their order."""
         units = self.units
-        active = np.flatnonzero(units.pages > 0)
+        first = units.pages > 0
+        same = units.row_unit[1:] == units.row_unit[:-1]
+        same &= units.row_day[1:] == units.row_day[:-1]
+        if first.all() and not same.any():
+            # As in most logs: nothing need be copied.
+            return slice(None)
+        active = np.flatnonzero(first)
         unit, day = units.row_unit[active], units.row_day[active]
         first = np.ones(active.size, dtype=np.bool_)
         first[1:] = (unit[1:] != unit[:-1]) | (day[1:] != day[:-1])
@@ -114,8 +122,9 @@ class Activity:
     def _came(self) -> UInt64Array:
         """A bit for each of days 0 to 62 on which a unit came, and one for all later ones."""
         units = self.units
-        day = np.minimum(units.row_day, _LAST_BIT).astype(np.uint64)
-        bits = np.where(units.pages > 0, np.uint64(1) << day, np.uint64(0))
+        bits = np.minimum(units.row_day, _LAST_BIT).astype(np.uint64)
+        np.left_shift(np.uint64(1), bits, out=bits)
+        bits[units.pages <= 0] = 0
         return self._reduced(np.bitwise_or, bits)
 
     @cached_property

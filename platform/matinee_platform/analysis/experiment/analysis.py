@@ -50,14 +50,20 @@ def analyse_experiment(units: UnitDays, plan: Plan) -> dict[str, Any]:
     days = units.days
     at_end = plan.horizon_days is not None and days >= plan.horizon_days
     found, covariates = Activity(units), covariates_of(units)
-    now = {name: MetricMoments(name, found, covariates) for name in plan.metrics}
+    now = {
+        name: MetricMoments(name, found, covariates, kept=role != "other")
+        for name, role in plan.metrics.items()
+    }
     ending = None
     if plan.horizon_days is not None and at_end:
         ending = now
         if found.looks > plan.horizon_days:
             then = until_day(units, plan.horizon_days)
             past, known = Activity(then), covariates_of(then)
-            ending = {name: MetricMoments(name, past, known) for name in plan.metrics}
+            ending = {
+                name: MetricMoments(name, past, known, kept=role == "primary")
+                for name, role in plan.metrics.items()
+            }
     compared = compare_all(now, ending, plan)
     gates = gates_of(found, plan)
     arms = tuple(name for name in plan.weights if name in units.arms)
@@ -150,11 +156,12 @@ def _value_json(metric: MetricMoments, arm: str) -> dict[str, Any]:
 
 def _sums(metric: MetricMoments, arm: str) -> dict[str, Any]:
     """What a value is a quotient of."""
-    units = metric.found.units
-    of_arm = units.arm[metric.metric.rows] == units.arms.index(arm)
-    sums = [plain(column[of_arm].sum()) for column in metric.metric.columns]
-    bottom = sums[1] if metric.ratio else int(of_arm.sum())
-    return {"numerator": sums[0], "denominator": bottom}
+    place = metric.found.units.arms.index(arm)
+    *sums, units = (float(column[place]) for column in metric.sums)
+    return {
+        "numerator": plain(sums[0]),
+        "denominator": plain(sums[1]) if metric.ratio else int(units),
+    }
 
 
 def _comparison_json(found: Comparison, *, alpha: float) -> dict[str, Any]:

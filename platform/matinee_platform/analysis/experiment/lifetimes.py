@@ -20,15 +20,15 @@ def life_tables(found: Activity, *, silence: int) -> tuple[LifeTable, ...]:
     """
     units = found.units
     rows = found.active_rows()
-    unit, day = units.row_unit[rows].astype(np.int64), units.row_day[rows].astype(np.int64)
-    # The next visit of the same unit, or none within the data.
+    unit, day = units.row_unit[rows], units.row_day[rows]
     never = np.iinfo(np.int64).max
-    following = np.full(rows.size, never)
-    following[:-1] = np.where(unit[1:] == unit[:-1], day[1:], never)
-    silent = np.flatnonzero(following - day > silence)
-    first_of, place = np.unique(unit[silent], return_index=True)
     left = np.full(len(units), never)
-    left[first_of] = day[silent][place] + 1
+    # Nothing follows a unit's last visit; an earlier silence that was long enough comes first.
+    ends = np.flatnonzero(np.diff(unit, append=-1))
+    left[unit[ends]] = day[ends].astype(np.int64) + 1
+    silent = np.flatnonzero((np.diff(day) > silence) & (unit[1:] == unit[:-1]))
+    first_of, place = np.unique(unit[silent], return_index=True)
+    left[first_of] = day[silent[place]].astype(np.int64) + 1
     followed = units.observed.astype(np.int64) - silence
     counted = followed >= 1
     happened = left <= followed

@@ -1,6 +1,6 @@
 """Moments of a metric by arm, by segment and by day, with the covariates that are taken out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from matinee_platform.analysis.experiment.covariates import Covariates
 from matinee_platform.analysis.experiment.metric_list import METRIC_LIST, SETTLED
 from matinee_platform.analysis.experiment.unit_metrics import GROWING, UnitMetric, unit_metric
 from matinee_platform.analysis.inference.moments import Moments, moments_by_group
+from matinee_policies.arrays import AnyArray, FloatArray
 
 
 @dataclass
@@ -21,34 +22,56 @@ class MetricMoments:
         name: of the metric.
         found: what units did.
         covariates: of all units.
+        kept: whether what each unit contributes stays in memory for further questions; of many
+            metrics of many units it would be more than the log's own sums.
     """
 
     name: str
     found: Activity
     covariates: Covariates
+    kept: bool = True
+    _held: UnitMetric | None = field(default=None, init=False, repr=False)
 
     @property
     def ratio(self) -> bool:
         """Whether it is a ratio of two sums."""
         return METRIC_LIST[self.name].kind == "ratio"
 
-    @cached_property
+    @property
     def metric(self) -> UnitMetric:
         """What units contribute."""
-        return unit_metric(self.name, self.found)
+        found = self._held or unit_metric(self.name, self.found)
+        if self.kept:
+            self._held = found
+        return found
 
-    @cached_property
+    @property
     def by_arm(self) -> tuple[Moments, ...]:
         """Moments of values and covariates of each arm."""
-        return self._grouped(self.found.units.arm[self.metric.rows], len(self.found.units.arms))
+        return self._by_arm[0]
+
+    @property
+    def sums(self) -> tuple[FloatArray, ...]:
+        """Sums of the values of each arm, and how many units they are of: `float64 [arms]` each."""
+        return self._by_arm[1]
+
+    @cached_property
+    def _by_arm(self) -> tuple[tuple[Moments, ...], tuple[FloatArray, ...]]:
+        metric, arms = self.metric, len(self.found.units.arms)
+        arm = self.found.units.arm[metric.rows].astype(np.intp)
+        counts = [np.bincount(arm, weights=one, minlength=arms) for one in metric.columns]
+        units = np.bincount(arm, minlength=arms)
+        sums = (*(one.astype(np.float64) for one in counts), units.astype(np.float64))
+        return self._grouped(metric, arm, arms), sums
 
     def by_segment(self, name: str) -> tuple[tuple[Moments, ...], ...]:
         """The same by label of a segment and then by arm."""
         units = self.found.units
         arms, labels = len(units.arms), len(units.segment_labels[name])
-        label = units.segments[name][self.metric.rows].astype(np.int64)
-        arm = units.arm[self.metric.rows]
-        parts = self._grouped(np.where(label < 0, -1, label * arms + arm), labels * arms)
+        metric = self.metric
+        label = units.segments[name][metric.rows].astype(np.int64)
+        group = np.where(label < 0, -1, label * arms + units.arm[metric.rows])
+        parts = self._grouped(metric, group, labels * arms)
         return tuple(parts[one * arms : (one + 1) * arms] for one in range(labels))
 
     def by_day(self) -> ByDay | None:
@@ -60,7 +83,6 @@ class MetricMoments:
             return growing_by_day(GROWING[self.name].names, self.found, covariates=columns)
         return None
 
-    def _grouped(self, group: np.ndarray, groups: int) -> tuple[Moments, ...]:
-        rows = self.metric.rows
-        known = (column[rows] for column in self.covariates.columns)
-        return moments_by_group([*self.metric.columns, *known], group, groups=groups)
+    def _grouped(self, metric: UnitMetric, group: AnyArray, groups: int) -> tuple[Moments, ...]:
+        known = (column[metric.rows] for column in self.covariates.columns)
+        return moments_by_group([*metric.columns, *known], group, groups=groups)

@@ -71,7 +71,8 @@ def analyse_service(
         data_dir: `ServiceSettings.data_dir`; not used for a PostgreSQL.
         database: `ServiceSettings.database`.
         key: of the experiment; None takes the only one there is.
-        until_ms: end of the data, UTC milliseconds.
+        until_ms: end of the data, UTC milliseconds; the stop of an experiment that was stopped
+            comes first.
         metrics: to look at besides those declared.
 
     Raises:
@@ -84,7 +85,7 @@ def analyse_service(
         found.definition,
         running=found.state is State.RUNNING,
         since_ms=found.started_at or 0,
-        until_ms=until_ms,
+        until_ms=_end(found, until_ms),
         metrics=metrics,
     )
 
@@ -101,9 +102,14 @@ def service_units(
         event_database(data_dir, database),
         found.definition,
         since_ms=found.started_at or 0,
-        until_ms=until_ms,
+        until_ms=_end(found, until_ms),
     )
     return found.definition, units
+
+
+def _end(found: StoredExperiment, until_ms: int) -> int:
+    """Once it is stopped nobody can come back to it: that is no sign of leaving."""
+    return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
 
 
 def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
