@@ -1,8 +1,9 @@
-"""Sums by unit and day of a large Parquet log: a million users, 28 days, two arms.
+"""The analysis of a large Parquet log: a million users, 28 days, two arms.
 
-`read_folder_unit_days` without states, in a process of its own, against the same sums by a plain
-query of DuckDB (without looking for anything wrong), and against reading the bytes of the columns
-that count. The log is made up (`made_up_log.py`), in row groups of the size that an export has.
+Sums by unit and day, `read_folder_unit_days` without states, in a process of its own, against the
+same sums by a plain query of DuckDB (without looking for anything wrong), and against reading the
+bytes of the columns that count; and the whole of `matinee analyze` on top of it. The log is made up
+(`made_up_log.py`) and written as an export is.
 Times are wall-clock times and depend on what else runs; CPU seconds stand in the notes.
 
     python benchmarks/analysis_scale.py [--quick] [--json] [--folder DIR]
@@ -55,6 +56,31 @@ def ours(log: Path) -> list[int]:
     return [table.row_unit.size, int(table.pages.sum()), int(table.clicks.sum())]
 
 
+def analysis(log: Path) -> list[int]:
+    """The same and every figure of an analysis with its default metrics."""
+    from matinee_platform.analysis.experiment.analysis import analyse_experiment
+    from matinee_platform.analysis.experiment.plan import Plan
+    from matinee_platform.analysis.unit_days.declared import DeclaredArms
+    from matinee_platform.analysis.unit_days.run_log import read_folder_unit_days
+    from matinee_platform.analysis_settings import AnalysisSettings
+
+    table = read_folder_unit_days(log, arms=DeclaredArms(ARMS, (0.5, 0.5)), days=DAYS)
+    plan = Plan(
+        experiment="scale",
+        control=ARMS[0],
+        weights=dict.fromkeys(ARMS, 0.5),
+        settings=AnalysisSettings(),
+        running=False,
+        horizon_days=DAYS,
+    )
+    arms = analyse_experiment(table, plan)["arms"].values()
+    return [
+        table.row_unit.size,
+        sum(arm["pages"] for arm in arms),
+        sum(arm["clicks"] for arm in arms),
+    ]
+
+
 def duckdb(log: Path) -> list[int]:
     """The same by one query."""
     import duckdb as library
@@ -105,6 +131,7 @@ def bare_reading(log: Path) -> list[int]:
 
 WAYS: dict[str, Callable[[Path], list[int]]] = {
     "ours": ours,
+    "analysis": analysis,
     "duckdb": duckdb,
     "bare_reading": bare_reading,
 }
@@ -119,10 +146,10 @@ def measure(way: str, log: Path) -> Taken:
 
 def read_here(way: str, log: Path) -> dict[str, Any]:
     """Read a log, and what it took; compiled kernels and imports are there before."""
-    if way == "ours":
+    if way in ("ours", "analysis"):
         with tempfile.TemporaryDirectory() as folder:
             write_log(Path(folder), users=200, days=2)
-            ours(Path(folder))
+            WAYS[way](Path(folder))
     start, before = time.perf_counter(), os.times()
     sums = WAYS[way](log)
     after = os.times()
@@ -137,7 +164,7 @@ def read_here(way: str, log: Path) -> dict[str, Any]:
 def rows(log: Path, *, users: int, written: dict[str, int]) -> list[Row]:
     """Measure all ways by turns."""
     taken = {way: measure(way, log) for way in WAYS}
-    if taken["ours"].sums != taken["duckdb"].sums:
+    if not taken["ours"].sums == taken["analysis"].sums == taken["duckdb"].sums:
         raise SystemExit(f"sums must be equal, got {taken}")
     size = f"{users:,} users, {DAYS} days, {written['decisions'] / 1e6:.1f} M decisions"
     notes = "; ".join(f"{way.replace('_', ' ')}: {one.note}" for way, one in taken.items())
@@ -162,6 +189,16 @@ def rows(log: Path, *, users: int, written: dict[str, int]) -> list[Row]:
             ours=taken["ours"].peak_mb,
             peer=PeerFigure("duckdb", peer, taken["duckdb"].peak_mb),
             bars=Bars(at_most=1_024.0),
+        ),
+        Row(
+            name="the whole analysis of it, with states",
+            size=size,
+            unit="s",
+            ours=taken["analysis"].seconds,
+            peer=PeerFigure("duckdb, sums alone", peer, taken["duckdb"].seconds),
+            limit=LimitFigure("read the columns", taken["bare_reading"].seconds),
+            bars=Bars(),
+            note=f"at the peak {taken['analysis'].peak_mb:,.0f} MB",
         ),
     ]
 

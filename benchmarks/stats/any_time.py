@@ -37,7 +37,7 @@ SETTLED = ("ctr", "engagement_per_user", "sessions_7", "d7")
 def measure(days: UnitDays, effort: Effort) -> list[Promise]:
     """Settled metrics and growing ones, plain and adjusted."""
     treated = _treated(days, salts=effort.sequences)
-    promises = []
+    promises: list[Promise] = []
     for name in SETTLED:
         columns = MomentSums(unit_metric(days, name), days.covariates)
         sums = _sums_by_look(days, columns, treated)

@@ -146,7 +146,7 @@ def _column(
     rows: dict[str, list[AnyArray]], name: str, order: IndexArray, starts: Int64Array | None
 ) -> AnyArray:
     """One column in order; rows of one unit and day become one."""
-    values = _joined(rows, name)[order].astype(ROWS[name], copy=False)
+    values: AnyArray = _joined(rows, name)[order].astype(ROWS[name], copy=False)
     if starts is None:
         return values
     return np.add.reduceat(values, starts) if name in SUMMED else values[starts]
