@@ -1,7 +1,7 @@
 """Values of a target policy with standard errors and what tells whether to trust them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class Estimate:
     n: int
     hyper_parameter: float | None = None
     reason: str = ""
+
+    def named(self, name: str) -> "Estimate":
+        """The same under another name."""
+        return replace(self, name=name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def slot_gradient(name: str, means: FloatArray, *, weights: Weights) -> Gradient
 
 def _above(means: FloatArray, weights: Weights) -> FloatArray:
     """Mean weight of the slots above each."""
-    above = np.ones_like(means[U])
+    above: FloatArray = np.ones_like(means[U])
     if weights == "cascade":
         above[1:] = means[U, :-1]
     return above

@@ -1,11 +1,12 @@
 """Made-up logs, and estimators as one would write them down."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from matinee_platform.ope.records import LoggedBatch
-from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.arrays import FloatArray, Int64Array
 
 
 def make_log(
@@ -31,11 +32,15 @@ def make_log(
 
 def rows_of(batch: LoggedBatch, start: int, stop: int) -> LoggedBatch:
     """Part of a log."""
+    return take(batch, slice(start, stop))
 
-    def cut(array: AnyArray | None) -> AnyArray | None:
-        return None if array is None else array[start:stop]
 
-    return LoggedBatch(*(cut(getattr(batch, name)) for name in batch.__slots__))  # type: ignore[arg-type]
+def take(batch: LoggedBatch, rows: slice | Int64Array) -> LoggedBatch:
+    """Any rows of a log, in any order."""
+    arrays = {name: getattr(batch, name) for name in batch.__slots__}
+    return replace(
+        batch, **{name: array[rows] for name, array in arrays.items() if array is not None}
+    )
 
 
 def parts_of(batch: LoggedBatch, sizes: list[int]) -> Iterator[LoggedBatch]:

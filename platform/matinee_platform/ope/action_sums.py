@@ -1,0 +1,128 @@
+"""Sums of logs of single actions whose target law and predictions come as tables over actions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from matinee_platform.ope.slot_sums import SlotSums
+from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
+from matinee_policies.compiled import kernel
+from matinee_policies.errors import ContextError
+
+_CHUNK = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class ActionLog:
+    """Part of a log of single actions out of `K`, as many tools keep it.
+
+    Attributes:
+        actions: chosen, from 0, `int64 [n]`.
+        rewards: `float64 [n]`.
+        logged: probability of the action under the policy that chose it, in (0, 1], `float64 [n]`.
+        law: of the target over actions, rows sum to 1, `float64 [n, K]`.
+        predictions: of the reward of every action, `float64 [n, K]`; None without a reward model.
+    """
+
+    actions: Int64Array
+    rewards: FloatArray
+    logged: FloatArray
+    law: FloatArray
+    predictions: FloatArray | None = None
+
+
+def add_actions(sums: SlotSums, log: ActionLog) -> None:
+    """Add to sums, as if a batch with one slot had been made of the log, without making it.
+
+    Under a megabyte is used, whatever the rows.
+
+    Args:
+        sums: to add to.
+        log: a part of the log, of any size.
+
+    Raises:
+        ContextError: if arrays do not fit together, an action is out of range, or as
+            `SlotSums.add`.
+    """
+    n, model = _checked(log), log.predictions is not None
+    room = np.empty((3, min(n, _CHUNK), 1))
+    nothing = np.zeros((0, 0))
+    predictions = log.predictions if log.predictions is not None else nothing
+    for start in range(0, n, _CHUNK):
+        stop = min(start + _CHUNK, n)
+        target, predicted, expected = room[:, : stop - start]
+        gather(log.actions, log.law, predictions, start, target, predicted, expected)
+        sums.add_arrays(
+            (
+                log.rewards[start:stop, None],
+                log.logged[start:stop, None],
+                target,
+                predicted if model else nothing,
+                expected if model else nothing,
+            )
+        )
+
+
+@kernel
+def gather(
+    actions: Int64Array,
+    law: FloatArray,
+    predictions: FloatArray,
+    start: int,
+    target: FloatArray,
+    predicted: FloatArray,
+    expected: FloatArray,
+) -> None:
+    """Look up what the action has, and expect the predictions under the law.
+
+    Args:
+        actions: `int64 [n]`.
+        law: `float64 [n, K]`.
+        predictions: likewise, or without rows.
+        start: first row.
+        target: receives probabilities of the actions, `[rows, 1]`.
+        predicted: receives their predictions, likewise.
+        expected: receives the expectations, likewise.
+    """
+    K = law.shape[1]
+    whole = K - K % 2
+    for i in range(target.shape[0]):
+        row = start + i
+        target[i, 0] = law[row, actions[row]]
+        if predictions.shape[0] > 0:
+            predicted[i, 0] = predictions[row, actions[row]]
+            # Two sums side by side: one alone waits for each of its additions.
+            even, odd = 0.0, 0.0
+            for k in range(0, whole, 2):
+                even += law[row, k] * predictions[row, k]
+                odd += law[row, k + 1] * predictions[row, k + 1]
+            if whole < K:
+                even += law[row, whole] * predictions[row, whole]
+            expected[i, 0] = even + odd
+
+
+def gather_reference(log: ActionLog) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+    """The plain twin: probabilities, predictions and expectations, each `float64 [n, 1]`."""
+    place = log.actions[:, None]
+    target = np.take_along_axis(log.law, place, axis=1)
+    if log.predictions is None:
+        return target, None, None
+    expected: FloatArray = (log.law * log.predictions).sum(axis=1, keepdims=True)
+    return target, np.take_along_axis(log.predictions, place, axis=1), expected
+
+
+def _checked(log: ActionLog) -> int:
+    """Number of rows of a log whose arrays fit together."""
+    n = log.actions.size
+    tables: list[AnyArray] = [log.law] + ([] if log.predictions is None else [log.predictions])
+    vectors = (log.actions, log.rewards, log.logged)
+    if log.law.ndim != 2 or any(t.shape != (n, log.law.shape[1]) for t in tables):
+        raise ContextError(f"tables must be [n, K] with n = {n}, got {[t.shape for t in tables]}")
+    if any(vector.shape != (n,) for vector in vectors):
+        raise ContextError(f"arrays must be [n] with n = {n}, got {[v.shape for v in vectors]}")
+    if not all(array.flags.c_contiguous for array in (*tables, *vectors)):
+        raise ContextError("arrays of actions must be contiguous by rows")
+    if n and not 0 <= log.actions.min() <= log.actions.max() < log.law.shape[1]:
+        worst = log.actions.min() if log.actions.min() < 0 else log.actions.max()
+        raise ContextError(f"actions must lie in [0, {log.law.shape[1]}), got {worst}")
+    return n
