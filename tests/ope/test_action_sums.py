@@ -57,7 +57,9 @@ def test_the_compiled_look_up_is_that_of_numpy() -> None:
     log = action_log(2)
     assert log.predictions is not None
     room = np.zeros((3, 100, 1))
-    gather(log.actions, log.law, log.predictions, 50, room[0], room[1], room[2])
+    rows = slice(50, 150)
+    tables = log.law[rows], log.predictions[rows]
+    gather(log.actions[rows], *tables, room[0], room[1], room[2])
     for ours, plain in zip(room, gather_reference(log), strict=True):
         assert plain is not None
         np.testing.assert_allclose(ours, plain[50:150], rtol=1e-14)

@@ -36,8 +36,9 @@ def test_one_pass_is_plain_numpy(weights: Weights, n: int, slots: int) -> None:
     assert totals.n == n
     sums = np.stack([totals.sums[name] for name in SUMS], axis=1)
     np.testing.assert_allclose(sums, sums_reference(z), rtol=1e-12, atol=1e-11)
-    assert totals.pairs is not None
-    np.testing.assert_allclose(totals.pairs, pairs_reference(z), rtol=1e-12, atol=1e-11)
+    if slots > 1:
+        assert totals.pairs is not None
+        np.testing.assert_allclose(totals.pairs, pairs_reference(z), rtol=1e-12, atol=1e-11)
     extremes = np.stack(list(totals.extremes.values()))
     probabilities = log.logged.T
     expected = [z[0].max(1), z[0].min(1), probabilities.max(1), probabilities.min(1)]

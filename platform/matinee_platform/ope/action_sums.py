@@ -51,11 +51,12 @@ def add_actions(sums: SlotSums, log: ActionLog) -> None:
     for start in range(0, n, _CHUNK):
         stop = min(start + _CHUNK, n)
         target, predicted, expected = room[:, : stop - start]
-        gather(log.actions, log.law, predictions, start, target, predicted, expected)
+        rows = slice(start, stop)
+        gather(log.actions[rows], log.law[rows], predictions[rows], target, predicted, expected)
         sums.add_arrays(
             (
-                log.rewards[start:stop, None],
-                log.logged[start:stop, None],
+                log.rewards[rows, None],
+                log.logged[rows, None],
                 target,
                 predicted if model else nothing,
                 expected if model else nothing,
@@ -68,7 +69,6 @@ def gather(
     actions: Int64Array,
     law: FloatArray,
     predictions: FloatArray,
-    start: int,
     target: FloatArray,
     predicted: FloatArray,
     expected: FloatArray,
@@ -79,26 +79,20 @@ def gather(
         actions: `int64 [n]`.
         law: `float64 [n, K]`.
         predictions: likewise, or without rows.
-        start: first row.
         target: receives probabilities of the actions, `[rows, 1]`.
         predicted: receives their predictions, likewise.
         expected: receives the expectations, likewise.
     """
-    K = law.shape[1]
-    whole = K - K % 2
     for i in range(target.shape[0]):
-        row = start + i
-        target[i, 0] = law[row, actions[row]]
+        # Unsigned, so that no index is taken for one from the end.
+        action = np.uint64(actions[i])
+        target[i, 0] = law[i, action]
         if predictions.shape[0] > 0:
-            predicted[i, 0] = predictions[row, actions[row]]
-            # Two sums side by side: one alone waits for each of its additions.
-            even, odd = 0.0, 0.0
-            for k in range(0, whole, 2):
-                even += law[row, k] * predictions[row, k]
-                odd += law[row, k + 1] * predictions[row, k + 1]
-            if whole < K:
-                even += law[row, whole] * predictions[row, whole]
-            expected[i, 0] = even + odd
+            predicted[i, 0] = predictions[i, action]
+            total = 0.0
+            for k in range(law.shape[1]):
+                total += law[i, k] * predictions[i, k]
+            expected[i, 0] = total
 
 
 def gather_reference(log: ActionLog) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:

@@ -2,7 +2,7 @@
 
 Rows of a unit count alike wherever they stand in the log, and no table of units is kept. The draws
 come from splitmix64 (Steele, Lea and Flood 2014) seeded by the pseudonym and the key; each takes 16
-of its bits to a table of the law with mean 1: probabilities are within 2e-4 of Poisson's, mean and
+of its bits to a table of the law with mean 1: probabilities are within 3e-4 of Poisson's, mean and
 variance are exactly 1.
 """
 

@@ -99,7 +99,27 @@ def fill_columns(
     """
     slots = rewards.shape[1]
     model = predicted.shape[0] > 0
-    if form in (SLOT, MARGINAL):
+    if slots == 1 and form == SLOT:
+        stop = first + rows
+        _fill_one_slot(
+            rewards.reshape(-1)[first:stop],
+            logged.reshape(-1)[first:stop],
+            target.reshape(-1)[first:stop],
+            z[U, 0],
+            z[X, 0],
+            z[R, 0],
+            z[P, 0],
+        )
+        if model:
+            _fill_model(
+                rewards.reshape(-1)[first:stop],
+                predicted.reshape(-1)[first:stop],
+                expected.reshape(-1)[first:stop],
+                z[U, 0],
+                z[E, 0],
+                z[Y, 0],
+            )
+    elif form in (SLOT, MARGINAL):
         for slot in range(slots):
             for i in range(rows):
                 probability = logged[first + i, slot]
@@ -134,6 +154,45 @@ def fill_columns(
                     z[E, slot, i] = math.exp(above) * expected[first + i, slot]
                     z[Y, slot, i] = weight * (reward - predicted[first + i, slot])
                 above = here
+
+
+@kernel
+def _fill_one_slot(
+    rewards: FloatArray,
+    logged: FloatArray,
+    target: FloatArray,
+    u: FloatArray,
+    x: FloatArray,
+    r: FloatArray,
+    p: FloatArray,
+) -> None:
+    """As `fill_columns`, of one slot on its own, where rows lie side by side.
+
+    One column a loop: the compiler gives up on loops over many arrays that may overlap.
+    """
+    for i in range(rewards.size):
+        u[i] = target[i] / logged[i]
+    for i in range(rewards.size):
+        x[i] = u[i] * rewards[i]
+    for i in range(rewards.size):
+        r[i] = rewards[i]
+    for i in range(rewards.size):
+        p[i] = logged[i]
+
+
+@kernel
+def _fill_model(
+    rewards: FloatArray,
+    predicted: FloatArray,
+    expected: FloatArray,
+    u: FloatArray,
+    e: FloatArray,
+    y: FloatArray,
+) -> None:
+    for i in range(rewards.size):
+        e[i] = expected[i]
+    for i in range(rewards.size):
+        y[i] = u[i] * (rewards[i] - predicted[i])
 
 
 def columns_reference(batch: LoggedBatch, weights: Weights) -> FloatArray:

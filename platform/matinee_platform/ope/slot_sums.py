@@ -57,7 +57,7 @@ class Totals:
         sums: by name of `SUMS`, each `float64 [L]`.
         extremes: by name of `EXTREMES`, each `float64 [L]`.
         pairs: products of the columns u, x, e, y (each of `L` slots), `float64 [4 L, 4 L]`,
-            symmetric; None without pages.
+            symmetric; None without pages, and of a single slot.
         grid: by name of `GRID_SUMS`, each `float64 [H, L]`.
         grid_largest: largest tamed weight, `float64 [H, L]`.
         grid_pages: sums of each row's terms over slots, and of their squares, `float64 [H, 2]`.
@@ -190,7 +190,7 @@ class _State:
         lacking = [point.name for point in plan.grid if point.needs_model and not model]
         if lacking:
             raise ContextError(f"{lacking[0]} needs predictions, got a log without")
-        pairs = 4 * slots if plan.pages else 0
+        pairs = 4 * slots if plan.pages and slots > 1 else 0
         return cls(
             plan=plan,
             model=model,
@@ -292,7 +292,7 @@ class _State:
             model=self.model,
             sums={name: sums[:, k] for k, name in enumerate(SUMS)},
             extremes={name: self.extremes[:, k] for k, name in enumerate(EXTREMES)},
-            pairs=np.triu(upper) + np.triu(upper, 1).T if self.plan.pages else None,
+            pairs=np.triu(upper) + np.triu(upper, 1).T if upper.size else None,
             grid={name: grid[:, :, k] for k, name in enumerate(GRID_SUMS)},
             grid_largest=self.grid_largest,
             grid_pages=self.page_sums.sum(axis=0),
