@@ -52,7 +52,12 @@ def add_actions(sums: SlotSums, log: ActionLog) -> None:
         stop = min(start + _CHUNK, n)
         target, predicted, expected = room[:, : stop - start]
         rows = slice(start, stop)
-        gather(log.actions[rows], log.law[rows], predictions[rows], target, predicted, expected)
+        odd = gather(
+            log.actions[rows], log.law[rows], predictions[rows], target, predicted, expected
+        )
+        if odd >= 0:
+            action = log.actions[start + odd]
+            raise ContextError(f"actions must lie in [0, {log.law.shape[1]}), got {action}")
         sums.add_arrays(
             (
                 log.rewards[rows, None],
@@ -72,7 +77,7 @@ def gather(
     target: FloatArray,
     predicted: FloatArray,
     expected: FloatArray,
-) -> None:
+) -> int:
     """Look up what the action has, and expect the predictions under the law.
 
     Args:
@@ -82,10 +87,15 @@ def gather(
         target: receives probabilities of the actions, `[rows, 1]`.
         predicted: receives their predictions, likewise.
         expected: receives the expectations, likewise.
+
+    Returns:
+        The first row with an action out of range, -1 if there is none.
     """
     for i in range(target.shape[0]):
         # Unsigned, so that no index is taken for one from the end.
         action = np.uint64(actions[i])
+        if action >= np.uint64(law.shape[1]):
+            return i
         target[i, 0] = law[i, action]
         if predictions.shape[0] > 0:
             predicted[i, 0] = predictions[i, action]
@@ -93,6 +103,7 @@ def gather(
             for k in range(law.shape[1]):
                 total += law[i, k] * predictions[i, k]
             expected[i, 0] = total
+    return -1
 
 
 def gather_reference(log: ActionLog) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
@@ -116,7 +127,4 @@ def _checked(log: ActionLog) -> int:
         raise ContextError(f"arrays must be [n] with n = {n}, got {[v.shape for v in vectors]}")
     if not all(array.flags.c_contiguous for array in (*tables, *vectors)):
         raise ContextError("arrays of actions must be contiguous by rows")
-    if n and not 0 <= log.actions.min() <= log.actions.max() < log.law.shape[1]:
-        worst = log.actions.min() if log.actions.min() < 0 else log.actions.max()
-        raise ContextError(f"actions must lie in [0, {log.law.shape[1]}), got {worst}")
     return n
