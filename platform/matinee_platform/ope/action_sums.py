@@ -10,6 +10,7 @@ from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
 
 _CHUNK = 32_768
+_TURN = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +92,31 @@ def gather(
     Returns:
         The first row with an action out of range, -1 if there is none.
     """
-    for i in range(target.shape[0]):
-        # Unsigned, so that no index is taken for one from the end.
-        action = np.uint64(actions[i])
-        if action >= np.uint64(law.shape[1]):
-            return i
-        target[i, 0] = law[i, action]
-        if predictions.shape[0] > 0:
-            predicted[i, 0] = predictions[i, action]
-            total = 0.0
-            for k in range(law.shape[1]):
-                total += law[i, k] * predictions[i, k]
-            expected[i, 0] = total
+    rows, K = target.shape[0], law.shape[1]
+    model = predictions.shape[0] > 0
+    for start in range(0, rows, _TURN):
+        stop = min(start + _TURN, rows)
+        if model:
+            _expect(law[start:stop], predictions[start:stop], expected[start:stop])
+        # The tables' rows are in the cache by now.
+        for i in range(start, stop):
+            # Unsigned, so that no index is taken for one from the end.
+            action = np.uint64(actions[i])
+            if action >= np.uint64(K):
+                return i
+            target[i, 0] = law[i, action]
+            if model:
+                predicted[i, 0] = predictions[i, action]
     return -1
+
+
+@kernel
+def _expect(law: FloatArray, predictions: FloatArray, expected: FloatArray) -> None:
+    for i in range(law.shape[0]):
+        total = 0.0
+        for k in range(law.shape[1]):
+            total += law[i, k] * predictions[i, k]
+        expected[i, 0] = total
 
 
 def gather_reference(log: ActionLog) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
