@@ -27,7 +27,7 @@ def count_table() -> UInt8Array:
 
     Example:
         >>> table = count_table().astype(float)
-        >>> table.mean(), table.var()
+        >>> float(table.mean()), float(table.var())
         (1.0, 1.0)
     """
     entries = [round(_ENTRIES / math.e / math.factorial(k)) for k in range(9)]
