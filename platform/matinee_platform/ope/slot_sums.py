@@ -30,8 +30,9 @@ class EstimatorPlan:
     Attributes:
         weights: of a slot, see `row_columns`.
         grid: estimators with a hyper-parameter, each point on its own.
-        pages: whether standard errors of self-normalised estimators summed over slots are wanted;
-            needs products of all pairs of slots.
+        pages: whether standard errors of the sums over slots are wanted (and of `sndr` by slot with
+            `cascade` weights); needs products of all pairs of slots. Points of the grid have theirs
+            in any case.
 
     Raises:
         ConfigError: on unknown weights.
