@@ -28,6 +28,9 @@ class LoggedBatch:
             without a reward model.
         expected: expectation of the predictions under the target's law at that slot,
             `float64 [n, L]`; None without a reward model.
+        marginal: ratio of the target's to the logging law's mass on the cluster (embedding) of the
+            item shown, at least 0, `float64 [n, L]`; None where no clusters are given. Only MIPS
+            reads it.
     """
 
     unit: UInt64Array
@@ -38,6 +41,7 @@ class LoggedBatch:
     unreachable: FloatArray
     predicted: FloatArray | None = None
     expected: FloatArray | None = None
+    marginal: FloatArray | None = None
 
     def __len__(self) -> int:
         return int(self.unit.size)

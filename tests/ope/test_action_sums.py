@@ -1,0 +1,78 @@
+"""Logs with tables over actions give what a batch made of them gives."""
+
+import numpy as np
+import pytest
+
+from matinee_platform.ope import action_sums
+from matinee_platform.ope.action_sums import ActionLog, add_actions, gather, gather_reference
+from matinee_platform.ope.estimates import estimates
+from matinee_platform.ope.records import LoggedBatch
+from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
+from matinee_platform.ope.weight_grid import default_grid
+from matinee_policies.errors import ContextError
+
+
+def action_log(seed: int, *, n: int = 3000, K: int = 5, model: bool = True) -> ActionLog:
+    rng = np.random.default_rng(seed)
+    law = rng.dirichlet(np.ones(K), n)
+    return ActionLog(
+        actions=rng.integers(0, K, n),
+        rewards=(rng.random(n) < 0.2).astype(float),
+        logged=np.full(n, 1.0 / K),
+        law=law,
+        predictions=rng.random((n, K)) if model else None,
+    )
+
+
+@pytest.mark.parametrize("model", [True, False])
+@pytest.mark.parametrize("K", [1, 4, 5])
+def test_tables_give_what_a_batch_gives(
+    K: int, monkeypatch: pytest.MonkeyPatch, *, model: bool
+) -> None:
+    monkeypatch.setattr(action_sums, "_CHUNK", 700)
+    log = action_log(K, K=K, model=model)
+    target, predicted, expected = gather_reference(log)
+    n = log.actions.size
+    batch = LoggedBatch(
+        np.zeros(n, np.uint64),
+        np.arange(n),
+        log.rewards[:, None],
+        log.logged[:, None],
+        target,
+        np.zeros((n, 1)),
+        predicted,
+        expected,
+    )
+    plan = EstimatorPlan("slot", default_grid(model=model))
+    ours, plain = SlotSums(plan), SlotSums(plan)
+    add_actions(ours, log)
+    plain.add(batch)
+    for left, right in zip(estimates(ours), estimates(plain), strict=True):
+        assert left.name == right.name
+        assert left.value == pytest.approx(right.value, rel=1e-12)
+        assert left.standard_error == pytest.approx(right.standard_error, rel=1e-9, abs=1e-15)
+
+
+def test_the_compiled_look_up_is_that_of_numpy() -> None:
+    log = action_log(2)
+    assert log.predictions is not None
+    room = np.zeros((3, 100, 1))
+    rows = slice(50, 150)
+    tables = log.law[rows], log.predictions[rows]
+    gather(log.actions[rows], *tables, room[0], room[1], room[2])
+    for ours, plain in zip(room, gather_reference(log), strict=True):
+        assert plain is not None
+        np.testing.assert_allclose(ours, plain[50:150], rtol=1e-14)
+
+
+def test_logs_that_do_not_fit_are_refused() -> None:
+    good, sums = action_log(3, n=10), SlotSums(EstimatorPlan())
+    for actions in (good.actions + 5, good.actions - 5):
+        with pytest.raises(ContextError, match=r"actions must lie in \[0, 5\)"):
+            add_actions(sums, ActionLog(actions, good.rewards, good.logged, good.law))
+    with pytest.raises(ContextError, match="tables must be"):
+        add_actions(sums, ActionLog(good.actions, good.rewards, good.logged, good.law[:5]))
+    with pytest.raises(ContextError, match="arrays must be"):
+        add_actions(sums, ActionLog(good.actions, good.rewards[:4], good.logged, good.law))
+    with pytest.raises(ContextError, match="contiguous"):
+        add_actions(sums, ActionLog(good.actions, good.rewards, good.logged, good.law[:, ::-1]))
