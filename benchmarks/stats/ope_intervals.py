@@ -149,7 +149,7 @@ def _shipped(setting: Setting, effort: Effort) -> Promise:
 
 def _any_time(effort: Effort) -> list[Promise]:
     """A log whose policy learns as it goes, read at fifty looks."""
-    logs = max(effort.experiments // 4, 40)
+    logs = max(effort.experiments // 4, 200)
     weights, clicks, truth = adaptive_logs(logs=logs, rows=2_000, seed=35)
     looks = np.linspace(40, weights.shape[1], LOOKS).astype(np.int64)
     peeking = _peeking(weights * clicks, looks, truth)

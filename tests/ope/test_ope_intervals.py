@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,19 +64,24 @@ def test_cressie_read_is_the_program_that_it_says_it_solves() -> None:
         def divergence(p: np.ndarray) -> float:
             return float((((n + 1) * p - 1) ** 2).sum())
 
-        whole = (
-            {"type": "eq", "fun": lambda p: p.sum() - 1},
-            {"type": "eq", "fun": lambda p: p @ w - 1},
-        )
         start = np.full(n + 1, 1 / (n + 1))
-        nearest = []
-        for some in (0.0, largest):
-            spare = np.append(weights, some)
-            rules = (whole[0], {"type": "eq", "fun": lambda p, s=spare: p @ s - 1})
-            nearest.append(optimize.minimize(divergence, start, constraints=rules).fun)
-        room = min(nearest) + special.fdtri(1, n, 0.9)
-        rules = (*whole, {"type": "ineq", "fun": lambda p: room - divergence(p)})
-        answer = optimize.minimize(lambda p: sign * (p @ (w * r)), start, constraints=rules)
+
+        def laws(*mean: float) -> list[Any]:
+            """Laws: shares that sum to 1, with mean weight 1 when the missed one has this."""
+            rules = [np.ones(n + 1), *(np.append(weights, some) for some in mean)]
+            return [{"type": "eq", "fun": lambda p, by=by: p @ by - 1} for by in rules]
+
+        nearest = min(
+            optimize.minimize(divergence, start, constraints=laws(some)).fun
+            for some in (0.0, largest)
+        )
+        room = nearest + special.fdtri(1, n, 0.9)
+
+        def value(p: np.ndarray) -> float:
+            return sign * float(p @ (w * r))
+
+        near: Any = {"type": "ineq", "fun": lambda p: room - divergence(p)}
+        answer = optimize.minimize(value, start, constraints=[*laws(missed), near])
         return float(sign * answer.fun)
 
     low = min(solve(missed, 0.0, 1.0) for missed in (0.0, largest))
@@ -191,7 +197,8 @@ def test_empirical_bernstein_is_the_theorem() -> None:
 def test_the_bootstrap_takes_percentiles_of_enough_draws() -> None:
     draws = np.random.default_rng(8).permutation(10_001) / 10_000
     found = bootstrap_interval(draws)
-    assert (found.low, found.high) == (pytest.approx(0.025), pytest.approx(0.975))
+    assert found.low == pytest.approx(0.025)
+    assert found.high == pytest.approx(0.975)
     with pytest.raises(ContextError, match="needs 100 draws"):
         bootstrap_interval(draws[:99])
     with pytest.raises(ContextError, match="finite, got nan"):

@@ -12,6 +12,12 @@ from matinee_policies.errors import ContextError
 
 BINS = 10
 
+TAILS = (0.001, 0.01)
+"""Shares of the mass below which the least propensities have bins of their own: they weigh most."""
+
+FEWEST_DRAWS = 10
+"""Draws that such a bin must promise."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
@@ -47,7 +53,8 @@ def calibrate(
 ) -> tuple[Calibration, ...]:
     """Test the logged laws of single draws, by policy version in rising order.
 
-    Items of like propensity share a bin, so that bins hold about equal mass; a bin's draws are
+    Items of like propensity share a bin, so that bins hold about equal mass, but for the smallest
+    ones, which have more bins (`TAILS`) where there are draws enough. A bin's draws are
     binomial in each row with its mass there, and exclude each other within a row. The statistic is
     `d' C+ d` of the gaps `d` and their covariance `C = sum_rows (diag(m) - m m')`.
 
@@ -143,9 +150,9 @@ def _bins(laws: FloatArray, bins: int) -> tuple[Int64Array, int]:
     """Bin of each candidate, by its propensity alone, and how many there are."""
     order = np.sort(laws, axis=None)
     mass = np.cumsum(order)
-    cuts = order[
-        np.minimum(np.searchsorted(mass, mass[-1] * np.arange(1, bins) / bins), order.size - 1)
-    ]
+    shares = [tail for tail in TAILS if tail * mass[-1] >= FEWEST_DRAWS and tail * bins < 1]
+    shares += [part / bins for part in range(1, bins)]
+    cuts = order[np.minimum(np.searchsorted(mass, mass[-1] * np.array(shares)), order.size - 1)]
     edges = np.unique(cuts)
     # A cut belongs to the bin below it: like propensities stay together.
     place = np.searchsorted(edges, laws * (1 - 1e-12), side="left")

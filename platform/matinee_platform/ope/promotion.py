@@ -184,7 +184,7 @@ def _bound(verdict: Verdict, difference: Interval, *, budget: float, share: floa
         return Limit("bound", STEPS[-1], f"any step: {held}, not worse")
     if high < 0:
         return Limit("bound", 0.0, f"no step: {held}, worse for sure", harm=True)
-    steps = [step for step in STEPS if step * -low <= budget]
+    steps = [step for step in STEPS if step * -low <= budget * (1 + 1e-9)]
     budget_words = f"{budget:.4g}, {share:.3g} of the value of what runs now"
     if not steps:
         loss = STEPS[0] * -low
