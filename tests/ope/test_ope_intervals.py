@@ -252,6 +252,7 @@ def test_anytime_sums_follow_their_definition() -> None:
     """Row by row, in plain Python."""
     rng = np.random.default_rng(10)
     weights, rewards = rng.choice([0.0, 3.0], size=50), rng.random(50)
+    weights[:4], rewards[:4] = 3.0, 0.9
     gain = weight = low_time = high_time = centre = 0.0
     for t, (w, r) in enumerate(zip(weights.tolist(), rewards.tolist(), strict=True)):
         low_time += (w * r - min(1.0, (gain + 0.5) / (t + 1))) ** 2

@@ -146,7 +146,7 @@ def test_shared_draws_hold_all_bounds_at_once_and_never_lose_the_best() -> None:
     missed = lost = 0
     for seed in range(300):
         rng = np.random.default_rng([4, seed])
-        rows = _log(rng, truth, spread=0.5, n=150)
+        rows = _log(rng, truth, spread=2.0, n=150)
         found = rank_by_draws(
             list("abcde"), rows.mean(axis=0), _resample(rng, rows, 400), confidence=0.95
         )
