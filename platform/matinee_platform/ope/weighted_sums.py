@@ -100,6 +100,91 @@ class WeightedSums:
         """
         return cls.of(*page_rows(weights, rewards))
 
+    @classmethod
+    def from_totals(
+        cls,
+        rows: AnyArray | float,
+        *,
+        weight: AnyArray | float,
+        weight2: AnyArray | float,
+        gain: AnyArray | float,
+        weight_gain: AnyArray | float,
+        gain2: AnyArray | float,
+        largest: AnyArray | float,
+        positives: AnyArray | float,
+    ) -> Self:
+        """Sums that another pass made, elementwise over any axes.
+
+        The gains may be of residuals, `w (r - predicted)`: then intervals are those of the
+        correction that a doubly robust value adds to its prediction (`Interval.moved`). Extremes of
+        the rewards are unknown, and not held against their range.
+
+        Args:
+            rows: how many there are.
+            weight: sum of `w`, `float64 [...]`.
+            weight2: sum of `w^2`, `float64 [...]`.
+            gain: sum of `w r`, `float64 [...]`.
+            weight_gain: sum of `w^2 r`, `float64 [...]`.
+            gain2: sum of `w^2 r^2`, `float64 [...]`.
+            largest: weight seen, `float64 [...]`.
+            positives: rows with a reward above 0 at a weight above 0, `float64 [...]`.
+
+        Raises:
+            ContextError: on totals of different shapes.
+        """
+        given = (weight, weight2, gain, weight_gain, gain2, largest, positives)
+        totals = [np.asarray(some, dtype=np.float64) for some in given]
+        shape = totals[0].shape
+        if any(some.shape != shape for some in totals):
+            raise ContextError(f"totals need one shape, got {[some.shape for some in totals]}")
+        count = np.broadcast_to(np.asarray(rows, dtype=np.float64), shape)
+        none = np.full(shape, np.inf)
+        return cls(count, *totals[:6], none, -none, totals[6])
+
+    @classmethod
+    def pages_from_products(
+        cls,
+        rows: float,
+        *,
+        weight: AnyArray,
+        gain: AnyArray,
+        weight2: AnyArray,
+        weight_gain: AnyArray,
+        gain2: AnyArray,
+        largest: AnyArray,
+        positives: float,
+    ) -> Self:
+        """As `of_pages`, from sums over rows of products of any two slots.
+
+        Args:
+            rows: how many pages there are.
+            weight: sums of `w_l`, `float64 [L]`.
+            gain: sums of `w_l r_l`, `float64 [L]`.
+            weight2: sums of `w_l w_m`, `float64 [L, L]`.
+            weight_gain: sums of `w_l w_m r_m`, `float64 [L, L]`.
+            gain2: sums of `w_l r_l w_m r_m`, `float64 [L, L]`.
+            largest: weight seen at each slot, `float64 [L]`; their mean bounds that of a page.
+            positives: pages with a positive reward at a weight above 0.
+
+        Raises:
+            ContextError: on sums whose shapes do not fit.
+        """
+        slots = np.size(weight)
+        shapes = [np.shape(some) for some in (weight, gain, largest)]
+        squares = [np.shape(some) for some in (weight2, weight_gain, gain2)]
+        if not slots or shapes != [(slots,)] * 3 or squares != [(slots, slots)] * 3:
+            raise ContextError(f"products need [L] and [L, L], got {[*shapes, *squares]}")
+        return cls.from_totals(
+            rows,
+            weight=float(np.sum(weight)) / slots,
+            weight2=float(np.sum(weight2)) / slots**2,
+            gain=float(np.sum(gain)),
+            weight_gain=float(np.sum(weight_gain)) / slots,
+            gain2=float(np.sum(gain2)),
+            largest=float(np.mean(largest)),
+            positives=positives,
+        )
+
     def merged(self, other: "WeightedSums") -> "WeightedSums":
         """Sums over the rows of both."""
         return WeightedSums(
