@@ -139,7 +139,18 @@ class WeightedSums:
             raise ContextError(f"totals need one shape, got {[some.shape for some in totals]}")
         count = np.broadcast_to(np.asarray(rows, dtype=np.float64), shape)
         none = np.full(shape, np.inf)
-        return cls(count, *totals[:6], none, -none, totals[6])
+        return cls(
+            rows=count,
+            weight=totals[0],
+            weight2=totals[1],
+            gain=totals[2],
+            weight_gain=totals[3],
+            gain2=totals[4],
+            largest=totals[5],
+            reward_low=none,
+            reward_high=-none,
+            positives=totals[6],
+        )
 
     @classmethod
     def pages_from_products(
