@@ -80,9 +80,9 @@ tradeoff: $(STAMP)
 validate: $(STAMP)
 	@$(BIN)/matinee validate --out runs/validation --results docs/validation.md
 
-# On a run that is there, if RUN names one; else one of 20,000 users is made first.
+# On a run that is there, if RUN names one; else on one made up. RESULTS names a page for the table.
 stats: $(STAMP) kernels
-	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN))
+	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN)) $(if $(RESULTS),--results $(RESULTS))
 
 scale: $(STAMP)
 	@$(BIN)/python benchmarks/scale.py

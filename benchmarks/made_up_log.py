@@ -9,12 +9,10 @@ a few rows: they take room in the files and nothing else.
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from matinee_platform.log_rows import DecisionRows, RewardRows
 from matinee_platform.log_schema import decision_table, reward_table
-from matinee_platform.part_writer import ROW_GROUP
+from matinee_platform.parquet_part import ParquetPart
 from matinee_policies.arrays import AnyArray, IndexArray
 
 ARMS = ("old", "new")
@@ -55,8 +53,8 @@ def write_log(folder: Path, *, users: int, days: int, seed: int = 7) -> dict[str
                 path.mkdir(parents=True, exist_ok=True)
             part = f"part-{day:05d}.parquet"
             with (
-                _Writer(files["decisions"] / part) as decisions,
-                _Writer(files["rewards"] / part) as rewards,
+                ParquetPart(files["decisions"] / part) as decisions,
+                ParquetPart(files["rewards"] / part) as rewards,
             ):
                 for start in range(0, here.size, _BLOCK):
                     who = here[start : start + _BLOCK]
@@ -75,27 +73,6 @@ class _Pool:
         self.state = draws.random((_POOL, 2 * GENRES + 2), dtype=np.float32)
         self.scores = draws.random((_POOL, CANDIDATES), dtype=np.float32)
         self.propensities = draws.random((_POOL, SLOTS))
-
-
-class _Writer:
-    """A Parquet file in row groups as an export has them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> "_Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-    def write(self, table: pa.Table) -> int:
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
-        self._writer.write_table(table, row_group_size=ROW_GROUP)
-        return int(table.num_rows)
 
 
 def _block(

@@ -5,6 +5,9 @@ caller names, or that the arm's own source finds; every decision durable before 
 metrics and learner on. The bare route parses the same body, shows the first candidates and logs
 nothing. Both run on uvicorn with uvloop and httptools; the load has a process of its own.
 
+Beside them is the floor: the bare route that stores a row of our size before it answers, in our
+tables on the same database, and does nothing else. What it does not reach, no durable answer does.
+
 Capacity is measured in a closed loop over 32 connections, latency in an open one at 0.55 of our
 capacity. Requests per CPU second of the answering processes are told besides: on a machine with
 other work they are the steadier figure.
@@ -15,6 +18,7 @@ other work they are the steadier figure.
 import argparse
 import importlib.metadata
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,7 +31,7 @@ from pathlib import Path
 from chaos.served_arm import tiny_run
 from harness import Bars, PeerFigure, Row, print_rows
 from load_turn import Answered, Turn
-from served_arms import Served, all_of, item_ids
+from served_arms import FLOOR, Served, all_of, item_ids
 
 PROGRAMS = Path(__file__).resolve().parent
 DEMO = PROGRAMS.parent / "runs" / "demo"
@@ -74,10 +78,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One turn: what came back, and CPU of the service per answer, microseconds."""
+    """One turn: what came back, and CPU of the service and its database's server per answer.
+
+    In microseconds.
+    """
 
     came: Answered
     cpu_us: float
+    database_us: float
 
 
 def measured(case: Case, *, seconds: float, rate: float = 0.0, number: int = 0) -> Measured:
@@ -92,7 +100,7 @@ def measured(case: Case, *, seconds: float, rate: float = 0.0, number: int = 0) 
     if case.new_units:
         changes |= {"units": NEW_UNITS, "first_unit": NEW_UNITS + number * NEW_UNITS // 20}
     turn = asdict(case.asks) | changes
-    before = case.served.cpu_seconds()
+    before, database_before = case.served.cpu_seconds(), case.served.database_seconds()
     done = subprocess.run(
         [sys.executable, "-c", "import load_turn as it; it.main()", json.dumps(turn)],
         cwd=PROGRAMS,
@@ -101,10 +109,12 @@ def measured(case: Case, *, seconds: float, rate: float = 0.0, number: int = 0) 
         text=True,
     )
     used = case.served.cpu_seconds() - before
+    database = case.served.database_seconds() - database_before
     came = Answered(**json.loads(done.stdout))
     if came.others:
         raise RuntimeError(f"{case.name}: {came.others} answers without status 200")
-    return Measured(came, 1e6 * used / max(came.good, 1))
+    each = 1e6 / max(came.good, 1)
+    return Measured(came, used * each, database * each)
 
 
 def cases_of(servers: Mapping[str, Served], *, items: Path, length: Length) -> list[Case]:
@@ -159,6 +169,16 @@ def _capacities(closed: Mapping[str, list[Measured]]) -> list[Row]:
             f"{_middle(ours, 'load'):.0f} and {_middle(base, 'load'):.0f} us an answer; p99 in the "
             f"closed loop {_middle(ours, 'p99'):.1f} and {_middle(base, 'p99'):.1f} ms."
         )
+        cpu = f"{_middle(ours, 'cpu'):.0f} us against {_middle(base, 'cpu'):.0f} us."
+        if _middle(ours, "database"):
+            cpu += f" The server of the database {_middle(ours, 'database'):.0f} us."
+        floor = closed.get(_floor_of(name))
+        if floor is not None:
+            share = _middle(ours, "rate") / _middle(floor, "rate")
+            note += f" {share:.2f} of the floor."
+            cpu += f" {_middle(floor, 'cpu') / _middle(ours, 'cpu'):.2f} of the floor."
+        # The floor has no bar: it says what the bars of ours mean.
+        bars = BARS if floor is not None else Bars()
         rows.append(
             Row(
                 name,
@@ -166,7 +186,7 @@ def _capacities(closed: Mapping[str, list[Measured]]) -> list[Row]:
                 "requests/s",
                 _middle(ours, "rate"),
                 peer=PeerFigure("bare FastAPI", version, _middle(base, "rate")),
-                bars=BARS,
+                bars=bars,
                 note=note,
             )
         )
@@ -177,8 +197,8 @@ def _capacities(closed: Mapping[str, list[Measured]]) -> list[Row]:
                 "requests/CPU-s",
                 1e6 / max(_middle(ours, "cpu"), 1e-9),
                 peer=PeerFigure("bare FastAPI", version, 1e6 / max(_middle(base, "cpu"), 1e-9)),
-                bars=BARS,
-                note=f"{_middle(ours, 'cpu'):.0f} us against {_middle(base, 'cpu'):.0f} us.",
+                bars=bars,
+                note=cpu,
             )
         )
     return rows
@@ -186,29 +206,45 @@ def _capacities(closed: Mapping[str, list[Measured]]) -> list[Row]:
 
 def _latencies(opened: Mapping[str, list[Measured]], rate: float) -> list[Row]:
     base = opened["bare, named"]
-    return [
-        Row(
-            name,
-            f"open loop, {rate:.0f} requests/s",
-            "p99 / bare p99",
-            _middle(ours, "p99") / _middle(base, "p99"),
-            bars=Bars(at_most=P99_AT_MOST),
-            note=(
-                f"p50 {_middle(ours, 'p50'):.2f} ms, p99 {_middle(ours, 'p99'):.2f} ms; bare "
-                f"{_middle(base, 'p50'):.2f} and {_middle(base, 'p99'):.2f} ms."
-            ),
+    rows = []
+    for name, ours in opened.items():
+        if ours is base:
+            continue
+        note = (
+            f"p50 {_middle(ours, 'p50'):.2f} ms, p99 {_middle(ours, 'p99'):.2f} ms; bare "
+            f"{_middle(base, 'p50'):.2f} and {_middle(base, 'p99'):.2f} ms"
         )
-        for name, ours in opened.items()
-        if ours is not base
-    ]
+        floor = opened.get(_floor_of(name))
+        if floor is not None:
+            note += (
+                f"; floor {_middle(floor, 'p50'):.2f} and {_middle(floor, 'p99'):.2f} ms, "
+                f"p99 {_middle(ours, 'p99') / _middle(floor, 'p99'):.2f} of it"
+            )
+        rows.append(
+            Row(
+                name,
+                f"open loop, {rate:.0f} requests/s",
+                "p99 / bare p99",
+                _middle(ours, "p99") / _middle(base, "p99"),
+                bars=Bars() if floor is None else Bars(at_most=P99_AT_MOST),
+                note=f"{note}.",
+            )
+        )
+    return rows
+
+
+def _floor_of(case: str) -> str:
+    """The floor of a case of ours; no case's name for the floors themselves."""
+    kind = case.split(",")[0].split(" ")[0]
+    return f"{FLOOR}{kind}, named"
 
 
 def _middle(turns: list[Measured], what: str) -> float:
-    fields = {"rate": "rate", "p50": "p50_ms", "p99": "p99_ms", "load": "cpu_us"}
-    values = [
-        one.cpu_us if what == "cpu" else float(getattr(one.came, fields[what])) for one in turns
-    ]
-    return statistics.median(values)
+    own = {"cpu": "cpu_us", "database": "database_us"}
+    came = {"rate": "rate", "p50": "p50_ms", "p99": "p99_ms", "load": "cpu_us"}
+    if what in own:
+        return statistics.median(float(getattr(one, own[what])) for one in turns)
+    return statistics.median(float(getattr(one.came, came[what])) for one in turns)
 
 
 def main() -> None:
@@ -223,6 +259,8 @@ def main() -> None:
         "--run", type=Path, help="finished run whose lin_ucb is deployed; else runs/demo, or a tiny"
     )
     options = parser.parse_args()
+    # Who is told to end ends the services too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     length = Length(5.0, 5, databases=not options.sqlite)
     if options.quick:
         length = Length(2.0, 2, databases=not options.sqlite)

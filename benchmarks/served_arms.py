@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from live_service import LiveService, free_port, with_children
 
 ARM = "lin_ucb"
 EXPERIMENT = "home"
+FLOOR = "bare + "
+"""How names of bare endpoints with a log begin; a kind of database follows."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NO_LIMIT = {"requests_per_second": 1e9, "burst": 1_000_000_000, "in_flight": 100_000}
 _PROGRAMS = Path(__file__).resolve().parent
@@ -32,24 +35,40 @@ class Served:
         name: of it.
         port: on loopback.
         group: its process group.
+        database: folder of its PostgreSQL, if it has one.
     """
 
     name: str
     port: int
     group: int
+    database: Path | None = None
 
     def cpu_seconds(self) -> float:
         """CPU that its processes used so far, those that learn apart."""
-        used = 0
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                if os.getpgid(int(folder.name)) != self.group:
-                    continue
-                if b"learn" in (folder / "cmdline").read_bytes().split(b"\0"):
-                    continue
-                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+        return _cpu_seconds(self._is_ours)
+
+    def database_seconds(self) -> float:
+        """CPU that the processes of its database used so far, but for those that ended."""
+        if self.database is None:
+            return 0.0
+        first = int((self.database / "postmaster.pid").read_text().split()[0])
+        return _cpu_seconds(lambda folder, parent: first in (int(folder.name), parent))
+
+    def _is_ours(self, folder: Path, _: int) -> bool:
+        if os.getpgid(int(folder.name)) != self.group:
+            return False
+        return b"learn" not in (folder / "cmdline").read_bytes().split(b"\0")
+
+
+def _cpu_seconds(counts: Callable[[Path, int], bool]) -> float:
+    """CPU of the processes that count, by their folder in `/proc` and the id of their parent."""
+    used = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            if counts(folder, int(fields[1])):
                 used += int(fields[11]) + int(fields[12])
-        return used / _TICKS
+    return used / _TICKS
 
 
 @contextmanager
@@ -87,7 +106,7 @@ def ours(
             matinee("deploy", f"{run}:{ARM}", "--to", str(service.data), "--as", ARM)
             service.start(wait_s=300.0)
             group = 0 if service.process is None else service.process.pid
-            yield Served(name, service.port, group)
+            yield Served(name, service.port, group, _server(kind, folder))
             service.stop()
 
 
@@ -97,11 +116,18 @@ def item_ids(folder: Path) -> Path:
 
 
 @contextmanager
-def bare(name: str = "bare") -> Iterator[Served]:
-    """The endpoint without work."""
+def bare(name: str = "bare", *, kind: str = "", where: str = "") -> Iterator[Served]:
+    """The endpoint without work.
+
+    Args:
+        name: of it.
+        kind: of the log that it keeps, if any: `sqlite`, `postgresql`.
+        where: file or address of that log.
+    """
     port = free_port()
+    log = f", {kind!r}, {where!r}" if kind else ""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import bare_endpoint as it; it.serve({port})"],
+        [sys.executable, "-c", f"import bare_endpoint as it; it.serve({port}{log})"],
         start_new_session=True,
         cwd=_PROGRAMS,
     )
@@ -111,6 +137,20 @@ def bare(name: str = "bare") -> Iterator[Served]:
     finally:
         with_children(process.pid, 15)
         process.wait()
+
+
+@contextmanager
+def bare_with_log(name: str, *, kind: str, folder: Path) -> Iterator[Served]:
+    """The endpoint whose only work is that a row is durable before it answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with database(kind, folder) as kept:
+        where = str(folder / "events.sqlite") if kind == "sqlite" else kept.address
+        with bare(name, kind=kind, where=where) as served:
+            yield replace(served, database=_server(kind, folder))
+
+
+def _server(kind: str, folder: Path) -> Path | None:
+    return folder / "postgresql" if kind == "postgresql" else None
 
 
 def _wait(address: str, *, seconds: float = 120.0) -> None:
@@ -123,7 +163,7 @@ def _wait(address: str, *, seconds: float = 120.0) -> None:
 
 
 def all_of(stack: ExitStack, *, run: Path, folder: Path, databases: bool) -> dict[str, Served]:
-    """Ours on each database and the bare endpoint, all at once.
+    """Ours on each database and the bare endpoints, all at once.
 
     Args:
         stack: closes them.
@@ -132,6 +172,11 @@ def all_of(stack: ExitStack, *, run: Path, folder: Path, databases: bool) -> dic
         databases: whether PostgreSQL is wanted too.
     """
     found = {"bare": stack.enter_context(bare())}
+    for kind in ("sqlite", "postgresql") if databases else ("sqlite",):
+        name = f"{FLOOR}{kind}"
+        found[name] = stack.enter_context(
+            bare_with_log(name, kind=kind, folder=folder / f"bare_{kind}")
+        )
     kinds = [("sqlite", "sqlite", 1)]
     if databases:
         kinds += [("postgresql", "postgresql", 1), ("postgresql 2", "postgresql", 2)]

@@ -1,9 +1,18 @@
 """The statistical promises in their quick form: small sizes, bars widened by four errors."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from matinee_platform.analysis.inference.confidence_sequence import Tuning, always_valid
+from matinee_platform.analysis.inference.cuped import adjusted, with_missing_indicator
+from matinee_platform.analysis.inference.moments import Moments
+from matinee_platform.analysis.inference.ratio import linearise
+from matinee_platform.analysis.planning.moment_sums import MomentSums
+from matinee_platform.analysis.unit_metrics import unit_metric
 from promises import Promise
 from stats import (
     any_time,
@@ -16,6 +25,10 @@ from stats import (
 )
 from stats.effort import FULL, QUICK, Effort
 from stats.made_up_units import made_up_log
+from stats.many_looks import looks_at
+from stats.results_page import BEGIN, END, write_results
+
+ROOT = Path(__file__).parents[1]
 
 
 def _broken(promises: list[Promise]) -> list[str]:
@@ -44,7 +57,50 @@ def test_a_log_assigned_anew_keeps_the_promises() -> None:
     found = any_time.measure(log, QUICK)
     assert _broken(found) == []
     # What the view replaces would be alarmed in vain, or nothing was shown.
+    assert len(found) == 14
     assert all(float(one.measured.split()[-1].rstrip("%")) > 15 for one in found)
+
+
+@pytest.mark.parametrize("name", ["ctr", "sessions_7"])
+@pytest.mark.parametrize("adjusts", [False, True])
+def test_many_looks_are_those_of_one_at_a_time(name: str, adjusts: bool) -> None:
+    log = made_up_log(2, units=300)
+    some = np.random.default_rng(2).random((3, 300)) < 0.5
+    metric, tuning = unit_metric(log, name), Tuning(200)
+    columns = MomentSums(metric, log.covariates)
+    ends = [40, 150, 300]
+    sums = np.stack(
+        [
+            [[columns.rows(np.flatnonzero(arm[:end])).sum(axis=0) for end in ends] for arm in arms]
+            for arms in (~some, some)
+        ]
+    )
+    found = looks_at(columns, sums, tuning=tuning, adjusts=adjusts)
+    for salt, treated in enumerate(some):
+        for look, end in enumerate(ends):
+            arms = []
+            for arm in (treated, ~treated):
+                chosen = metric.units & arm & (np.arange(300) < end)
+                known = with_missing_indicator(log.covariates["history"][metric.units])
+                own = chosen[metric.units]
+                arms.append(Moments.of(*(column[own] for column in (*metric.columns, *known))))
+            ratios = len(metric.columns) - 1
+            if adjusts:
+                both = adjusted(*arms, ratios=ratios)
+                pair = [both.treatment, both.control]
+            else:
+                pair = [linearise(arm) if ratios else arm for arm in arms]
+            effect = always_valid(pair[0], pair[1], tuning=tuning)
+            assert found.p_value[salt, look] == pytest.approx(effect.p_value, rel=1e-9)
+            z = effect.difference / effect.standard_error
+            assert found.z[salt, look] == pytest.approx(z, rel=1e-9)
+
+
+def test_looks_without_units_raise_no_alarm() -> None:
+    columns = MomentSums(unit_metric(made_up_log(2, units=50), "ctr"), {})
+    found = looks_at(columns, np.zeros((2, 1, 1, columns.width)), tuning=Tuning(10))
+    assert found.p_value.tolist() == [[1.0]]
+    assert np.isnan(found.z).all()
 
 
 def test_bars_are_the_promise_itself_in_the_full_form() -> None:
@@ -52,3 +108,27 @@ def test_bars_are_the_promise_itself_in_the_full_form() -> None:
     assert not FULL.at_most(0.051, 0.05, trials=1_000)
     assert QUICK.at_most(0.1, 0.05, trials=100)
     assert not QUICK.at_least(0.6, 0.8, trials=100)
+
+
+def test_the_table_stands_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    kept = Promise(name="S1 ctr", measured="5.1 %", asked="5 %", kept=True)
+    write_results(page, [kept, replace(kept, kept=False)], facts="Quick form.")
+    assert page.read_text(encoding="utf-8").splitlines() == [
+        "before",
+        BEGIN,
+        "Quick form.",
+        "",
+        "| promise | measured | asked | kept |",
+        "|---|---|---|---|",
+        "| S1 ctr | 5.1 % | 5 % | yes |",
+        "| S1 ctr | 5.1 % | 5 % | **no** |",
+        "",
+        END,
+        "after",
+    ]
+    assert BEGIN in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    page.write_text("none", encoding="utf-8")
+    with pytest.raises(ValueError, match="must hold the lines"):
+        write_results(page, [kept], facts="")

@@ -1,35 +1,16 @@
 """The statistical promises of experiments, by simulation; exit status 1 if one was broken.
 
-python -m stats [--quick] [--run RUN] [--only S1,S3]
+python -m stats [--quick] [--run RUN] [--only S1,S3] [--results docs/statistics.md]
 """
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from promises import Promise, table
-from stats import (
-    any_time,
-    coverage,
-    fair_arms,
-    false_alarms,
-    lost_exposure,
-    ope_intervals,
-    stated_power,
-)
-from stats.big_log import big_log
-from stats.effort import FULL, QUICK, Effort
-
-ON_A_LOG = {"S1": false_alarms.measure, "S2": any_time.measure}
-MADE_UP: dict[str, Callable[[Effort], list[Promise]]] = {
-    "S3": coverage.measure,
-    "S3-ope": ope_intervals.measure,
-    "S4": stated_power.measure,
-    "S5": lost_exposure.measure,
-    "S6": fair_arms.measure,
-}
+from promises import table
+from stats.effort import FULL, QUICK
+from stats.measured import NAMES, measured
+from stats.results_page import write_results
 
 
 def main() -> int:
@@ -37,20 +18,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, wider bars")
     parser.add_argument("--run", type=Path, help="a finished run to assign anew")
-    parser.add_argument("--only", default=",".join([*ON_A_LOG, *MADE_UP]), help="as S1,S3")
+    parser.add_argument("--only", default=",".join(NAMES), help="as S1,S3")
+    parser.add_argument("--results", type=Path, help="a Markdown page to write the table into")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
     given = parser.parse_args()
-    effort = QUICK if given.quick else FULL
     wanted = given.only.split(",")
-    found: list[Promise] = []
-    log = big_log(effort, run=given.run) if set(wanted) & set(ON_A_LOG) else None
-    for name in wanted:
-        start = time.process_time()
-        if name in ON_A_LOG and log is not None:
-            some = ON_A_LOG[name](log, effort)
-        else:
-            some = MADE_UP[name](effort)
-        found += some
-        print(f"{table(some)}\n  {time.process_time() - start:.0f} s\n", flush=True)
+    if unknown := set(wanted) - set(NAMES):
+        parser.error(f"--only must name some of {', '.join(NAMES)}, got {', '.join(unknown)}")
+    done = []
+    for one in measured(
+        wanted, QUICK if given.quick else FULL, run=given.run, workers=given.workers
+    ):
+        done.append(one)
+        print(f"{table(one.promises)}\n  {one.cpu_seconds:.0f} s\n", flush=True)
+    found = [promise for one in sorted(done, key=lambda one: one.name) for promise in one.promises]
+    if given.results is not None:
+        size = "Quick form" if given.quick else "Full form"
+        facts = f"{size}, {sum(one.cpu_seconds for one in done):.0f} s of one core."
+        write_results(given.results, found, facts=facts)
     broken = [one.name for one in found if not one.kept]
     print(f"{len(found) - len(broken)} of {len(found)} kept", *broken, sep="\n  ")
     return 1 if broken else 0

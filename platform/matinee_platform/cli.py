@@ -25,6 +25,7 @@ from matinee_platform.commands import (
 )
 from matinee_platform.commands import data as data_command
 from matinee_platform.commands.aa import aa
+from matinee_platform.commands.analyze import analyze
 from matinee_platform.commands.calibrate import calibrate
 from matinee_platform.commands.data_options import (
     DataOption,
@@ -76,6 +77,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(study.app, name="study")
 app.add_typer(keys.app, name="keys")
 app.add_typer(maintain.app, name="maintain")
+app.command()(analyze)
 app.command()(report)
 app.command()(export)
 app.command()(replay)
@@ -102,6 +104,13 @@ def main() -> None:
     """Run the command line; a mistake of the user ends in one line, never in a traceback."""
     try:
         app()
+    except SystemExit as end:
+        # A service that was told to end has closed what it opened, and somebody waits for it.
+        if end.code == 0 and sys.argv[1:2] in (["serve"], ["learn"]):
+            from matinee_platform.quick_exit import quick_exit
+
+            quick_exit(0)
+        raise
     except MatineeError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -9,13 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from matinee_platform.decision_log import KINDS, read_part
+from matinee_platform.parquet_part import ParquetPart
 from matinee_platform.part_writer import PART_SUFFIX
 from matinee_policies.errors import ConfigError, DataError
-
-_COMPRESSION = "zstd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +68,7 @@ def check_target(out: Path) -> None:
 def _export_part(part: Path, target: Path) -> int:
     """Write one part; it gets its name when it is complete. How many rows it has."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial, rows = target.with_suffix(".partial"), 0
-    writer: pq.ParquetWriter | None = None
-    for table in read_part(part):
-        if writer is None:
-            writer = pq.ParquetWriter(partial, table.schema, compression=_COMPRESSION)
-        writer.write_table(table)
-        rows += table.num_rows
-    if writer is not None:
-        writer.close()
-        partial.replace(target)
-    return rows
+    with ParquetPart(target) as written:
+        for table in read_part(part):
+            written.write(table)
+    return written.rows

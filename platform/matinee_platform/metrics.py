@@ -436,6 +436,14 @@ LEARNED_DECISIONS = Metric(
     "Decisions learned since the learner started, by lesson: components learned together.",
     (*_ARM, "lesson"),
 )
+REFUSED_DECISIONS = Metric(
+    "matinee_refused_decisions_total",
+    "counter",
+    "decisions",
+    "Decisions that a policy refused to learn since the learner started, by lesson: their features "
+    "would have spoiled its state; the others of their barrier are learned.",
+    (*_ARM, "lesson"),
+)
 LEARNED_EVENTS = Metric(
     "matinee_learned_events_total",
     "counter",
@@ -454,9 +462,108 @@ LEARNER_METRICS = (
     BARRIER_SECONDS,
     BARRIER_DELAY,
     LEARNED_DECISIONS,
+    REFUSED_DECISIONS,
     LEARNED_EVENTS,
 )
 """Metrics of the live service that its learner fills."""
+
+
+_JUDGED = (*_ARM, "metric")
+
+ANALYSIS_UNTIL = Metric(
+    "matinee_analysis_until_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "End of the data of the newest analysis of the experiment, as unix time.",
+    ("experiment",),
+)
+ANALYSIS_GATE_FAILED = Metric(
+    "matinee_analysis_gate_failed",
+    "gauge",
+    "1 or 0",
+    "1 while the gate forbids a conclusion: split, several_arms, units, days, fallback or "
+    "orphan_rewards.",
+    ("experiment", "gate"),
+)
+ANALYSIS_UNITS = Metric(
+    "matinee_analysis_exposed_units",
+    "gauge",
+    "units",
+    "Units with at least one decision since the experiment started, in this arm alone.",
+    _ARM,
+)
+ANALYSIS_ELIGIBLE = Metric(
+    "matinee_analysis_retention_eligible_units",
+    "gauge",
+    "units",
+    "Exposed units whose day 1, 7 or 28 after first exposure is over, whatever they did since.",
+    (*_ARM, "day"),
+)
+ANALYSIS_RETURNED = Metric(
+    "matinee_analysis_retention_returned_units",
+    "gauge",
+    "units",
+    "Of the eligible units, those active exactly on that day after first exposure.",
+    (*_ARM, "day"),
+)
+ANALYSIS_RETURNED_WITHIN = Metric(
+    "matinee_analysis_retention_returned_within_units",
+    "gauge",
+    "units",
+    "Of the eligible units of that day, those active on any day from day 1 up to it.",
+    (*_ARM, "day"),
+)
+ANALYSIS_VALUE = Metric(
+    "matinee_analysis_metric_value",
+    "gauge",
+    "the metric's",
+    "Value of a primary metric or guardrail in the arm.",
+    _JUDGED,
+)
+ANALYSIS_DIFFERENCE = Metric(
+    "matinee_analysis_difference",
+    "gauge",
+    "the metric's",
+    "Difference to the control by which the arm is judged.",
+    _JUDGED,
+)
+ANALYSIS_LOW = Metric(
+    "matinee_analysis_difference_low",
+    "gauge",
+    "the metric's",
+    "Lower end of its interval: it holds at every look, or at the declared end once that is "
+    "reached.",
+    _JUDGED,
+)
+ANALYSIS_HIGH = Metric(
+    "matinee_analysis_difference_high",
+    "gauge",
+    "the metric's",
+    "Upper end of its interval.",
+    _JUDGED,
+)
+ANALYSIS_P_VALUE = Metric(
+    "matinee_analysis_corrected_p_value",
+    "gauge",
+    "probability",
+    "Its p-value, corrected for the comparisons made with it.",
+    _JUDGED,
+)
+
+ANALYSIS_METRICS = (
+    ANALYSIS_UNTIL,
+    ANALYSIS_GATE_FAILED,
+    ANALYSIS_UNITS,
+    ANALYSIS_ELIGIBLE,
+    ANALYSIS_RETURNED,
+    ANALYSIS_RETURNED_WITHIN,
+    ANALYSIS_VALUE,
+    ANALYSIS_DIFFERENCE,
+    ANALYSIS_LOW,
+    ANALYSIS_HIGH,
+    ANALYSIS_P_VALUE,
+)
+"""Metrics of the live service that its analyses fill, of the experiments that run."""
 
 
 def markdown_table(metrics: Sequence[Metric] = METRICS) -> str:

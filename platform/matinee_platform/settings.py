@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_platform.arm_shares import check_arms, filled_in
 from matinee_platform.data_settings import DataSettings, merged_data
 from matinee_platform.reward_settings import (
@@ -26,6 +27,7 @@ from matinee_policies.errors import ConfigError
 __all__ = [
     "CUSTOM_SOURCE",
     "REFERENCES",
+    "AnalysisSettings",
     "ArmSettings",
     "EngagementSettings",
     "ExperimentSettings",
@@ -170,6 +172,8 @@ class ExperimentSettings(StrictSettings):
     reward: RewardSettings = RewardSettings()
     rules: PageRuleSettings = PageRuleSettings()
     """What pages of every arm without rules of its own must and must not show."""
+    analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+    """What decides, and how it is judged; the log and what is learned do not depend on it."""
     arms: Annotated[list[ArmSettings], Field(min_length=1, max_length=100)]
 
     @field_validator("name")

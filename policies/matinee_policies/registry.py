@@ -11,7 +11,7 @@ from matinee_policies.errors import ConfigError, SnapshotError
 from matinee_policies.plugins import build_custom_policy, is_plugin, restore_custom_policy
 from matinee_policies.policy import Policy
 from matinee_policies.snapshot import Snapshot
-from matinee_policies.snapshot_origin import without_origin
+from matinee_policies.snapshot_origin import without_notes
 
 _Config = Mapping[str, Any]
 _Types = tuple[Any, type[Config]]
@@ -111,8 +111,8 @@ def restore_policy(
     """The policy that gave a snapshot.
 
     Args:
-        snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names; a note of its
-            origin is for people.
+        snapshot: of any kind in `POLICY_KINDS`, or of the class that `kind` names; what a
+            platform noted in it is not for the policy.
         kind: the kind in the user's config, which the snapshot must have; no class is imported
             because a snapshot says so.
         config: the settings in the user's config; of a mixture they name the classes of its bases.
@@ -121,7 +121,7 @@ def restore_policy(
         SnapshotError: on an unknown kind or version, another kind, or an incomplete state.
         ConfigError: if the class that `kind` names is missing or incomplete.
     """
-    snapshot = without_origin(snapshot)
+    snapshot = without_notes(snapshot)
     if kind is not None and is_plugin(kind):
         return restore_custom_policy(kind, snapshot)
     if snapshot.kind not in _KINDS:

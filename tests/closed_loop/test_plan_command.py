@@ -46,8 +46,8 @@ def test_without_traffic_there_are_no_days() -> None:
         (["--rate", "0.4", "--effect", "0.1", "--units", "9"], "give one of"),
         (["--rate", "0.4", "--days", "9"], "--days needs --traffic"),
         (["--effect", "0.1"], "a baseline needs a run"),
-        (["--rate", "0.4", "--effect", "0.1", "--metrics", "d7"], "speak of a run"),
-        (["RUN", "--rate", "0.4", "--effect", "0.1"], "stand in for a run"),
+        (["--rate", "0.4", "--effect", "0.1", "--metrics", "d7"], "speak of past data"),
+        (["RUN", "--rate", "0.4", "--effect", "0.1"], "stand in for past data"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(options: list[str], message: str) -> None:

@@ -106,7 +106,8 @@ def test_every_section_every_arm_and_every_chart_is_there(tiny_run: Path, text: 
     # Two of retention, two of trade-off, three of learning, exposure, regret, drift; a strip for
     # each arm.
     assert text.count('role="img"') == 10 + len(arms)
-    assert text.count("<caption>") == page.tags["table"] == 11
+    # Five of the analysis: gates, primary metrics, guardrails, others, retention.
+    assert text.count("<caption>") == page.tags["table"] == 16
     assert "This is a simulation, not your users" in text
     assert "nan" not in re.sub(r"[a-z_]*nan[a-z_]+|[a-z_]+nan", "", text.lower())
 

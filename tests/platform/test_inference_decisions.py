@@ -155,7 +155,7 @@ def test_gates() -> None:
     assert (few.outcome, few.value) == (Outcome.FAILED, 99.0)
     assert few.words == "smallest arm b has 99 units, 100 are needed"
     assert days_gate(7.0).outcome is Outcome.PASSED
-    assert days_gate(6.9).words == "6 full days, short: a week has 7"
+    assert days_gate(6.9).words == "6 full days, short: 7 are needed"
     assert days_gate(6.9).outcome is Outcome.WARNED
 
 

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
 from matinee_platform.metrics import (
+    ANALYSIS_METRICS,
     LEARNER_METRICS,
     METRICS,
     SERVICE_METRICS,
@@ -89,7 +90,8 @@ def test_a_metric_is_well_declared(metric: Metric) -> None:
 
 
 def test_names_are_declared_once_and_listed() -> None:
-    names = [metric.name for metric in (*METRICS, *SERVICE_METRICS, *LEARNER_METRICS)]
+    every = (*METRICS, *SERVICE_METRICS, *LEARNER_METRICS, *ANALYSIS_METRICS)
+    names = [metric.name for metric in every]
     assert len(set(names)) == len(names)
     declared = [each for each in vars(metrics).values() if isinstance(each, Metric)]
     assert sorted(metric.name for metric in declared) == sorted(names)
@@ -100,6 +102,7 @@ def test_the_documentation_holds_the_table() -> None:
     assert markdown_table() in text, "paste matinee_platform.metrics.markdown_table() there"
     assert markdown_table(SERVICE_METRICS) in text, "paste markdown_table(SERVICE_METRICS) there"
     assert markdown_table(LEARNER_METRICS) in text, "paste markdown_table(LEARNER_METRICS) there"
+    assert markdown_table(ANALYSIS_METRICS) in text, "paste markdown_table(ANALYSIS_METRICS) there"
 
 
 def test_exposition_is_as_declared() -> None:

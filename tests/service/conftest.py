@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -107,6 +107,9 @@ class Asked:
     def __exit__(self, *_: object) -> None:
         self._runner.run(self._life.__aexit__(None, None, None))
         self._runner.close()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self._runner.run(self._request(method, path, **options))

@@ -49,6 +49,7 @@ def questions(path: Path) -> Iterator[str]:
         reader.rewards(upto=5)
         list(reader.decided_within("home", "new", after_ms=0, upto_ms=5, upto=5))
         reader.unit_decisions("home", "new", 1, upto=5, limit=3)
+        reader.decisions_of_units("home", "new", [1, 2], upto=5, limit=3)
         with pytest.raises(KeyError):
             reader.items([1])
         yield from reader.asked

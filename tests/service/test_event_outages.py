@@ -112,7 +112,8 @@ class Broken:
         self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def begin(self) -> None:
-        most = self._path.stat().st_size + 1_000
+        # Nor may the database take in a long write-ahead log, which would then begin anew.
+        most = min(self._path.stat().st_size + 1_000, 600_000)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, self._before[1]))
 
     def end(self) -> None:
@@ -200,6 +201,33 @@ async def test_strict_refuses_and_recovers(fault_kind: Any, tmp_path: Path) -> N
     assert [one for one in again if isinstance(one, Exception)] == []
     await appender.close()
     check_log(tmp_path, set(range(60)), set(range(60)))
+
+
+@pytest.mark.parametrize("fault_kind", FAULTS)
+@asynchronous
+async def test_a_probe_sees_what_a_batch_would_meet(fault_kind: Any, tmp_path: Path) -> None:
+    store = FullStore(file_of(tmp_path), windows=windows, busy_ms=20)
+    await store.open()
+    await store.write([example_decision(1)])
+    fault = fault_kind(tmp_path, store)
+    fault.begin()
+    if fault_kind is Full:
+        # The bound is one of the connection.
+        store._disconnect()
+    try:
+        with pytest.raises(LogUnavailableError):
+            await store.probe()
+    finally:
+        fault.end()
+    for _ in range(3):
+        await store.probe()
+    await store.write([example_decision(2)])
+    await store.close()
+    check_log(tmp_path, {1, 2}, set())
+    with closing(sqlite3.connect(file_of(tmp_path))) as connection:
+        query = "SELECT name FROM sqlite_master WHERE name LIKE 'probe%'"
+        assert connection.execute(query).fetchall() == [], "it leaves nothing"
+        assert connection.execute("SELECT last FROM seq").fetchall() == [(2,)]
 
 
 @asynchronous

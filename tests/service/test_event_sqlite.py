@@ -1,14 +1,27 @@
 """The event log in a SQLite file."""
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matinee_platform.storage import sqlite_appender as appender_module
 from matinee_platform.storage.event_log import sqlite_appender
 from matinee_platform.storage.ports import EventAppender, EventReader
+from matinee_platform.storage.records import Outcome
+from matinee_platform.storage.sqlite_appender import SqliteStore
+from matinee_platform.storage.sqlite_checkpoints import Checkpoints
 from matinee_platform.storage.sqlite_reader import SqliteReader
-from matinee_platform.storage.testing_events import EventLogContract, windows
+from matinee_platform.storage.sqlite_statements import known_of
+from matinee_platform.storage.testing_events import (
+    EventLogContract,
+    asynchronous,
+    example_decision,
+    windows,
+)
 
 
 class TestSqliteLog(EventLogContract):
@@ -24,3 +37,119 @@ class TestSqliteLog(EventLogContract):
 
     def open_reader(self) -> EventReader:
         return SqliteReader(self.path)
+
+
+@asynchronous
+async def test_new_decisions_are_added_without_a_look_at_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def looked(connection: sqlite3.Connection, batch: Any) -> Any:
+        looks.append(len(batch))
+        return known_of(connection, batch)
+
+    monkeypatch.setattr(appender_module, "known_of", looked)
+    path = tmp_path / "events.sqlite"
+    store = SqliteStore(path, windows=windows)
+    await store.open()
+    await store.write([example_decision(1)])
+    assert looks == [1], "where the log ends is not known yet"
+    plan = await store.write([example_decision(n) for n in (4, 2, 3)])
+    assert looks == [1]
+    assert [(one.seq, one.record.decision_id) for one in plan.decisions] == [(2, 4), (3, 2), (4, 3)]
+    # Some are in the log: what was added before they were met goes back, no place is lost.
+    plan = await store.write([*(example_decision(n) for n in range(10, 20)), example_decision(3)])
+    assert looks == [1, 11]
+    assert [one.seq for one in plan.receipts] == [*range(5, 15), 4]
+    assert plan.receipts[-1].outcome is Outcome.REPEATED
+    # Twice in one batch.
+    plan = await store.write([example_decision(30), example_decision(30)])
+    assert [one.outcome for one in plan.receipts] == [Outcome.STORED, Outcome.REPEATED]
+    # The log ends elsewhere than was thought.
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE seq SET last = 20")
+    plan = await store.write([example_decision(40)])
+    assert plan.last_seq == 21
+    await store.close()
+    with closing(SqliteReader(path)) as reader:
+        assert reader.last_seq() == 21
+        assert [one.seq for one in reader.decisions(upto=99)] == [*range(1, 16), 21]
+
+
+async def store_of(path: Path, *, journal_rows: int) -> SqliteStore:
+    """A store with 1,200 decisions in batches of ten."""
+    store = SqliteStore(path, windows=windows, journal_rows=journal_rows)
+    await store.open()
+    for at in range(0, 1_200, 10):
+        await store.write([example_decision(at + n) for n in range(10)])
+        moving = store._checkpoints._moving
+        if moving is not None:
+            await asyncio.wrap_future(moving)
+    return store
+
+
+@asynchronous
+async def test_the_journal_is_moved_beside_the_commits(tmp_path: Path) -> None:
+    other = await store_of(tmp_path / "other.sqlite", journal_rows=10_000)
+    path = tmp_path / "events.sqlite"
+    store = await store_of(path, journal_rows=20)
+    whole = (tmp_path / "other.sqlite-wal").stat().st_size
+    assert (tmp_path / "events.sqlite-wal").stat().st_size < whole / 10, "it starts again"
+    await other.close()
+    # The rows are in the file alone, without the journal.
+    await store._in_thread(store._move_journal)
+    alone = tmp_path / "alone.sqlite"
+    alone.write_bytes(path.read_bytes())
+    with closing(SqliteReader(alone)) as reader:
+        assert len(reader.decisions(upto=9_999)) >= 1_180
+    await store.close()
+    with closing(SqliteReader(path)) as reader:
+        assert [one.seq for one in reader.decisions(upto=9_999)] == list(range(1, 1_201))
+
+
+def test_commits_while_the_journal_is_moved_do_not_make_it_grow(tmp_path: Path) -> None:
+    path = tmp_path / "one.sqlite"
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    writer.execute("CREATE TABLE one (value BLOB)")
+
+    class Overtaken(sqlite3.Connection):
+        """Cannot move what is added while it works, as if that came while it wrote pages."""
+
+        def execute(self, *asked: Any) -> sqlite3.Cursor:
+            with closing(sqlite3.connect(path, isolation_level=None)) as before:
+                before.execute("BEGIN")
+                before.execute("SELECT count(*) FROM one").fetchone()
+                writer.execute("INSERT INTO one VALUES (zeroblob(9000))")
+                return super().execute(*asked)
+
+    checkpoints = Checkpoints(lambda: sqlite3.connect(path, factory=Overtaken), rows=1)
+    for _ in range(50):
+        writer.execute("INSERT INTO one VALUES (zeroblob(9000))")
+        checkpoints.committed(1)
+        moving = checkpoints._moving
+        assert moving is not None
+        moving.result()
+        assert checkpoints.most_is_moved
+        checkpoints.finish(writer)
+    assert (tmp_path / "one.sqlite-wal").stat().st_size < 100_000
+    checkpoints.close()
+    writer.close()
+
+
+@asynchronous
+async def test_a_journal_that_cannot_be_moved_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    store = SqliteStore(path, windows=windows, journal_rows=1)
+    await store.open()
+
+    def refused() -> sqlite3.Connection:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    store._checkpoints._connect = refused
+    for number in range(5):
+        plan = await store.write([example_decision(number)])
+        assert plan.last_seq == number + 1
+    await store.close()

@@ -113,3 +113,23 @@ def test_nobody_is_waited_for_for_ever(
         connection.sendall(part)
         while connection.recv(65_536):
             pass
+
+
+def test_who_has_been_quiet_for_long_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_protocol, "DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr(guarded_protocol, "LINGER_SECONDS", 10_000.0)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        config = uvicorn.Config(
+            answer_size, http=GuardedProtocol, ws="none", lifespan="off", log_config=None
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        thread.start()
+        with socket.create_connection(door.getsockname()[:2], timeout=60) as quiet:
+            quiet.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert quiet.recv(65_536).startswith(b"HTTP/1.1 200")
+            threading.Event().wait(0.1)
+            server.should_exit = True
+            # It never closes its end, and nobody waits for that.
+            thread.join(60)
+            assert not thread.is_alive()

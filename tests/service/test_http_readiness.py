@@ -1,13 +1,20 @@
 """What readiness tells, and that liveness asks nobody."""
 
 import asyncio
+import http.client
+import json
+import socket
+import threading
+from contextlib import closing
 from itertools import product
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from matinee_platform.clock import FakeClock
+from matinee_platform.service import guarded_protocol
 from matinee_platform.service.app import create_app
 from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.parts import Conditions
@@ -108,3 +115,44 @@ def test_an_arm_fails_if_a_tenth_of_its_decisions_does() -> None:
     clock.advance(seconds=10.0)
     assert not observer.falling_back, "it was some time ago"
     assert batch(1, fallbacks=1)
+
+
+def test_while_it_drains_requests_should_go_elsewhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guarded_protocol, "DRAIN_SECONDS", 10_000.0)
+    config = uvicorn.Config(
+        create_app(bench.settings, clock=bench.clock, parts=bench.parts()),
+        http=guarded_protocol.GuardedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+    )
+    server = uvicorn.Server(config)
+    door = socket.create_server(("127.0.0.1", 0))
+    port = int(door.getsockname()[1])
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+    thread.start()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+
+        def readiness() -> tuple[int, str, str | None]:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            state = json.loads(answer.read())["state"]
+            return answer.status, state, answer.getheader("connection")
+
+        assert readiness() == (200, "ready", None)
+        server.should_exit = True
+        while _listens(port):
+            threading.Event().wait(0.01)
+        assert readiness() == (503, "down", "close")
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    except OSError:
+        return False
+    return True

@@ -1,67 +1,34 @@
-"""What a service makes is readable by its owner alone."""
+"""Files that only their owner reads, made without harm to databases that are in use."""
 
-import os
-import stat
-from collections.abc import Iterator
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
+from matinee_platform.storage.private_files import private_file
 
-from matinee_platform.clock import FakeClock
-from matinee_platform.learning.testing_kills import make_service
-from matinee_platform.maintenance.backup import back_up
-from matinee_platform.storage.event_log import make_event_log
-from matinee_platform.storage.spool import Spool
-from matinee_platform.storage.testing_events import asynchronous, example_decision, windows
-
-
-@pytest.fixture(autouse=True)
-def usual_mask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
+LOOK = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("INSERT INTO t VALUES (2)")
+database.commit()
+database.close()
+"""
 
 
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-@asynchronous
-async def test_files_and_folders_are_private(tmp_path: Path) -> None:
-    settings = make_service(tmp_path / "service")
-    log = await make_event_log(settings, windows=windows)
-    await log.appender.append_decision(example_decision(1))
-    folder = settings.data_dir
-    assert mode(folder) == 0o700
-    made = [*folder.glob("*.sqlite*"), *folder.glob("*.lock"), *folder.glob("spool/*")]
-    assert {path.name for path in made} >= {
-        "control.sqlite",
-        "events.sqlite",
-        "events.sqlite-wal",
-        "events.lock",
-        "events-0.spool",
-    }
-    assert {path.name: oct(mode(path)) for path in made} == {path.name: "0o600" for path in made}
-    await log.appender.close()
-    back_up(folder, tmp_path / "copy", clock=FakeClock())
-    assert mode(tmp_path / "copy") == 0o700
-    assert mode(tmp_path / "copy" / "events.sqlite") == 0o600
-
-
-def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
-    folder = tmp_path / "service"
-    folder.mkdir(mode=0o750)
-    make_service(folder)
-    assert mode(folder) == 0o750
-
-
-def test_a_damaged_spool_is_kept_aside_privately(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool")
-    spool.append([example_decision(n) for n in range(3)])
-    spool.close()
-    path = tmp_path / "spool" / "events-0.spool"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    Spool(tmp_path / "spool").close()
-    assert mode(path.with_name(f"{path.name}.damaged")) == 0o600
+def test_a_database_in_use_keeps_its_locks(tmp_path: Path) -> None:
+    path = tmp_path / "some.sqlite"
+    private_file(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("CREATE TABLE t (x)")
+    database.execute("INSERT INTO t VALUES (1)")
+    private_file(path)
+    # Without our locks, the other process deletes the journal when it closes the database.
+    subprocess.run([sys.executable, "-c", LOOK, str(path)], check=True)
+    database.execute("INSERT INTO t VALUES (3)")
+    assert (tmp_path / "some.sqlite-wal").exists()
+    assert [one for (one,) in database.execute("SELECT x FROM t")] == [1, 2, 3]
+    database.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["some.sqlite"]

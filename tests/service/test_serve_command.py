@@ -93,8 +93,13 @@ def test_a_real_process_answers_and_remembers(tmp_path: Path) -> None:
             assert client.reward("d", "click", slot=0, event_id="c").state == "joined"
             assert client.replay("d").equal
             assert client.explain("d").explanation["follows"]
-            (arm,) = client.results("shop").arms
+            results = client.results("shop")
+            (arm,) = results.arms
             assert (arm.exposed_units, arm.rewards) == (1, {"click": 1})
+            assert results.statistics == "analysis", results.note
+            assert results.analysis is not None
+            assert results.analysis["arms"]["only"]["clicks"] == 1
+            assert "Smallest arm only has 1 units" in results.analysis["verdict"]["headline"]
             assert client.ready().state == "ready"
             # A second process on the same file is refused with the reason.
             second = subprocess.run(

@@ -20,6 +20,7 @@ class Log:
     def __init__(self) -> None:
         self.looks = 0
         self.away = False
+        self.asked: list[list[int]] = []
 
     def last_seq(self) -> int:
         self.looks += 1
@@ -35,6 +36,15 @@ class Log:
             raise ValueError("broken")
         return []
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        assert (experiment, arm, upto) == ("home", "new", 7)
+        self.asked.append(list(units))
+        if BROKEN in units:
+            raise ValueError("broken")
+        return []
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:
@@ -45,7 +55,18 @@ def new_fold(rows: int) -> UnitFold:
     raise AssertionError(f"nothing is to be folded, {rows} rows asked for")
 
 
-def test_units_of_one_turn_share_a_look_at_the_log() -> None:
+def test_units_of_one_turn_share_one_question() -> None:
+    log = Log()
+
+    async def scene() -> None:
+        reads = UnitReads("home", "new", reader=log, new_fold=new_fold)
+        await asyncio.gather(*(reads.read(unit) for unit in (1, 2, 5)))
+
+    asyncio.run(scene())
+    assert (log.looks, log.asked) == (1, [[1, 2, 5]])
+
+
+def test_what_one_unit_fails_on_is_no_fault_of_the_others() -> None:
     log = Log()
 
     async def scene() -> list[object]:

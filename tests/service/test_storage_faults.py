@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from matinee_platform.maintenance import removal
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.storage.errors import LogUnavailableError
@@ -90,3 +91,43 @@ def test_maintenance_looks_without_the_lock_of_writers(tmp_path: Path) -> None:
         engine.dispose()
     # A writer would be waited for: half a minute, then an error.
     assert time.monotonic() - began < 25
+
+
+def test_a_slow_step_of_removal_is_followed_by_a_longer_pause_and_a_smaller_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(_fill(tmp_path, 60))
+    monkeypatch.setattr(removal, "_STEP_ROWS", 20)
+    # Each step takes 80 ms, four times what it may; then 1 ms.
+    held = iter([0.08, 0.08] + [0.001] * 60)
+    now = [0.0]
+
+    def counter() -> float:
+        counter.ends = not getattr(counter, "ends", True)  # type: ignore[attr-defined]
+        now[0] += next(held) if counter.ends else 0.0  # type: ignore[attr-defined]
+        return now[0]
+
+    left: list[int] = []
+    pauses: list[float] = []
+    engine = open_events(tmp_path, "sqlite")
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        with sqlite3.connect(tmp_path / "events.sqlite", timeout=0.0) as other:
+            # The appender has its turn: nobody holds the lock.
+            other.execute("BEGIN IMMEDIATE")
+            (rows,) = other.execute("SELECT count(*) FROM decisions WHERE arm = 'new'").fetchone()
+            left.append(rows)
+        other.close()
+
+    eraser = SqlEventEraser(engine, pause=pause)
+    total = sqlite3.connect(tmp_path / "events.sqlite")
+    (before,) = total.execute("SELECT count(*) FROM decisions WHERE arm = 'new'").fetchone()
+    total.close()
+    monkeypatch.setattr("matinee_platform.maintenance.removal.time.perf_counter", counter)
+    assert eraser.erase_before("home", "new", 2**60).decisions == before
+    engine.dispose()
+    steps = [a - b for a, b in zip([before, *left], left, strict=False)]
+    assert steps == [20, 5, 1, 2, 2], "30 rows"
+    assert pauses[:4] == pytest.approx([0.16, 0.16, 0.01, 0.01])
+    assert left[-1] == 0

@@ -7,9 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from matinee_platform.commands.past_units import DatabaseOption, ExperimentOption, past_units
+
 
 def aa(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="Of a finished run, or the data of a service."),
+    ] = None,
+    database: DatabaseOption = None,
+    experiment: ExperimentOption = None,
     salts: Annotated[
         int, typer.Option("--salts", metavar="N", min=1, max=1_000_000, help="Assignments.")
     ] = 1_000,
@@ -29,11 +36,10 @@ def aa(
     Example: matinee aa runs/demo --salts 1000
     """
     from matinee_platform.analysis.planning.re_assignment import re_assigned
-    from matinee_platform.analysis.unit_days.run_log import read_run_unit_days
     from matinee_platform.analysis.unit_metrics import METRICS, unit_metric
 
     names = list(METRICS) if metrics is None else [name.strip() for name in metrics.split(",")]
-    days = read_run_unit_days(run)
+    days, _ = past_units(run, database=database, experiment=experiment)
     chosen = [unit_metric(days, name) for name in names]
     matured = [metric for metric in chosen if metric.values.size >= 2]
 

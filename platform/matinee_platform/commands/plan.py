@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from matinee_platform.commands.past_units import DatabaseOption, ExperimentOption, past_units
+
 if TYPE_CHECKING:
     from matinee_platform.analysis.planning.baseline import Baseline
     from matinee_platform.analysis.planning.plan import Plan, Question, Stage
+    from matinee_platform.analysis.unit_days.records import UnitDays
 
 _DEFAULT_METRICS = "ctr,engagement_7,sessions_7,returned_within_7,d7,d28"
 
@@ -16,8 +19,13 @@ _DEFAULT_METRICS = "ctr,engagement_7,sessions_7,returned_within_7,d7,d28"
 def plan(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="A finished run to measure; else give numbers."),
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="A finished run, or the data of a service, to measure; else give numbers.",
+        ),
     ] = None,
+    database: DatabaseOption = None,
+    experiment: ExperimentOption = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", metavar="LIST", help="Of the run, as ctr,d7.")
     ] = None,
@@ -95,13 +103,18 @@ def plan(
         power=wanted,
         always_valid=always_valid,
     )
-    if run is not None:
-        baselines = _measured(run, metrics, arm, given=(rate, value, sd), adjust=not plain)
+    if run is not None or database is not None:
+        if any(one is not None for one in (rate, value, sd)):
+            raise ConfigError("--rate, --value and --sd stand in for past data, which were given")
+        past = past_units(run, database=database, experiment=experiment)
+        baselines = _measured(*past, metrics=metrics, arm=arm, adjust=not plain)
     else:
         from matinee_platform.analysis.planning.baseline import given_baseline
 
-        if metrics is not None or arm is not None:
-            raise ConfigError("--metrics and --arm speak of a run, which was not given")
+        if metrics is not None or arm is not None or experiment is not None:
+            raise ConfigError(
+                "--metrics, --arm and --experiment speak of past data, which were not given"
+            )
         baselines = [
             given_baseline(
                 value=value, sd=sd, rate=rate, correlation=correlation, window_days=window
@@ -124,27 +137,15 @@ def plan(
 
 
 def _measured(
-    run: Path,
-    metrics: str | None,
-    arm: str | None,
-    *,
-    given: tuple[float | None, ...],
-    adjust: bool,
+    found: "UnitDays", control: str, *, metrics: str | None, arm: str | None, adjust: bool
 ) -> "list[Baseline]":
     from matinee_platform.analysis.planning.baseline import measured_baseline
-    from matinee_platform.analysis.unit_days.run_log import read_run_unit_days
     from matinee_platform.analysis.unit_metrics import unit_metric
-    from matinee_platform.run_settings import run_settings
-    from matinee_policies.errors import ConfigError
 
-    if any(one is not None for one in given):
-        raise ConfigError("--rate, --value and --sd stand in for a run, and one was given")
-    found = read_run_unit_days(run)
     names = [name.strip() for name in (metrics or _DEFAULT_METRICS).split(",")]
     if metrics is None:
         names = [name for name in names if unit_metric(found, name).values.size >= 2]
-    chosen = run_settings(run).control if arm is None else arm
-    return [measured_baseline(found, name, arm=chosen, adjust=adjust) for name in names]
+    return [measured_baseline(found, name, arm=arm or control, adjust=adjust) for name in names]
 
 
 def _plan(
@@ -216,7 +217,7 @@ def _lines(plans: "list[Plan]", stages: "list[Stage] | None", question: "Questio
             f"{one.whole_weeks if one.whole_weeks is not None else '-':>7}"
         )
     if any(one.baseline.units and not one.baseline.window_days for one in plans):
-        lines.append("Metrics that wait for nothing: as long as the run observed its units.")
+        lines.append("Metrics that wait for nothing: as long as the data observed their units.")
     if stages:
         lines.append("Ramp, both arms alike, nobody changes arm:")
         for stage in stages:

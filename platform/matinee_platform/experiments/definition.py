@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_platform.arm_shares import check_arms, filled_in
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.strict_settings import Share, StrictSettings
@@ -76,6 +77,8 @@ class LiveExperiment(StrictSettings):
     engagement_minutes: Annotated[float, Field(gt=0, le=10_080, strict=False)] = 30.0
     """Window of click and watch; the windows of ratings and return visits are in `reward`."""
     reward: RewardSettings = RewardSettings()
+    analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+    """What decides, and how it is judged: declared before the start."""
     arms: Annotated[list[LiveArm], Field(min_length=1, max_length=100)]
 
     @field_validator("key")

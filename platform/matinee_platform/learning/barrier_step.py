@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from matinee_platform.experiments.definition import HOLDOUT_ARM
+from matinee_platform.learning.learn_what_fits import learn_what_fits
 from matinee_platform.learning.learning_arm import LearningArm, LiveLesson, live_lessons
 from matinee_platform.learning.live_outcomes import DayCount, lesson_outcomes
 from matinee_platform.learning.live_rows import live_rows
 from matinee_platform.learning.matured import Place, latecomers, matured
+from matinee_platform.learning.refused_decisions import RefusedDecisions
 from matinee_platform.reward_events import EventCounts
 from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import LoggedDecision, ServedBy
@@ -31,7 +33,9 @@ class Step:
         snapshot: the state at this barrier.
         policy: in that state.
         matured: decisions that were closed for a lesson, by its name.
-        learned: of these, those learned; the others were a fallback's.
+        learned: of these, those learned; the others were a fallback's, or refused.
+        refused: of these, those that the policy refused to learn, or whose first lesson it had.
+        refusal: why, of the last ones.
         counts: what became of the events, by component.
         oldest_close: earliest end of a window that was learned, UTC milliseconds; None if none was.
     """
@@ -40,6 +44,8 @@ class Step:
     policy: Policy
     matured: dict[str, int] = field(default_factory=dict)
     learned: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    refusal: str = ""
     counts: dict[str, EventCounts] = field(default_factory=dict)
     oldest_close: int | None = None
 
@@ -63,7 +69,8 @@ def barrier_step(
 
     Lessons come first one first, and the decisions of each in the order of the log, `BLOCK` at a
     time, with the rewards that the log holds up to `now`. What a fallback served and what the
-    holdout saw is not learned.
+    holdout saw is not learned; what the policy refuses is left out (`learn_what_fits.py`), in all
+    of its lessons.
 
     Args:
         arm: what to learn for.
@@ -82,6 +89,8 @@ def barrier_step(
     if not arm.learns(policy):
         return step
     taught = live_lessons(policy, arm)
+    refused = RefusedDecisions.of(snapshot)
+    open_ms = max(one.window_ms for one in taught)
     late = latecomers(
         reader,
         arm.experiment,
@@ -101,9 +110,17 @@ def barrier_step(
             now=now,
             latecomers=late,
         )
-        _learn(arm, step, one, rows, reader=reader, upto=now.seq, days=days)
+        left_out = _learn(
+            arm, step, one, rows, refused=refused, reader=reader, upto=now.seq, days=days
+        )
+        if one.lesson.first and len(taught) > 1:
+            for row in left_out:
+                refused.add(row.seq, until_ms=row.record.decided_at + open_ms)
+    refused.close(now.time_ms)
     if any(step.learned.values()):
-        step.snapshot = policy.snapshot()
+        step.snapshot = refused.noted_in(policy.snapshot())
+    elif any(step.refused.values()):
+        step.snapshot = refused.noted_in(snapshot)
     return step
 
 
@@ -119,13 +136,20 @@ def _learn(
     one: LiveLesson,
     rows: Iterator[LoggedDecision],
     *,
+    refused: RefusedDecisions,
     reader: EventReader,
     upto: int,
     days: DayCount,
-) -> None:
+) -> list[LoggedDecision]:
+    """Learn a lesson; the decisions that the policy refused."""
     name = one.lesson.component
-    step.matured[name] = step.learned[name] = 0
-    for block in _blocks(rows, step, name):
+    step.matured[name] = step.learned[name] = step.refused[name] = 0
+    left_out: list[LoggedDecision] = []
+    for matured_now in _blocks(rows, step, name):
+        block = [row for row in matured_now if row.seq not in refused]
+        step.refused[name] += len(matured_now) - len(block)
+        if not block:
+            continue
         learned = live_rows(block)
         arm.contexts.check(learned)
         outcomes, counts = lesson_outcomes(
@@ -137,12 +161,16 @@ def _learn(
             windows_ms=arm.windows_ms,
             days=days,
         )
-        step.policy.learn(outcomes)
-        step.learned[name] += len(block)
+        out, reason = learn_what_fits(step.policy, outcomes)
+        step.refusal = reason or step.refusal
+        left_out += [block[n] for n in out]
+        step.refused[name] += len(out)
+        step.learned[name] += len(block) - len(out)
         close = int(learned.decided_at.min()) + one.window_ms
         step.oldest_close = close if step.oldest_close is None else min(step.oldest_close, close)
         for component, found in counts.items():
             step.counts[component] = step.counts.get(component, EventCounts()) + found
+    return left_out
 
 
 def _blocks(

@@ -68,6 +68,12 @@ class BeatingReader:
         """See `EventReader`."""
         return self._reader.unit_decisions(experiment, arm, unit, upto=upto, limit=limit)
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `EventReader`."""
+        return self._reader.decisions_of_units(experiment, arm, units, upto=upto, limit=limit)
+
     def items(self, rows: Sequence[int]) -> list[str]:
         """See `EventReader`."""
         return self._reader.items(rows)

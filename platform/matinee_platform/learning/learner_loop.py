@@ -59,6 +59,7 @@ class _Seat:
     learner: LiveLearner | None = None
     progress: Progress | None = None
     learned: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     events: dict[str, EventCounts] = field(default_factory=dict)
     unlearned: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -141,6 +142,7 @@ class LearnerLoop:
             started = time.monotonic()
             progress = seat.learner.advance()
             _note(seat, progress, seconds=time.monotonic() - started)
+            _tell_refused(label, progress)
         except LeaseLostError as error:
             _LOG.warning("%s: %s", label, error)
             seat.learner, seat.state = None, "waiting"
@@ -199,10 +201,20 @@ def _note(seat: _Seat, progress: Progress, *, seconds: float) -> None:
         return
     seat.seconds = seconds
     seat.learned.update(step.learned)
+    seat.refused.update(step.refused)
     for component, counts in step.counts.items():
         seat.events[component] = seat.events.get(component, EventCounts()) + counts
     if step.oldest_close is not None:
         seat.delay_seconds = (progress.barrier.created_at - step.oldest_close) / 1_000.0
+
+
+def _tell_refused(label: str, progress: Progress) -> None:
+    """A line for each barrier that left decisions out; what they held is for the log to show."""
+    step = progress.step
+    if not progress.is_new or step is None or not step.refusal:
+        return
+    found = ", ".join(f"{n} of {name}" for name, n in step.refused.items() if n)
+    _LOG.warning("%s left out decisions that cannot be learned: %s: %s", label, found, step.refusal)
 
 
 def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
@@ -214,6 +226,7 @@ def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
         version=-1 if progress is None else progress.barrier.version,
         caught_up_ms=0 if progress is None else progress.caught_up_ms,
         learned=dict(seat.learned),
+        refused=dict(seat.refused),
         events={
             name: {
                 "joined": one.joined,

@@ -46,6 +46,10 @@ class LearnerCollector(Collector):
             [((*_key(one), lesson), n) for one in known for lesson, n in one.learned.items()],
         )
         yield _counter(
+            metrics.REFUSED_DECISIONS,
+            [((*_key(one), lesson), n) for one in known for lesson, n in one.refused.items()],
+        )
+        yield _counter(
             metrics.LEARNED_EVENTS,
             [
                 ((*_key(one), component, outcome), n)

@@ -31,6 +31,7 @@ class ArmStatus:
         version: of the newest snapshot, -1 for none.
         caught_up_ms: every window that ended by then has been learned.
         learned: decisions learned by this process, by lesson.
+        refused: decisions that its policy refused to learn from this process, by lesson.
         events: what became of their reward events, by component and outcome.
         seconds: time that the last barrier took.
         delay_seconds: from the earliest end of a window that the last barrier learned to it.
@@ -43,6 +44,7 @@ class ArmStatus:
     version: int = -1
     caught_up_ms: int = 0
     learned: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
     events: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     seconds: float = 0.0
     delay_seconds: float = 0.0

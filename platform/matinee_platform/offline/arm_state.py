@@ -289,7 +289,8 @@ def _named(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
 
 def _owner(settings: ExperimentSettings, arm: ArmSettings) -> str:
     """Whose the state of users is: of this arm of a run with these settings."""
-    text = f"{settings.model_dump_json()}\x1f{arm.name}"
+    # What is declared of the analysis leaves the run as it is.
+    text = f"{settings.model_dump_json(exclude={'analysis'})}\x1f{arm.name}"
     return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-state").hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Whether an interrupted run may go on: the same settings, on the same versions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,22 @@ def differences(stored: Any, wanted: Any, place: str = "") -> Iterator[str]:
         yield f"{place}: {stored!r} in the interrupted run, {wanted!r} now"
 
 
-def check_same(path: Path, wanted: Any, *, what: str) -> None:
+def check_same(
+    path: Path, wanted: Any, *, what: str, read: Callable[[Any], Any] = lambda stored: stored
+) -> None:
     """Refuse to go on unless a file of the interrupted run holds what is asked for now.
 
     Args:
         path: JSON file of the run's folder.
         wanted: JSON values asked for now.
         what: what the file holds, in a word.
+        read: what a file of an older version says today, from what it holds.
 
     Raises:
         ConfigError: listing every difference.
         DataError: if the file is missing or not JSON.
     """
-    found = list(differences(read_json(path), wanted))
+    found = list(differences(read(read_json(path)), wanted))
     if found:
         raise ConfigError(
             f"{path.parent} cannot be resumed, since its {what} differ; resume with the same or "

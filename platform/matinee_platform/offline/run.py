@@ -5,9 +5,10 @@
     RUN/decisions|rewards|features/ARM/                  the log
     RUN/metrics.prom       figures for Prometheus  RUN/state/ARM/   users, until the run is complete
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
+    RUN/analysis.json      what the declared analysis says, of a run whose arms split the users
 
-`results.json` is written when all else but the report is there: a folder without it holds an
-unfinished run.
+`results.json` is written when all else but analysis and report is there: a folder without it holds
+an unfinished run.
 """
 
 import os
@@ -19,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from matinee_platform.analysis.experiment.of_run import ANALYSIS, analyse_run
 from matinee_platform.data_source import data_identity
 from matinee_platform.json_file import write_json
 from matinee_platform.offline.arm_process import Reporter, compile_kernels, run_arms, users_of
@@ -39,7 +41,7 @@ from matinee_platform.offline.resume import check_same
 from matinee_platform.offline.run_lock import only_run
 from matinee_platform.report.page import write_report
 from matinee_platform.reward_range import check_rewards
-from matinee_platform.settings import ExperimentSettings
+from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_platform.versions import versions
 from matinee_policies.errors import ConfigError, MatineeError
 from matinee_policies.policy import Policy
@@ -98,7 +100,11 @@ def run_experiment(
     facts = _facts(settings)
     if go_on:
         for name, wanted in facts.items():
-            check_same(run / name, wanted, what=name.removesuffix(".json"))
+            what = name.removesuffix(".json")
+            if name == SETTINGS:
+                check_same(run / name, wanted, what=what, read=_with_defaults)
+            else:
+                check_same(run / name, wanted, what=what)
         if (run / RESULTS).is_file():
             return read_results(run)
     else:
@@ -155,11 +161,24 @@ def run_experiment(
         write_metrics(run_metrics, run)
         write_results(results, run)
         shutil.rmtree(run / STATE, ignore_errors=True)
+        _write_analysis(settings, run, announce)
         try:
             write_report(run, results)
         except MatineeError as error:
             announce(f"No report: {error}. The results are complete; matinee report tries again.")
     return results
+
+
+def _write_analysis(
+    settings: ExperimentSettings, run: Path, announce: Callable[[str], None]
+) -> None:
+    """Write `analysis.json`; the results are complete without it."""
+    if settings.design == "paired" or len(settings.arms) < 2:
+        return
+    try:
+        write_json(run / ANALYSIS, analyse_run(run))
+    except MatineeError as error:
+        announce(f"No analysis: {error}. The results are complete; matinee analyze tries again.")
 
 
 def _identity(result: ArmResult) -> dict[str, Any]:
@@ -233,6 +252,13 @@ def _facts(settings: ExperimentSettings) -> dict[str, Any]:
     if settings.calibration is not None:
         facts[CALIBRATION] = load_calibration(settings.calibration).to_json()
     return facts
+
+
+def _with_defaults(stored: Any) -> Any:
+    """Settings of an older version, with what was added since."""
+    if not isinstance(stored, dict):
+        return stored
+    return parse_settings(stored, origin=SETTINGS).model_dump(mode="json")
 
 
 def _start_folder(facts: Mapping[str, Any], run: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from matinee_platform.analysis.arm_look import ArmLook, arm_looks
+from matinee_platform.analysis.experiment.of_run import ANALYSIS
 from matinee_platform.analysis.exposure import read_exposure
 from matinee_platform.analysis.learning_curve import (
     LearningCurve,
@@ -86,6 +87,7 @@ class Facts:
         arms: in the order of the settings.
         overlaps: by (logging arm, valued arm); a text where there is no answer.
         examples: pages with the slate of every arm.
+        analysis: content of `analysis.json`, None if the run has none.
     """
 
     settings: ExperimentSettings
@@ -96,6 +98,7 @@ class Facts:
     arms: tuple[ArmFacts, ...]
     overlaps: dict[tuple[str, str], Overlap | str]
     examples: list[ExamplePage]
+    analysis: dict[str, Any] | None = None
 
 
 def read_facts(run: Path, results: dict[str, Any]) -> Facts:
@@ -135,6 +138,7 @@ def read_facts(run: Path, results: dict[str, Any]) -> Facts:
         arms=arms,
         overlaps=overlaps,
         examples=examples,
+        analysis=_read_json(run / ANALYSIS) if (run / ANALYSIS).is_file() else None,
     )
 
 

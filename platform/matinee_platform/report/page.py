@@ -3,33 +3,21 @@
 Every text is escaped by the template engine or by `svg.py`: titles and names come from users' data.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from matinee_platform.analysis.overlap import MIN_SHARE, MIN_SIZE
 from matinee_platform.report import figures, tables
+from matinee_platform.report.analysis_page import analysis_view
 from matinee_platform.report.drift import drift_figure, drift_table
 from matinee_platform.report.facts import Facts, read_facts
-from matinee_platform.report.formats import number, percent, small
 from matinee_platform.report.headline import headline
+from matinee_platform.report.rendering import DARK, environment, write_whole
 
 REPORT = "report.html"
 """File of a run's report."""
-
-_DARK = {
-    "#000000": "#ffffff",
-    "#0072B2": "#4c9be8",
-    "#D55E00": "#ff8a3d",
-    "#009E73": "#2fcb9d",
-    "#CC79A7": "#e79fc8",
-    "#E69F00": "#f5bd41",
-    "#56B4E9": "#9ad7ff",
-}
 
 
 def write_report(run: Path, results: dict[str, Any], *, out: Path | None = None) -> Path:
@@ -48,30 +36,13 @@ def write_report(run: Path, results: dict[str, Any], *, out: Path | None = None)
     """
     text = render(read_facts(run, results))
     target = out if out is not None else run / REPORT
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(target, text)
     return target
 
 
 def render(facts: Facts) -> str:
     """The page as text; the same facts give the same text."""
-    environment = Environment(
-        loader=PackageLoader("matinee_platform.report", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, percent=percent, small=small)
-    template = environment.get_template("report.html.j2")
-    return template.render(_content(facts))
+    return environment().get_template("report.html.j2").render(_content(facts))
 
 
 def _content(facts: Facts) -> dict[str, Any]:
@@ -82,8 +53,9 @@ def _content(facts: Facts) -> dict[str, Any]:
         "results": facts.results,
         "arms": facts.arms,
         "titles": {arm.number: tables.arm_title(facts, arm) for arm in facts.arms},
-        "dark": {arm.number: _DARK[arm.look.colour] for arm in facts.arms},
+        "dark": {arm.number: DARK[arm.look.colour] for arm in facts.arms},
         "headline": headline(settings, facts.results),
+        "analysis": None if facts.analysis is None else analysis_view(facts.analysis),
         "scorecard": tables.scorecard_table(facts),
         "differences": tables.difference_table(facts),
         "retention": figures.retention_figure(facts),

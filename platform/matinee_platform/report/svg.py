@@ -81,6 +81,7 @@ class Chart:
         height: likewise.
         labels: whether names stand at the ends of lines.
         diagonal: whether to draw y = x.
+        level: value of y to mark by a dotted line, None for none.
     """
 
     label: str
@@ -91,6 +92,7 @@ class Chart:
     height: float = 230.0
     labels: bool = True
     diagonal: bool = False
+    level: float | None = None
 
 
 def line_chart(chart: Chart, *, name: str) -> Markup:
@@ -98,7 +100,7 @@ def line_chart(chart: Chart, *, name: str) -> Markup:
     drawn = [series for series in chart.series if np.isfinite(series.y).any()]
     right = _label_room(drawn) if chart.labels else 12.0
     frame = _Frame(chart, drawn, right=right)
-    parts = [frame.axes(), _diagonal(frame) if chart.diagonal else ""]
+    parts = [frame.axes(), _diagonal(frame) if chart.diagonal else "", _level(frame)]
     parts += [_band(frame, series) for series in drawn]
     parts += [_line(frame, series) for series in drawn]
     if chart.labels:
@@ -287,6 +289,14 @@ def _diagonal(frame: _Frame) -> str:
         f'<line class="even" x1="{start[0]:.1f}" y1="{start[1]:.1f}" '
         f'x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>'
     )
+
+
+def _level(frame: _Frame) -> str:
+    level = frame.chart.level
+    if level is None:
+        return ""
+    at = frame.y(level)
+    return f'<line class="even" x1="{_LEFT:g}" x2="{frame.right:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
 
 
 def _error_bars(frame: _Frame, series: Series) -> str:

@@ -154,14 +154,14 @@ class ArmResults(Answer):
 
 
 class ResultsAnswer(Answer):
-    """Counts by arm. They are no comparison: there are no intervals and no tests here yet."""
+    """Counts by arm, and what the declared analysis says of them."""
 
     model_config = _example(
         experiment="home",
         since=1767225600000,
         upto=4711,
         statistics="none",
-        note="Counts alone: no statistics here yet.",
+        note="experiment 'home' has not started yet",
         arms=[
             {
                 "arm": "new",
@@ -172,6 +172,7 @@ class ResultsAnswer(Answer):
                 "reward_sums": {"click": 611.0, "watch": 187.5},
             }
         ],
+        analysis=None,
     )
 
     experiment: str
@@ -179,9 +180,13 @@ class ResultsAnswer(Answer):
     """Last start of the experiment, UTC milliseconds: what was decided before does not count."""
     upto: int
     """Place of the log up to which rows are counted."""
-    statistics: Literal["none"] = "none"
-    note: str = "Counts alone: no statistics here yet."
+    statistics: Literal["none", "analysis"] = "none"
+    note: str = "This service makes no analysis."
+    """Why there is no analysis; empty if there is one."""
     arms: list[ArmResults]
+    analysis: dict[str, Any] | None = None
+    """As `matinee analyze --json` prints it (docs/statistics.md): verdict in words, gates, metrics
+    with their intervals, retention, survival. Some seconds old."""
 
 
 class RewardView(Answer):

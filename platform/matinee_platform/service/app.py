@@ -26,6 +26,7 @@ from matinee_platform.service.edge import REQUEST_ID, Edge
 from matinee_platform.service.errors import METHOD, NOT_FOUND
 from matinee_platform.service.examples import EXAMPLES
 from matinee_platform.service.experiment_routes import experiment_routes
+from matinee_platform.service.guarded_protocol import LEAVE
 from matinee_platform.service.health_routes import health_routes
 from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.parts import ServiceParts
@@ -85,7 +86,7 @@ def create_app(
     service = Service(settings, clock=clock, log=service_log() if log is None else log)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         built = parts
         if built is None:
             from matinee_platform.service.compose import open_parts
@@ -100,7 +101,8 @@ def create_app(
         patience = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
-            yield
+            # Called by the protocol when the server begins to stop.
+            yield {LEAVE: service.leave}
         finally:
             await service.stop()
             sys.setswitchinterval(patience)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
@@ -13,12 +13,17 @@ from structlog.typing import FilteringBoundLogger
 from matinee_platform.auth.api_keys import ApiKeys
 from matinee_platform.auth.decision_tokens import DecisionTokens
 from matinee_platform.clock import Clock, SystemClock
+from matinee_platform.experiments.lifecycle import State
 from matinee_platform.learning.learner_metrics import LearnerCollector
 from matinee_platform.learning.learner_status import STATUS_FILE, LearnerStatus, read_status
 from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
+from matinee_platform.service.analysis_metrics import AnalysisCollector
+from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
+from matinee_platform.service.learner_condition import learner_condition
+from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
 from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.loopback import is_loopback
@@ -50,9 +55,6 @@ LOOK_EVERY_SECONDS = 1.0
 
 STALE_AFTER_LOOKS = 10
 """Looks that may fail before readiness tells of it."""
-
-LEARNER_AWAY_MS = 60_000
-"""Age of the learner's last sign of life at which it counts as away."""
 
 _SNAPSHOTS = "snapshots"
 _WHO = "settings"
@@ -135,14 +137,29 @@ async def open_parts(
         raise
     looks.start()
     following.start()
+    process = AnalysisProcess(settings.data_dir, settings.database)
+    analyses = LiveAnalyses(process.analyse, close=process.close, clock=clock)
+    renewal = AnalysisRenewal(
+        analyses,
+        keys=lambda: [one.definition.key for one in control.experiments(state=State.RUNNING)],
+        every_seconds=settings.analyse_every_seconds,
+        log=log,
+    )
+    renewal.start()
     events_engine = open_events(settings.data_dir, settings.database)
     status = _status(settings)
+    started_ms = clock.now_ms()
 
     def conditions() -> Conditions:
         return Conditions(
             log=events.appender.state,
             policies="fallback" if observer.falling_back else "ok",
-            learner=_learner(status(), settings, clock),
+            learner=learner_condition(
+                status(),
+                supervised=settings.supervise_learner,
+                started_ms=started_ms,
+                now_ms=clock.now_ms(),
+            ),
             control="stale" if looks.failed >= STALE_AFTER_LOOKS else "ok",
             bundles="ok" if feed.whole else "missing",
         )
@@ -150,6 +167,8 @@ async def open_parts(
     async def close() -> None:
         await looks.stop()
         await following.stop()
+        await renewal.stop()
+        await analyses.close()
         await events.appender.close()
         await runtime.close()
         events_engine.dispose()
@@ -195,8 +214,13 @@ async def open_parts(
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
         replay=lambda logged: again().replay(logged),
         explain=lambda logged, reader: again().explain(logged, reader),
+        analysis=analyses.analysis,
         conditions=conditions,
-        collectors=(*observer.collectors, LearnerCollector(status, clock=clock)),
+        collectors=(
+            *observer.collectors,
+            LearnerCollector(status, clock=clock),
+            AnalysisCollector(lambda: analyses.shown),
+        ),
         changed=feed.refresh,
         close=close,
     )
@@ -316,16 +340,6 @@ def _snapshots(settings: ServiceSettings, engine: Engine, secrets: Secrets) -> S
 def _status(settings: ServiceSettings) -> Callable[[], LearnerStatus | None]:
     path = settings.data_dir / STATUS_FILE
     return lambda: read_status(path)
-
-
-def _learner(
-    status: LearnerStatus | None, settings: ServiceSettings, clock: Clock
-) -> Literal["ok", "away", "none"]:
-    if not settings.supervise_learner:
-        return "none"
-    if status is None or clock.now_ms() - status.beat_ms > LEARNER_AWAY_MS:
-        return "away"
-    return "ok"
 
 
 def _on_loop(forget: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -14,6 +14,7 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ResultsAnswer,
 )
+from matinee_platform.service.live_analysis import AnalysisError
 from matinee_platform.service.parts import Caller, ExperimentState
 from matinee_platform.service.requests import AuditQuery, RampRequest, StartRequest
 from matinee_platform.service.route import Route
@@ -70,10 +71,10 @@ def experiment_routes(service: Service) -> list[Route]:
         return _answer(changed)
 
     async def results(key: str) -> ResultsAnswer:
-        """Counts by arm since the last start: exposed units, decisions, rewards.
+        """Counts by arm since the last start, and what the declared analysis says of them.
 
         A start with a new salt assigns units anew: what was decided before it is no part of the
-        comparison, and does not count. No statistics here yet.
+        comparison, and does not count.
         """
         parts = service.parts
 
@@ -89,9 +90,16 @@ def experiment_routes(service: Service) -> list[Route]:
             return found.started_at, upto, list(counts)
 
         since, upto, counts = await service.threads.read(count)
-        return ResultsAnswer(
+        found = ResultsAnswer(
             experiment=key, since=since, upto=upto, arms=[_arm_results(one) for one in counts]
         )
+        if parts.analysis is None:
+            return found
+        try:
+            analysis = dict(await parts.analysis(key))
+        except AnalysisError as error:
+            return found.model_copy(update={"note": str(error)})
+        return found.model_copy(update={"statistics": "analysis", "note": "", "analysis": analysis})
 
     async def audit(query: Annotated[AuditQuery, Query()]) -> AuditAnswer:
         """What was changed, by whom and when; oldest first."""

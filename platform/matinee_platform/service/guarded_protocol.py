@@ -8,9 +8,11 @@ It also closes idle connections at once when it stops, and whoever has just sent
 reads an error. Here a connection that is open when the service stops has some seconds more: what is
 asked on it is answered in full, with `Connection: close`. One on which nothing comes is closed for
 writing first: what may still be on its way is read and left unanswered, so that it resets nothing.
+A connection that has been quiet for as long as that already is given a moment alone.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
@@ -28,6 +30,12 @@ DRAIN_SECONDS = 3.0
 
 LINGER_SECONDS = 1.0
 """How long is read, and left unanswered, after an idle connection was closed for writing."""
+
+QUIET_SECONDS = 0.25
+"""In place of both, for a connection that has been quiet for `DRAIN_SECONDS`."""
+
+LEAVE = "leave"
+"""Of the lifespan's state: what is called, without arguments, when connections begin to end."""
 
 _stopping: "WeakSet[ServerState]" = WeakSet()
 
@@ -57,11 +65,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._arriving = False
         self._ending: asyncio.TimerHandle | None = None
         self._is_over = False
+        # Since when nothing is asked or answered; None while something is.
+        self._quiet_since: float | None = None
+        self._linger = LINGER_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._since = self.loop.time()
+        self._since = self._quiet_since = self.loop.time()
         self._watch = self.loop.call_later(REQUEST_SECONDS, self._look)
         if self.server_state in _stopping:
             self.shutdown()
@@ -79,6 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_over:
             return
         self._arriving = True
+        self._quiet_since = None
         if self._since is None:
             self._since = self.loop.time()
         self._pending += len(data)
@@ -122,15 +134,26 @@ class GuardedProtocol(HttpToolsProtocol):
         self._arriving = False
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """The answer is sent."""
+        self._quiet_since = self.loop.time()
+        super().on_response_complete()
+
     def shutdown(self) -> None:
         """Answer once more if something comes in time, then close."""
         _stopping.add(self.server_state)
         if self._ending is not None:
             return
+        leave: Callable[[], None] | None = self.app_state.get(LEAVE)
+        if leave is not None:
+            leave()
         # An answer that has begun has not told that it is the last one.
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
-        self._ending = self.loop.call_later(DRAIN_SECONDS, self._end)
+        drain = DRAIN_SECONDS
+        if self._quiet_since is not None and self.loop.time() - self._quiet_since >= drain:
+            drain = self._linger = QUIET_SECONDS
+        self._ending = self.loop.call_later(drain, self._end)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing came for long; one that ends is closed anyway."""
@@ -145,7 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self._is_over = True
             self.transport.write_eof()
-            self._ending = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+            self._ending = self.loop.call_later(self._linger, self.transport.close)
 
     def _count(self, size: int) -> None:
         self._pending = 0

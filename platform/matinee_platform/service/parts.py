@@ -230,6 +230,7 @@ class ServiceParts:
         tokens: of decisions; None without `signed_tokens`.
         replay: takes a logged decision again; None if this service cannot.
         explain: tells how a logged decision came about, as JSON values; None likewise.
+        analysis: what an experiment says so far, as JSON values; None if this service cannot tell.
         conditions: how the parts are; must not wait for anything.
         collectors: further metrics of the parts, for the registry of the service.
         changed: takes up changes of experiments at once; called after each change.
@@ -249,6 +250,7 @@ class ServiceParts:
     tokens: DecisionTokens | None = None
     replay: Callable[[LoggedDecision], Replayed] | None = None
     explain: Callable[[LoggedDecision, EventReader], Mapping[str, Any]] | None = None
+    analysis: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None
     collectors: Sequence[Any] = ()
     changed: Callable[[], Awaitable[None]] = _nothing
     problems: Mapping[type[BaseException], Problem] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from matinee_platform.clock import SystemClock
 from matinee_platform.learning.supervisor import learner_supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
+from matinee_platform.service.first_answer import first_answer
 from matinee_platform.service.guarded_protocol import GuardedProtocol, stop_connections
 from matinee_platform.service.log_lines import SERVER_LOGGING
 from matinee_platform.service.settings import ServiceSettings
@@ -59,7 +60,8 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
 
     Args:
         settings: of the service.
-        announce: told where it listens, once it does; at once with several processes.
+        announce: told where it listens, once it does; at once with several processes. The learner
+            is started once one of them answers.
 
     Raises:
         ConfigError: on settings that do not go together, or a port that is taken.
@@ -80,8 +82,7 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
         )
         supervisor = learner_supervisor(settings) if settings.supervise_learner else None
 
-        def ready() -> None:
-            announce(listening)
+        def answers() -> None:
             # Not before: it would take a core from the start.
             if supervisor is not None:
                 supervisor.start()
@@ -91,7 +92,13 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
                 supervisor.leave()
 
         try:
-            return _answer(settings, door, ready=ready, leaving=leaving)
+            return _answer(
+                settings,
+                door,
+                announce=lambda: announce(listening),
+                answers=answers,
+                leaving=leaving,
+            )
         finally:
             if supervisor is not None:
                 supervisor.stop()
@@ -180,9 +187,14 @@ def _answer(
     settings: ServiceSettings,
     door: socket.socket,
     *,
-    ready: Callable[[], None],
+    announce: Callable[[], None],
+    answers: Callable[[], None],
     leaving: Callable[[], None],
 ) -> int:
+    def ready() -> None:
+        announce()
+        answers()
+
     config = uvicorn.Config(
         partial(app_of_line, settings.model_dump_json()),
         factory=True,
@@ -203,8 +215,9 @@ def _answer(
         timeout_worker_healthcheck=_WORKER_WITHIN_SECONDS,
     )
     if settings.workers > 1:
-        ready()
-        _Workers(config, [door], leaving=leaving).run()
+        announce()
+        with first_answer(door, then=answers):
+            _Workers(config, [door], leaving=leaving).run()
         return 0
     # The server ends what it took in, then raises the signal again: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):

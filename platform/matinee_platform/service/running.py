@@ -78,6 +78,10 @@ class Service:
         self.metrics.watch(parts)
         self.phase = "running"
 
+    def leave(self) -> None:
+        """Tell those who ask that requests should go elsewhere; those that come are answered."""
+        self.phase = "stopping"
+
     async def stop(self) -> None:
         """Take no more requests and let go of the parts, the log last."""
         self.phase = "stopping"

@@ -65,6 +65,9 @@ class ServiceSettings(StrictSettings):
     stay version 0, those where replay starts, and the first of each hour for `retention_days`."""
     supervise_learner: bool = True
     """Whether `matinee serve` starts and restarts the learner; else run `matinee learn`."""
+    analyse_every_seconds: Annotated[float, Field(ge=1, le=86_400, strict=False)] = 60.0
+    """Between analyses of the running experiments for metrics, at least; longer where they take
+    long, so that they never take more than a twentieth of one core's time."""
     signed_tokens: bool = False
     """Whether rewards must carry the token that came with their decision."""
     request_lines: bool = False

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -327,6 +327,7 @@ class Bench:
         keys: Mapping[str, Caller] | None = None,
         replay: Callable[[LoggedDecision], Replayed] | None = None,
         explain: Callable[[LoggedDecision, EventReader], Mapping[str, Any]] | None = None,
+        analysis: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None,
     ) -> ServiceParts:
         """The parts, for `create_app`."""
         problems: dict[type[BaseException], Problem] = {KeyError: CONFLICT, LookupError: NOT_FOUND}
@@ -349,6 +350,7 @@ class Bench:
             tokens=tokens,
             replay=replay,
             explain=explain,
+            analysis=analysis,
             problems=problems,
             close=close,
         )

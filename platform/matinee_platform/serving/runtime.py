@@ -317,7 +317,7 @@ class LiveRuntime:
 
 def _same_arms(old: Running, new: Running) -> bool:
     """Whether nothing changed that an arm at work depends on."""
-    free = {"coverage", "layer_slice", "layer", "reward", "engagement_minutes"}
+    free = {"coverage", "layer_slice", "layer", "reward", "engagement_minutes", "analysis"}
     return old.start_ms == new.start_ms and old.definition.model_dump(
         exclude=free
     ) == new.definition.model_dump(exclude=free)

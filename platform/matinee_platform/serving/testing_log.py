@@ -65,6 +65,19 @@ class TestingLog:
         ]
         return found[-limit:]
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `ports.EventReader`."""
+        found = [
+            one
+            for one in self.stored
+            if one.seq <= upto
+            and (one.record.experiment, one.record.arm) == (experiment, arm)
+            and one.record.unit in units
+        ]
+        return found[:limit]
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:

@@ -39,6 +39,12 @@ class ThreadReaders:
         """See `ports.EventReader`."""
         return self._mine().unit_decisions(experiment, arm, unit, upto=upto, limit=limit)
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `ports.EventReader`."""
+        return self._mine().decisions_of_units(experiment, arm, units, upto=upto, limit=limit)
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:

@@ -1,6 +1,7 @@
 """Read units from the log, those of one turn of the event loop together.
 
-One way to a thread and back serves all of them, and so does one look at where the log ends.
+One way to a thread and back serves all of them, and so do one look at where the log ends, one
+question for their decisions, and one for the rewards of these. Units that never came cost no more.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 from matinee_platform.serving.batching import Batcher
 from matinee_platform.serving.unit_fold import Unit, UnitFold
+from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 MOST_DECISIONS = 10_000
@@ -27,6 +29,11 @@ class UnitReader(Protocol):
 
     def unit_decisions(
         self, experiment: str, arm: str, unit: int, *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """See `ports.EventReader`."""
+
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
     ) -> list[LoggedDecision]:
         """See `ports.EventReader`."""
 
@@ -123,6 +130,14 @@ class UnitReads:
     def _read_here(self, wanted: list[tuple[int, int]]) -> list[ReadUnit | Exception]:
         """Belongs to a thread; what one unit fails on is no other's fault."""
         upto = self._reader.last_seq()
+        try:
+            together = self._read_together(wanted, upto)
+        except LogUnavailableError:
+            raise
+        except Exception:
+            together = None
+        if together is not None:
+            return together
         found: list[ReadUnit | Exception] = []
         for pseudonym, after in wanted:
             try:
@@ -141,6 +156,48 @@ class UnitReads:
             except Exception as error:
                 found.append(error)
         return found
+
+    def _read_together(
+        self, wanted: list[tuple[int, int]], upto: int
+    ) -> list[ReadUnit | Exception] | None:
+        """All units by one question each kind of row; None if they have too many decisions.
+
+        None, too, if one is wanted twice: the places that count may differ.
+        """
+        if len(dict(wanted)) < len(wanted):
+            return None
+        decisions = self._reader.decisions_of_units(
+            self._experiment,
+            self._arm,
+            [pseudonym for pseudonym, _ in wanted],
+            upto=upto,
+            limit=MOST_DECISIONS,
+        )
+        if len(decisions) >= MOST_DECISIONS:
+            return None
+        made: dict[int, list[LoggedDecision]] = {}
+        for decision in decisions:
+            made.setdefault(decision.record.unit, []).append(decision)
+        made = {
+            pseudonym: _that_count(made[pseudonym], after=after, since_ms=self._since_ms)
+            for pseudonym, after in wanted
+            if pseudonym in made
+        }
+        unit_of = {one.record.decision_id: unit for unit, rows in made.items() for one in rows}
+        got: dict[int, list[LoggedReward]] = {}
+        if unit_of:
+            for reward in self._reader.rewards_of(list(unit_of), upto=upto):
+                got.setdefault(unit_of[reward.record.decision_id], []).append(reward)
+        return [
+            folded(one, made.get(one, ()), got.get(one, ()), self._new_fold, upto=upto)
+            for one, _ in wanted
+        ]
+
+
+def _that_count(
+    decisions: Sequence[LoggedDecision], *, after: int, since_ms: int
+) -> list[LoggedDecision]:
+    return [one for one in decisions if one.seq > after and one.record.decided_at >= since_ms]
 
 
 def read_unit(
@@ -171,12 +228,37 @@ def read_unit(
     """
     if upto is None:
         upto = reader.last_seq()
-    unit = Unit(pseudonym, 0, upto=upto)
     found = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
-    decisions = [one for one in found if one.seq > after and one.record.decided_at >= since_ms]
+    decisions = _that_count(found, after=after, since_ms=since_ms)
+    rewards: Sequence[LoggedReward] = ()
+    if decisions:
+        rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
+    return folded(pseudonym, decisions, rewards, new_fold, upto=upto)
+
+
+def folded(
+    pseudonym: int,
+    decisions: Sequence[LoggedDecision],
+    rewards: Sequence[LoggedReward],
+    new_fold: NewFold,
+    *,
+    upto: int,
+) -> ReadUnit:
+    """A unit from its rows that count, all of them up to a place of the log.
+
+    Args:
+        pseudonym: of the unit.
+        decisions: of the unit, in log order.
+        rewards: of these decisions, in log order.
+        new_fold: makes a fold for the arm.
+        upto: that place.
+
+    Returns:
+        As `read_unit`.
+    """
+    unit = Unit(pseudonym, 0, upto=upto)
     if not decisions:
         return unit, None
-    rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
     fold = new_fold(1)
     fold_rows(fold, unit, decisions, rewards)
     return unit, fold

@@ -190,6 +190,19 @@ class MemoryReader:
         ]
         return found[max(0, len(found) - limit) :]
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """Decisions of some units, in log order, at most `limit`."""
+        found = [
+            one
+            for one in self._log.decisions
+            if (one.record.experiment, one.record.arm) == (experiment, arm)
+            and one.record.unit in units
+            and one.seq <= upto
+        ]
+        return found[:limit]
+
     def items(self, rows: Sequence[int]) -> list[str]:
         """Ids of items, by row."""
         ids = list(self._log.items)

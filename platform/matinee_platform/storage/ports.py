@@ -104,6 +104,14 @@ class EventReader(Protocol):
     ) -> list[LoggedDecision]:
         """The latest `limit` decisions of a unit up to a place of the log, oldest first."""
 
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """Decisions of some units up to a place of the log, in log order.
+
+        If there are more than `limit`, that many of them: which ones is not said.
+        """
+
     def items(self, rows: Sequence[int]) -> list[str]:
         """Ids of interned items, by row."""
 

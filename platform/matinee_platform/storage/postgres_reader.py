@@ -1,14 +1,16 @@
 """Reading the event log of a PostgreSQL."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Self
 
 import psycopg
 
 from matinee_platform.storage.errors import LogUnavailableError
-from matinee_platform.storage.event_rows import Row
+from matinee_platform.storage.event_rows import Row, decision_from_row, reward_from_row
 from matinee_platform.storage.postgres_connection import connect
-from matinee_platform.storage.sql_reader import SqlReader
+from matinee_platform.storage.records import LoggedDecision, LoggedReward
+from matinee_platform.storage.sql_reader import DECISIONS, REWARDS, SqlReader
 
 _LIST = re.compile(r"IN \((:\w+)\)")
 _NAME = re.compile(r"(?<!:):(\w+)")
@@ -35,6 +37,19 @@ class PostgresReader(SqlReader):
             self._connection.close()
             self._connection = None
 
+    def between(
+        self, *, after: int, upto: int, without: Sequence[int]
+    ) -> tuple[list[LoggedDecision], list[LoggedReward]]:
+        """Rows with `after < seq <= upto` but for some, decisions and rewards in log order."""
+        where = (
+            "WHERE seq > :after AND seq <= :upto AND seq <> ALL(:without::bigint[]) ORDER BY seq"
+        )
+        values = {"after": after, "upto": upto, "without": list(without)}
+        return (
+            [decision_from_row(row) for row in self._rows(DECISIONS + where, values)],
+            [reward_from_row(row) for row in self._rows(REWARDS + where, values)],
+        )
+
     def _rows(self, statement: str, values: dict[str, Any]) -> list[Row]:
         query = dialect(statement)
         try:
@@ -55,7 +70,7 @@ class PostgresReader(SqlReader):
                 application_name="matinee reader",
                 options="-c default_transaction_read_only=on",
             )
-        return self._connection.execute(query.encode(), values).fetchall()
+        return self._connection.execute(query.encode(), values, binary=True).fetchall()
 
 
 def dialect(statement: str) -> str:

@@ -2,21 +2,46 @@
 
 Rows that this process committed right after what it told of last are told at once; others are read
 from the log, a tenth of a second later at most. A look at the log costs milliseconds however few
-its rows are: where several processes commit in turns, no commit may have a look of its own.
+its rows are: where several processes commit in turns, no commit may have a look of its own. What
+this process committed is never read again: it waits until the rows before it were told.
 """
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from operator import attrgetter
 from traceback import format_exc
+from typing import Protocol
 
 import structlog
 
 from matinee_platform.storage.append_plan import Plan
 from matinee_platform.storage.errors import LogUnavailableError
-from matinee_platform.storage.ports import EventReader, Published
+from matinee_platform.storage.ports import Published
+from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 _LOG = structlog.get_logger(__name__)
 _CHUNK = 5_000
+_seq = attrgetter("seq")
+
+MOST_OWN = 1_000
+"""Own commits that wait for rows of others; further ones are read from the log."""
+
+
+class TailReader(Protocol):
+    """What a tail asks; see `PostgresReader`."""
+
+    def last_seq(self) -> int:
+        """See `ports.EventReader`."""
+
+    def between(
+        self, *, after: int, upto: int, without: Sequence[int]
+    ) -> tuple[list[LoggedDecision], list[LoggedReward]]:
+        """See `PostgresReader`."""
+
+    def close(self) -> None:
+        """See `ports.EventReader`."""
 
 
 class PostgresTail:
@@ -29,12 +54,13 @@ class PostgresTail:
     """
 
     def __init__(
-        self, reader: EventReader, *, published: Published, poll_seconds: float = 0.1
+        self, reader: TailReader, *, published: Published, poll_seconds: float = 0.1
     ) -> None:
         self._reader = reader
         self._published = published
         self._poll_seconds = poll_seconds
         self._told: int | None = None
+        self._own: deque[Plan] = deque()
         self._reading = False
         self._task: asyncio.Task[None] | None = None
 
@@ -45,15 +71,15 @@ class PostgresTail:
 
     def committed(self, plan: Plan) -> None:
         """This process committed some rows."""
-        rows = len(plan.decisions) + len(plan.rewards)
-        if rows == 0:
+        before = _before(plan)
+        if before == plan.last_seq:
             return
-        before = plan.last_seq - rows
         if self._told is None:
             self._told = before
         if self._told == before and not self._reading:
-            self._published(plan.decisions, plan.rewards)
-            self._told = plan.last_seq
+            self._publish(plan)
+        elif len(self._own) < MOST_OWN:
+            self._own.append(plan)
 
     async def close(self) -> None:
         """Stop following."""
@@ -79,6 +105,9 @@ class PostgresTail:
                 upto = min(last, self._told + _CHUNK)
                 await self._tell(self._told, upto)
                 self._told = upto
+            self._drop_told()
+            while self._own and _before(self._own[0]) == self._told:
+                self._publish(self._own.popleft())
         except LogUnavailableError as error:
             _LOG.debug("tail_away", error=str(error))
         except Exception:
@@ -86,12 +115,35 @@ class PostgresTail:
         finally:
             self._reading = False
 
+    def _drop_told(self) -> None:
+        """Forget own rows that were read: a look may come between a commit and `committed`."""
+        while self._own and _before(self._own[0]) < (self._told or 0):
+            self._own.popleft()
+
+    def _publish(self, plan: Plan) -> None:
+        self._published(plan.decisions, plan.rewards)
+        self._told = plan.last_seq
+
     async def _tell(self, after: int, upto: int) -> None:
-        decisions = await asyncio.to_thread(
-            self._reader.decisions, after=after, upto=upto, limit=_CHUNK
-        )
-        rewards = await asyncio.to_thread(
-            self._reader.rewards, after=after, upto=upto, limit=_CHUNK
-        )
+        """Tell of the rows between two places: own ones, and the others as the log has them."""
+        self._drop_told()
+        decisions: list[LoggedDecision] = []
+        rewards: list[LoggedReward] = []
+        while self._own and self._own[0].last_seq <= upto:
+            plan = self._own.popleft()
+            decisions += plan.decisions
+            rewards += plan.rewards
+        own = [one.seq for one in decisions] + [one.seq for one in rewards]
+        if len(own) < upto - after:
+            others = await asyncio.to_thread(
+                self._reader.between, after=after, upto=upto, without=own
+            )
+            decisions = sorted(decisions + others[0], key=_seq)
+            rewards = sorted(rewards + others[1], key=_seq)
         if decisions or rewards:
             self._published(decisions, rewards)
+
+
+def _before(plan: Plan) -> int:
+    """The place before the rows of a commit."""
+    return plan.last_seq - len(plan.decisions) - len(plan.rewards)

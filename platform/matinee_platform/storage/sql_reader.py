@@ -13,8 +13,10 @@ from matinee_platform.storage.event_tables import DECISION_COLUMNS, REWARD_COLUM
 from matinee_platform.storage.int64 import to_signed
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
-_DECISIONS = f"SELECT {', '.join(DECISION_COLUMNS)} FROM decisions "  # noqa: S608 - names are ours
-_REWARDS = f"SELECT {', '.join(REWARD_COLUMNS)} FROM rewards "  # noqa: S608
+DECISIONS = f"SELECT {', '.join(DECISION_COLUMNS)} FROM decisions "  # noqa: S608 - names are ours
+"""Asks for decisions; what goes on says which."""
+REWARDS = f"SELECT {', '.join(REWARD_COLUMNS)} FROM rewards "  # noqa: S608
+"""Asks for rewards; what goes on says which."""
 _CHUNK = 2_000
 
 
@@ -42,13 +44,15 @@ class SqlReader(ABC):
 
     def last_seq(self) -> int:
         """Last place of the log that is complete; 0 if none."""
-        ((last,),) = self._rows("SELECT last FROM seq", {})
+        # Between two steps of making a schema there may be a table without its row.
+        rows = self._rows("SELECT last FROM seq", {}) or [(0,)]
+        ((last,),) = rows
         return int(last)
 
     def decision(self, decision_id: int) -> LoggedDecision | None:
         """One decision."""
         rows = self._rows(
-            _DECISIONS + "WHERE decision_id = :decision_id",
+            DECISIONS + "WHERE decision_id = :decision_id",
             {"decision_id": to_signed(decision_id)},
         )
         return decision_from_row(rows[0]) if rows else None
@@ -61,7 +65,7 @@ class SqlReader(ABC):
         for at in range(0, len(decision_ids), _CHUNK):
             ids = [to_signed(one) for one in decision_ids[at : at + _CHUNK]]
             found += self._rows(
-                _REWARDS + "WHERE decision_id IN (:ids)" + _below(upto), {"ids": ids, "upto": upto}
+                REWARDS + "WHERE decision_id IN (:ids)" + _below(upto), {"ids": ids, "upto": upto}
             )
         found.sort(key=_seq)
         return [reward_from_row(row) for row in found]
@@ -80,7 +84,7 @@ class SqlReader(ABC):
         filters = "" if experiment is None else "AND experiment || '' = :experiment "
         filters += "" if arm is None else "AND arm || '' = :arm "
         rows = self._rows(
-            f"{_DECISIONS} WHERE seq > :after AND seq <= :upto {filters}ORDER BY seq LIMIT :limit",
+            f"{DECISIONS} WHERE seq > :after AND seq <= :upto {filters}ORDER BY seq LIMIT :limit",
             {"after": after, "upto": upto, "experiment": experiment, "arm": arm, "limit": limit},
         )
         return [decision_from_row(row) for row in rows]
@@ -88,7 +92,7 @@ class SqlReader(ABC):
     def rewards(self, *, after: int = 0, upto: int, limit: int = 10_000) -> list[LoggedReward]:
         """Rewards with `after < seq <= upto`, in log order, at most `limit`."""
         rows = self._rows(
-            _REWARDS + "WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit",
+            REWARDS + "WHERE seq > :after AND seq <= :upto ORDER BY seq LIMIT :limit",
             {"after": after, "upto": upto, "limit": limit},
         )
         return [reward_from_row(row) for row in rows]
@@ -112,7 +116,7 @@ class SqlReader(ABC):
         places = sorted(seq for (seq,) in found)
         for at in range(0, len(places), _CHUNK):
             rows = self._rows(
-                _DECISIONS + "WHERE seq IN (:places)", {"places": places[at : at + _CHUNK]}
+                DECISIONS + "WHERE seq IN (:places)", {"places": places[at : at + _CHUNK]}
             )
             yield [decision_from_row(row) for row in sorted(rows, key=_seq)]
 
@@ -121,7 +125,7 @@ class SqlReader(ABC):
     ) -> list[LoggedDecision]:
         """The latest `limit` decisions of a unit up to a place of the log, oldest first."""
         rows = self._rows(
-            _DECISIONS + "WHERE experiment = :experiment AND arm = :arm AND unit = :unit "
+            DECISIONS + "WHERE experiment = :experiment AND arm = :arm AND unit = :unit "
             "AND seq <= :upto ORDER BY seq DESC LIMIT :limit",
             {
                 "experiment": experiment,
@@ -132,6 +136,23 @@ class SqlReader(ABC):
             },
         )
         return [decision_from_row(row) for row in reversed(rows)]
+
+    def decisions_of_units(
+        self, experiment: str, arm: str, units: Sequence[int], *, upto: int, limit: int
+    ) -> list[LoggedDecision]:
+        """Decisions of some units up to a place of the log, in log order, at most `limit`."""
+        rows = self._rows(
+            DECISIONS + "WHERE experiment = :experiment AND arm = :arm AND unit IN (:units) "
+            "AND seq <= :upto LIMIT :limit",
+            {
+                "experiment": experiment,
+                "arm": arm,
+                "units": [to_signed(one) for one in units],
+                "upto": upto,
+                "limit": limit,
+            },
+        )
+        return [decision_from_row(row) for row in sorted(rows, key=_seq)]
 
     def items(self, rows: Sequence[int]) -> list[str]:
         """Ids of interned items, by row.

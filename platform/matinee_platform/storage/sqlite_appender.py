@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from matinee_platform.storage.append_plan import (
     REWARDS_PER_DECISION,
+    Known,
     Plan,
     Record,
     plan_append,
@@ -23,6 +24,8 @@ from matinee_platform.storage.event_migrations import sqlite_url, upgrade
 from matinee_platform.storage.event_rows import decision_row, reward_row
 from matinee_platform.storage.ports import Windows
 from matinee_platform.storage.private_files import private_file, private_folder
+from matinee_platform.storage.records import DecisionRecord
+from matinee_platform.storage.sqlite_checkpoints import ROWS, Checkpoints
 from matinee_platform.storage.sqlite_statements import (
     insert_decisions,
     insert_rewards,
@@ -46,8 +49,12 @@ _AWAY = frozenset({
 })  # fmt: skip
 """Primary result codes that speak of the file, not of a row."""
 
-_CHECKPOINT_PAGES = 4_000
+_CHECKPOINT_PAGES = 100_000
+"""Length at which the journal is moved within a commit, where it could not be moved before."""
+
 _CACHE_KIB = 32_768
+_PROBE_BYTES = 65_536
+"""By how much the file must be able to grow for the log to count as well: by a small batch."""
 
 
 class SqliteStore:
@@ -58,6 +65,7 @@ class SqliteStore:
         windows: of rewards, by the key of an experiment.
         rewards_per_decision: most rewards of one decision.
         busy_ms: patience with another process that holds the file, e.g. to delete old rows.
+        journal_rows: after which the journal is moved into the file.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class SqliteStore:
         windows: Windows,
         rewards_per_decision: int = REWARDS_PER_DECISION,
         busy_ms: int = 500,
+        journal_rows: int = ROWS,
     ) -> None:
         self._path = path
         self._windows = windows
@@ -75,6 +84,9 @@ class SqliteStore:
         self._lock: BinaryIO | None = None
         self._connection: sqlite3.Connection | None = None
         self._upgraded = False
+        # The last place, where no transaction failed since it was seen.
+        self._last: int | None = None
+        self._checkpoints = Checkpoints(self._connect, rows=journal_rows)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-log")
 
     async def open(self) -> None:
@@ -85,18 +97,23 @@ class SqliteStore:
 
     async def write(self, batch: Sequence[Record]) -> Plan:
         """Store a batch in one transaction."""
-        return await self._in_thread(lambda: self._transaction(lambda it: self._write(it, batch)))
+        plan = await self._in_thread(lambda: self._written(batch))
+        if self._checkpoints.most_is_moved:
+            # The answer does not wait for it.
+            self._thread.submit(self._move_journal)
+        return plan
 
     async def intern(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made where new."""
         return await self._in_thread(lambda: self._transaction(lambda it: intern(it, ids)))
 
     async def probe(self) -> None:
-        """Write the last place again."""
+        """Write a page that stays as it was, and see whether the file may grow."""
         await self._in_thread(lambda: self._transaction(_touch))
 
     async def close(self) -> None:
         """Close the file, then let the lock go."""
+        await asyncio.to_thread(self._checkpoints.close)
         await self._in_thread(self._disconnect)
         self._thread.shutdown()
         if self._lock is not None:
@@ -104,6 +121,16 @@ class SqliteStore:
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _written(self, batch: Sequence[Record]) -> Plan:
+        plan = self._transaction(lambda it: self._write(it, batch))
+        self._last = plan.last_seq
+        self._checkpoints.committed(len(plan.decisions) + len(plan.rewards))
+        return plan
+
+    def _move_journal(self) -> None:
+        if self._connection is not None:
+            self._checkpoints.finish(self._connection)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
@@ -132,14 +159,7 @@ class SqliteStore:
                     private_file(self._path)
                 upgrade(sqlite_url(self._path))
                 self._upgraded = True
-            # A file that went away is not made anew: its rows were acknowledged.
-            self._connection = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=rw",
-                uri=True,
-                timeout=self._busy_ms / 1_000,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._connection = self._connect()
             for pragma in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -149,12 +169,55 @@ class SqliteStore:
                 self._connection.execute(f"PRAGMA {pragma}")
         return self._connection
 
+    def _connect(self) -> sqlite3.Connection:
+        # A file that went away is not made anew: its rows were acknowledged.
+        return sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._busy_ms / 1_000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        last, self._last = self._last, None
+        plan = None if last is None else self._add(connection, batch, last)
+        if plan is None:
+            plan = self._add_unknown(connection, batch)
+        return plan
+
+    def _add(
+        self, connection: sqlite3.Connection, batch: Sequence[Record], last: int
+    ) -> Plan | None:
+        """Add decisions without a look at the log; None, and nothing added, if one is there.
+
+        Each step of a statement lets other threads run, and then waits for its turn again.
+        """
+        decisions = {one.decision_id: one for one in batch if isinstance(one, DecisionRecord)}
+        if len(decisions) < len(batch):
+            return None
+        plan = plan_append(
+            batch, Known(last), windows=self._windows, rewards_per_decision=self._cap
+        )
+        try:
+            moved = connection.execute(
+                "UPDATE seq SET last = ? WHERE last = ?", (plan.last_seq, last)
+            ).rowcount
+            if moved == 1:
+                insert_decisions(connection, [decision_row(one) for one in plan.decisions])
+                return plan
+        except sqlite3.IntegrityError:
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+        return None
+
+    def _add_unknown(self, connection: sqlite3.Connection, batch: Sequence[Record]) -> Plan:
+        """Add what is new of a batch."""
         plan = plan_append(
             batch,
             known_of(connection, batch),
@@ -169,7 +232,17 @@ class SqliteStore:
 
 
 def _touch(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE seq SET last = last")
+    """Take as many new pages as a small batch and give them back, then commit a page.
+
+    A page whose row did not change is not written, so the row is changed, and changed back.
+    """
+    connection.execute("SAVEPOINT probe")
+    connection.execute("CREATE TABLE probe (content BLOB)")
+    connection.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE_BYTES,))
+    connection.execute("ROLLBACK TO probe")
+    connection.execute("RELEASE probe")
+    connection.execute("UPDATE seq SET last = last + 1")
+    connection.execute("UPDATE seq SET last = last - 1")
 
 
 def _hold(path: Path) -> Any:

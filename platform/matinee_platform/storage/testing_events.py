@@ -348,6 +348,13 @@ class EventLogContract:
         assert reader.unit_decisions("home", "old", 3, upto=40, limit=1) == of_unit[-1:]
         assert reader.unit_decisions("home", "old", 3, upto=of_unit[0].seq, limit=9) == [of_unit[0]]
         assert reader.unit_decisions("home", "old", 99, upto=40, limit=9) == []
+        of_units = [one for one in old if one.record.unit in (1, 3)]
+        for units in ([3, 99, 1], [1, 3]):
+            assert reader.decisions_of_units("home", "old", units, upto=40, limit=99) == of_units
+        assert reader.decisions_of_units("home", "old", [99, 2**63], upto=40, limit=99) == []
+        some = reader.decisions_of_units("home", "old", [1, 3], upto=of_unit[0].seq, limit=99)
+        assert some == [one for one in of_units if one.seq <= of_unit[0].seq]
+        assert len(reader.decisions_of_units("home", "old", [1, 3], upto=40, limit=2)) == 2
         reader.close()
         await appender.close()
 

@@ -93,21 +93,21 @@ def several_arms_gate(several: int, units: int) -> Gate:
     return Gate("several arms", outcome, share, LARGEST_SHARE_IN_SEVERAL_ARMS, words)
 
 
-def units_gate(units: Sequence[int], arms: Sequence[str]) -> Gate:
-    """Whether every arm has at least a hundred units."""
+def units_gate(units: Sequence[int], arms: Sequence[str], *, fewest: int = FEWEST_UNITS) -> Gate:
+    """Whether every arm has enough units, a hundred by default."""
+    check_whole("fewest units", fewest, low=1)
     least = min(units) if len(units) else 0
     arm = arms[list(units).index(least)] if len(units) else "no arm"
-    outcome = Outcome.PASSED if least >= FEWEST_UNITS else Outcome.FAILED
-    words = f"smallest arm {arm} has {least:,} units, {FEWEST_UNITS} are needed"
-    return Gate("units", outcome, float(least), float(FEWEST_UNITS), words)
+    outcome = Outcome.PASSED if least >= fewest else Outcome.FAILED
+    words = f"smallest arm {arm} has {least:,} units, {fewest:,} are needed"
+    return Gate("units", outcome, float(least), float(fewest), words)
 
 
-def days_gate(days: float) -> Gate:
-    """Whether the experiment ran for a full week; a shorter one is flagged, not refused."""
+def days_gate(days: float, *, fewest: int = FEWEST_DAYS) -> Gate:
+    """Whether the experiment ran for a full week, or so many days; a shorter one is flagged."""
     check_range("days of an experiment", days, low=0)
+    check_whole("fewest days", fewest, low=1)
     full = math.floor(days)
-    outcome = Outcome.PASSED if full >= FEWEST_DAYS else Outcome.WARNED
-    words = f"{full} full days" + (
-        "" if full >= FEWEST_DAYS else f", short: a week has {FEWEST_DAYS}"
-    )
-    return Gate("days", outcome, float(full), float(FEWEST_DAYS), words)
+    outcome = Outcome.PASSED if full >= fewest else Outcome.WARNED
+    words = f"{full} full days" + ("" if full >= fewest else f", short: {fewest} are needed")
+    return Gate("days", outcome, float(full), float(fewest), words)

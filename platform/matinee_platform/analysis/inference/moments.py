@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from matinee_platform.analysis.inference.group_sums import group_products, group_totals
 from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.errors import ContextError
 
@@ -119,7 +120,10 @@ class Moments:
 
     def mapped(self, matrix: FloatArray, offset: FloatArray) -> "Moments":
         """Moments of `matrix @ x + offset`; `[j, k]` and `[j]`."""
-        return Moments(self.n, matrix @ self.mean + offset, matrix @ self.centred @ matrix.T)
+        centred = matrix @ self.centred @ matrix.T
+        # Where columns cancel, as in a ratio that all units agree on, rounding may go below 0.
+        np.fill_diagonal(centred, np.maximum(np.diag(centred), 0.0))
+        return Moments(self.n, matrix @ self.mean + offset, centred)
 
     @property
     def value(self) -> float:
@@ -167,26 +171,17 @@ def moments_by_group(
             f"groups must be {values[0].size} numbers below {groups}, got {group.size} numbers"
             + (f" up to {group.max()}" if group.size else "")
         )
+    group = group.astype(np.int64, copy=False)
     used = group >= 0
     if not used.all():
         values, group = [column[used] for column in values], group[used]
     count = np.bincount(group, minlength=groups)
-    size = np.maximum(count, 1)
-
-    def total(weights: FloatArray) -> FloatArray:
-        return np.bincount(group, weights=weights, minlength=groups).astype(np.float64)
-
-    centre = [total(column) / size for column in values]
-    apart = [column - mean[group] for column, mean in zip(values, centre, strict=True)]
+    size = np.maximum(count, 1)[:, None]
+    centre = group_totals(values, group, groups=groups) / size
     # What the first pass rounded off is what the deviations do not sum to 0 by.
-    rest = [total(column) for column in apart]
-    k = len(values)
-    centred = np.empty((groups, k, k))
-    for i in range(k):
-        for j in range(i, k):
-            centred[:, i, j] = total(apart[i] * apart[j]) - rest[i] * rest[j] / size
-            centred[:, j, i] = centred[:, i, j]
-    mean = np.stack([start + left / size for start, left in zip(centre, rest, strict=True)], axis=1)
+    rest, centred = group_products(values, group, centre)
+    centred -= rest[:, :, None] * rest[:, None, :] / size[:, :, None]
+    mean, k = centre + rest / size, len(values)
     return tuple(
         Moments(int(count[g]), mean[g], centred[g]) if count[g] else Moments.none(k)
         for g in range(groups)

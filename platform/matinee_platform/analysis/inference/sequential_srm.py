@@ -1,6 +1,14 @@
 """Sample ratio mismatch while an experiment runs: a test that may be read at every look.
 
 The chi-square test of `analysis.srm` is for the end; read daily it raises too many false alarms.
+
+The evidence is a bet on what goes wrong: `LOSS_SHARE` of the stake on one arm, whichever, that lost
+`LOSS` of its exposures, the rest on any other split, near (`CONCENTRATIONS`) or far. A mixture of
+likelihood ratios is a martingale under the declared split whatever its parts, so the bound on false
+alarms does not depend on these numbers; they decide how soon a mismatch is found. Against one
+Dirichlet prior alone, which spreads its stake over gains, losses and splits that are hardly off, it
+finds 5 % of the exposures of one arm lost, 30,000 users in all, in 76 instead of 67 of 100
+experiments at an alarm of 1 / 1,000, 81 instead of 74 at 1 / 500 (looked at after every unit).
 """
 
 from collections.abc import Sequence
@@ -14,8 +22,15 @@ from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.config import check_range
 from matinee_policies.errors import ContextError
 
-CONCENTRATION = 2_500.0
-"""Of the prior: an arm of one half is thought to be off by about one point of share."""
+LOSS = 0.05
+"""Share of an arm's exposures that is thought to be lost, if any are."""
+
+LOSS_SHARE = 0.8
+"""Of the stake, on the loss in one arm."""
+
+CONCENTRATIONS = 100.0, 10_000.0
+"""Of the priors that share the rest: an arm of one half is off by about five points, and by half a
+point."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,18 +52,20 @@ def sequential_srm(
     counts: AnyArray | Sequence[int] | Sequence[Sequence[int]],
     weights: Sequence[float],
     *,
-    concentration: float = CONCENTRATION,
+    concentration: float | None = None,
 ) -> SrmSequence:
-    """Dirichlet-multinomial test of the split (Lindon and Malek 2020, 2011.03567).
+    """Multinomial test of the split, mixed over other splits (Lindon and Malek 2020, 2011.03567).
 
-    `E_n = Gamma(A) / Gamma(A + n) prod_i Gamma(a_i + n_i) / Gamma(a_i) / w_i^n_i` with
-    `a = A w`: the multinomial likelihood mixed over a Dirichlet prior around the declared weights,
-    over that of the weights themselves.
+    `E_n = sum_k q_k prod_i (v_ki / w_i)^n_i` over the splits `v_k` in which arm `k` lost `LOSS` of
+    its exposures, `v_kk = w_k (1 - LOSS) / (1 - LOSS w_k)`, with `q_k = LOSS_SHARE / arms`; and
+    with the rest of the stake, over a Dirichlet prior around the declared weights, `a = A w`,
+    `Gamma(A) / Gamma(A + n) prod_i Gamma(a_i + n_i) / Gamma(a_i) / w_i^n_i`.
 
     Args:
         counts: units of each arm so far at each look, `[looks, arms]`, or `[arms]` for one.
         weights: declared share of each arm, summing to one; units in an arm of weight 0 are proof.
-        concentration: `A` of the prior, > 0: larger finds smaller mismatches, later.
+        concentration: `A` of the prior, > 0, to take a Dirichlet prior alone: larger finds smaller
+            mismatches, later.
 
     Raises:
         ConfigError: on weights that do not sum to one, or a concentration out of its range.
@@ -58,10 +75,11 @@ def sequential_srm(
     Example:
         >>> found = sequential_srm([[5_000, 5_000], [10_000, 10_600]], [0.5, 0.5])
         >>> found.p_value.round(5).tolist()
-        [1.0, 0.00125]
+        [1.0, 0.00044]
     """
     check_weights(weights)
-    check_range("concentration", concentration, low=0, low_open=True)
+    if concentration is not None:
+        check_range("concentration", concentration, low=0, low_open=True)
     units = np.atleast_2d(np.asarray(counts))
     if units.ndim != 2 or units.shape[1] != len(weights):
         raise ContextError(f"counts must be [looks, {len(weights)}], got {list(np.shape(counts))}")
@@ -70,15 +88,36 @@ def sequential_srm(
     share = np.asarray(weights, dtype=np.float64)
     used = share > 0
     seen = units[:, used].astype(np.float64)
-    prior, n = concentration * share[used], seen.sum(axis=1)
-    log_e = (
-        special.gammaln(concentration)
-        - special.gammaln(concentration + n)
-        + (special.gammaln(prior + seen) - special.gammaln(prior)).sum(axis=1)
-        - (seen * np.log(share[used])).sum(axis=1)
-    )
+    weight = share[used]
+    if concentration is not None:
+        log_e = _log_dirichlet(seen, weight, concentration)
+    else:
+        rest = (1 - LOSS_SHARE) / len(CONCENTRATIONS)
+        parts = [np.log(LOSS_SHARE) + _log_loss(seen, weight)]
+        parts += [np.log(rest) + _log_dirichlet(seen, weight, one) for one in CONCENTRATIONS]
+        log_e = special.logsumexp(parts, axis=0)
     log_e[units[:, ~used].any(axis=1)] = np.inf
     with np.errstate(over="ignore"):
         e_value = np.exp(log_e)
         p_value = np.minimum.accumulate(np.minimum(np.exp(-log_e), 1.0))
     return SrmSequence(e_value, p_value)
+
+
+def _log_loss(seen: FloatArray, weight: FloatArray) -> FloatArray:
+    """Log of the mean likelihood ratio over the arms that may have lost `LOSS`, `[looks]`."""
+    left = 1 - LOSS * weight
+    ratio = seen * np.log(1 - LOSS) - seen.sum(axis=1)[:, None] * np.log(left)
+    found: FloatArray = special.logsumexp(ratio, axis=1) - np.log(weight.size)
+    return found
+
+
+def _log_dirichlet(seen: FloatArray, weight: FloatArray, concentration: float) -> FloatArray:
+    """Log of the likelihood ratio mixed over a Dirichlet prior, `[looks]`."""
+    prior, n = concentration * weight, seen.sum(axis=1)
+    found: FloatArray = (
+        special.gammaln(concentration)
+        - special.gammaln(concentration + n)
+        + (special.gammaln(prior + seen) - special.gammaln(prior)).sum(axis=1)
+        - (seen * np.log(weight)).sum(axis=1)
+    )
+    return found

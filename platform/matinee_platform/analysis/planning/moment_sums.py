@@ -5,6 +5,7 @@ every arm of every assignment, where reading the units anew for each would take 
 """
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 
@@ -59,6 +60,20 @@ class MomentSums:
         """Whether there are any columns but the metric's."""
         return self._centre.size > self.own
 
+    def of(self, metric: UnitMetric) -> "MomentSums":
+        """Of other values of the same metric and units, centred as these: sums can be compared.
+
+        Raises:
+            ContextError: on other units, or a mean for a ratio.
+        """
+        if len(metric.columns) != self.own or (metric.units != self.metric.units).any():
+            raise ContextError(f"values must be of the same units as those of {self.metric.name!r}")
+        found = copy(self)
+        found.metric, found._values = metric, self._values.copy()
+        for place, column in enumerate(metric.columns):
+            found._values[:, place] = column - self._centre[place]
+        return found
+
     def rows(self, units: slice | AnyArray) -> FloatArray:
         """What is summed over some units, `float64 [k, width]`; 0 for those left out.
 
@@ -83,3 +98,21 @@ class MomentSums:
             products[i, j] = products[j, i] = value
         units = round(float(sums[0]))
         return Moments.from_sums(units, sums[1 : 1 + k], products, shift=self._centre)
+
+    def many_moments(self, sums: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As `moments`, of many arms: units `[...]`, means `[..., k]`, centred `[..., k, k]`.
+
+        Args:
+            sums: `float64 [..., width]`.
+        """
+        k = self._centre.size
+        products = np.empty((*sums.shape[:-1], k, k))
+        for place, (i, j) in enumerate(self._pairs, start=1 + k):
+            products[..., i, j] = products[..., j, i] = sums[..., place]
+        n, total = np.rint(sums[..., 0]), sums[..., 1 : 1 + k]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = total / n[..., None]
+        products -= total[..., :, None] * np.nan_to_num(mean)[..., None, :]
+        diagonal = np.einsum("...ii->...i", products)
+        np.maximum(diagonal, 0.0, out=diagonal)
+        return n, self._centre + mean, products

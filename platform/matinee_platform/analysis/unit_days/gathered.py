@@ -69,10 +69,10 @@ def unit_days(gathered: Gathered) -> UnitDays:
     kept = by_unit[~gathered.several[by_unit]]
     rank = np.full(gathered.unit.size, -1, dtype=np.int32)
     rank[kept] = np.arange(kept.size, dtype=np.int32)
-    row_unit = rank[_joined(gathered.rows, "row_unit", np.int32)]
+    row_unit = rank[_joined(gathered.rows, "row_unit")]
     order = _order(row_unit, kept.size)
     row_unit = row_unit[order]
-    row_day = _joined(gathered.rows, "row_day", np.int32)[order]
+    row_day = _joined(gathered.rows, "row_day")[order].astype(np.int32, copy=False)
     same_unit = row_unit[1:] == row_unit[:-1]
     if (same_unit & (row_day[1:] < row_day[:-1])).any():
         again = np.lexsort((row_day, row_unit))
@@ -103,6 +103,13 @@ def unit_days(gathered: Gathered) -> UnitDays:
         orphan_rewards=gathered.orphan_rewards,
         **columns,
     )
+
+
+def narrow(values: AnyArray) -> AnyArray:
+    """A copy of numbers in the smallest kind that holds them: a log is long, a day's sums small."""
+    if values.size and np.issubdtype(values.dtype, np.integer) and values.min() >= 0:
+        return values.astype(np.min_scalar_type(values.max()))
+    return values.copy()
 
 
 def with_covariate(
@@ -139,16 +146,16 @@ def _column(
     rows: dict[str, list[AnyArray]], name: str, order: IndexArray, starts: Int64Array | None
 ) -> AnyArray:
     """One column in order; rows of one unit and day become one."""
-    values = _joined(rows, name, ROWS[name])[order]
+    values = _joined(rows, name)[order].astype(ROWS[name], copy=False)
     if starts is None:
         return values
-    merged: AnyArray = np.add.reduceat(values, starts) if name in SUMMED else values[starts]
-    return merged.astype(ROWS[name])
+    return np.add.reduceat(values, starts) if name in SUMMED else values[starts]
 
 
-def _joined(rows: dict[str, list[AnyArray]], name: str, kind: type) -> AnyArray:
-    """The pieces of a column as one; they are let go."""
+def _joined(rows: dict[str, list[AnyArray]], name: str) -> AnyArray:
+    """The pieces of a column as one, of a kind that holds them all; they are let go."""
     pieces = rows.pop(name)
+    kind = np.result_type(*pieces) if pieces else ROWS.get(name, np.int32)
     whole: AnyArray = np.empty(sum(piece.size for piece in pieces), dtype=kind)
     at = 0
     while pieces:

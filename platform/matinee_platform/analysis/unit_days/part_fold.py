@@ -31,6 +31,7 @@ from matinee_platform.analysis.unit_days.fold_kernels import (
     refill,
     some_rewards,
 )
+from matinee_platform.analysis.unit_days.gathered import narrow
 from matinee_platform.log_rows import COMPONENTS
 from matinee_policies.arrays import AnyArray, BoolArray, IndexArray, Int64Array, UInt64Array
 
@@ -130,7 +131,7 @@ class PartFold:
         self._parts += 1
         columns: tuple[AnyArray, ...] = begun
         for name, values in zip(self._rows, columns, strict=True):
-            self._rows[name].append(values[:n_rows].copy())
+            self._rows[name].append(narrow(values[:n_rows]))
         places = np.arange(before, before + n_fresh, dtype=np.int32)
         return Fresh(places, fresh[:n_fresh].copy())
 

@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
+
 from matinee_platform.analysis.unit_days.bad_log import BadLog
 from matinee_platform.analysis.unit_days.declared import DeclaredArms, check_units, undeclared
 from matinee_platform.analysis.unit_days.distinct_ids import DistinctIds
@@ -111,6 +113,8 @@ def read_folder_unit_days(
             fresh = fold.part(part.arm, decisions, rewards, slots=slots)
             if states and fresh.rows.size and part.decisions is not None:
                 first.add(fresh.units, read_states(part.decisions, fresh.rows))
+    # What the columns of the parts were in would stay with Arrow, and is wanted below.
+    pa.default_memory_pool().release_unused()
     ids.check(found, lambda: (read_ids(one.decisions) for one in parts if one.decisions))
     orphans = join_strays(fold, parts)
     units = fold.units()

@@ -1,0 +1,1 @@
+"""From what units did to what an experiment says: gates, effects, retention and a verdict."""

@@ -1,0 +1,132 @@
+"""Analyse a live experiment, from the event log of its service."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matinee_platform.analysis.experiment.analysis import analyse_experiment
+from matinee_platform.analysis.experiment.plan import plan_of_live, with_metrics
+from matinee_platform.analysis.unit_days.event_log import read_event_unit_days
+from matinee_platform.analysis.unit_days.records import UnitDays
+from matinee_platform.clock import SystemClock
+from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.storage.control_database import control_url, open_engine
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.event_log import SQLITE_FILE
+from matinee_policies.errors import ConfigError
+
+
+def analyse_live(
+    database: Path | str,
+    experiment: LiveExperiment,
+    *,
+    running: bool,
+    since_ms: int,
+    until_ms: int,
+    metrics: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Analyse a live experiment since its present start; see `analyse_experiment`.
+
+    Args:
+        database: as `event_database` gives it.
+        experiment: as it stands now.
+        running: whether it lets units in.
+        since_ms: its present start, UTC milliseconds.
+        until_ms: end of the data.
+        metrics: to look at besides those declared.
+
+    Raises:
+        ConfigError: on an end before the start, or the name of no metric.
+        DataError: if the log breaks a rule, with counts and examples.
+        LogUnavailableError: if the database cannot be read.
+    """
+    plan = with_metrics(plan_of_live(experiment, running=running), metrics)
+    units = read_event_unit_days(database, experiment, since_ms=since_ms, until_ms=until_ms)
+    source = {"kind": "service", "since_ms": since_ms, "until_ms": until_ms}
+    return {**analyse_experiment(units, plan), "source": source}
+
+
+def event_database(data_dir: Path, database: str) -> Path | str:
+    """Where the events of a service are: a SQLite file, or the address of a PostgreSQL.
+
+    Args:
+        data_dir: `ServiceSettings.data_dir`.
+        database: `ServiceSettings.database`.
+    """
+    return data_dir / SQLITE_FILE if database == "sqlite" else database
+
+
+def analyse_service(
+    data_dir: Path,
+    database: str,
+    *,
+    key: str | None,
+    until_ms: int,
+    metrics: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Analyse an experiment of a service that may be running or not.
+
+    Args:
+        data_dir: `ServiceSettings.data_dir`; not used for a PostgreSQL.
+        database: `ServiceSettings.database`.
+        key: of the experiment; None takes the only one there is.
+        until_ms: end of the data, UTC milliseconds; the stop of an experiment that was stopped
+            comes first.
+        metrics: to look at besides those declared.
+
+    Raises:
+        ConfigError: without a key where there are several, or if it never started.
+        UnknownExperimentError: there is none of this key.
+    """
+    found = _started(data_dir, database, key)
+    return analyse_live(
+        event_database(data_dir, database),
+        found.definition,
+        running=found.state is State.RUNNING,
+        since_ms=found.started_at or 0,
+        until_ms=_end(found, until_ms),
+        metrics=metrics,
+    )
+
+
+def service_units(
+    data_dir: Path, database: str, *, key: str | None, until_ms: int
+) -> tuple[LiveExperiment, UnitDays]:
+    """What the units of a live experiment did since its present start, and the experiment.
+
+    Arguments and errors as `analyse_service`.
+    """
+    found = _started(data_dir, database, key)
+    units = read_event_unit_days(
+        event_database(data_dir, database),
+        found.definition,
+        since_ms=found.started_at or 0,
+        until_ms=_end(found, until_ms),
+    )
+    return found.definition, units
+
+
+def _end(found: StoredExperiment, until_ms: int) -> int:
+    # Once it is stopped nobody can come back to it: that is no sign of leaving.
+    return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
+
+
+def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
+    engine = open_engine(control_url(data_dir, database))
+    try:
+        store = ControlStore(engine, clock=SystemClock())
+        found = store.experiment(_only(store) if key is None else key)
+    finally:
+        engine.dispose()
+    if found.started_at is None:
+        raise ConfigError(f"experiment {found.definition.key!r} has not started yet")
+    return found
+
+
+def _only(store: ControlStore) -> str:
+    keys = [one.definition.key for one in store.experiments()]
+    if len(keys) != 1:
+        told = f"one of {', '.join(keys)}" if keys else "one, but there is none"
+        raise ConfigError(f"--experiment must name {told}")
+    return keys[0]

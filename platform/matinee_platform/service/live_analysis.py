@@ -1,0 +1,146 @@
+"""The analyses of a running service: asked for, held for a while, and renewed for its metrics.
+
+None is made on the event loop, and at most one at a time.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from matinee_platform.clock import Clock
+from matinee_policies.errors import MatineeError
+
+HOLD_SECONDS = 10.0
+"""How long an analysis is given to whoever asks for it again."""
+
+_REST = 20.0
+"""A pass over all experiments is followed by a pause of at least so many times its length."""
+
+
+class AnalysisError(MatineeError):
+    """There is no analysis; the message says why."""
+
+
+Analyse = Callable[[str, int], Mapping[str, Any]]
+"""Makes the analysis of an experiment, by its key, up to a time; may take long."""
+
+
+class LiveAnalyses:
+    """Analyses by experiment.
+
+    Args:
+        analyse: makes one; called in a thread.
+        close: ends what `analyse` does.
+        clock: tells up to when.
+        hold_seconds: how long one is held.
+    """
+
+    def __init__(
+        self,
+        analyse: Analyse,
+        *,
+        close: Callable[[], None] = lambda: None,
+        clock: Clock,
+        hold_seconds: float = HOLD_SECONDS,
+    ) -> None:
+        self._analyse, self._close, self._clock = analyse, close, clock
+        self._hold = hold_seconds
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="analysis")
+        self._asked: dict[str, asyncio.Task[Mapping[str, Any]]] = {}
+        self._held: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._shown: dict[str, Mapping[str, Any]] = {}
+
+    @property
+    def shown(self) -> Mapping[str, Mapping[str, Any]]:
+        """The newest analysis of each experiment of the last pass, for metrics."""
+        return dict(self._shown)
+
+    async def analysis(self, key: str) -> Mapping[str, Any]:
+        """The analysis of an experiment, some seconds old at most beyond what it took.
+
+        Raises:
+            AnalysisError: with the reason why there is none.
+        """
+        held = self._held.get(key)
+        if held is not None and time.monotonic() - held[0] < self._hold:
+            return held[1]
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(self._make(key))
+            task.add_done_callback(lambda _: self._asked.pop(key, None))
+        # Whoever asked first may go away; the others still wait.
+        return await asyncio.shield(task)
+
+    async def renew(self, keys: Sequence[str]) -> None:
+        """Make the analyses that metrics show anew; those of other experiments are let go."""
+        found = {}
+        for key in keys:
+            with suppress(AnalysisError):
+                found[key] = await self.analysis(key)
+        self._shown = found
+
+    async def close(self) -> None:
+        """End what runs."""
+        self._close()
+        for task in [*self._asked.values()]:
+            task.cancel()
+            with suppress(asyncio.CancelledError, AnalysisError):
+                await task
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+
+    async def _make(self, key: str) -> Mapping[str, Any]:
+        until_ms = self._clock.now_ms()
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._pool, self._analyse, key, until_ms)
+        self._held[key] = (time.monotonic(), found)
+        return found
+
+
+class AnalysisRenewal:
+    """Renews the analyses of running experiments again and again.
+
+    Args:
+        analyses: to renew.
+        keys: experiments that run; called in a thread.
+        every_seconds: between passes, at least; longer where a pass takes long.
+        log: takes lines.
+    """
+
+    def __init__(
+        self,
+        analyses: LiveAnalyses,
+        *,
+        keys: Callable[[], Sequence[str]],
+        every_seconds: float,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._analyses, self._keys, self._log = analyses, keys, log
+        self._every = every_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, after a first pause."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        pause = self._every
+        while True:
+            await asyncio.sleep(pause)
+            start = time.monotonic()
+            try:
+                await self._analyses.renew(await asyncio.to_thread(self._keys))
+            except Exception as error:  # whatever it is, the next pass may do better
+                self._log.warning("analysis_failed", error=type(error).__name__)
+            pause = max(self._every, _REST * (time.monotonic() - start))

@@ -1,0 +1,72 @@
+"""Move what a SQLite log committed from its journal into the file, beside the commits.
+
+SQLite would do it within every so many-th commit, and whoever waits for that commit waits for
+thousands of pages and two flushes too. Here a thread with a connection of its own moves them while
+commits go on; what these added meanwhile, little, the writer moves between two commits, and the
+journal starts again from its beginning. A journal that keeps its length is flushed sooner than one
+that grows.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+
+ROWS = 4_000
+"""Rows after which a journal is moved: some 60 MB."""
+
+_MOVE = "PRAGMA wal_checkpoint(PASSIVE)"
+"""Moves what it can; nobody waits for it, and it waits for nobody."""
+
+
+class Checkpoints:
+    """Moves the journal of one writer; its methods belong to the writer's thread.
+
+    Args:
+        connect: opens a connection of its own, for another thread.
+        rows: after which the journal is moved.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], *, rows: int = ROWS) -> None:
+        self._connect = connect
+        self._limit = rows
+        self._rows = 0
+        self._moving: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-checkpoint")
+
+    @property
+    def most_is_moved(self) -> bool:
+        """Whether `finish` has work to do; for any thread."""
+        moving = self._moving
+        return moving is not None and moving.done()
+
+    def committed(self, rows: int) -> None:
+        """The writer committed so many rows."""
+        self._rows += rows
+        if self._rows >= self._limit and self._moving is None:
+            self._rows = 0
+            self._moving = self._thread.submit(self._move)
+
+    def finish(self, writer: sqlite3.Connection) -> None:
+        """Between two commits: move the rest, once the most was moved.
+
+        A database that does not let it fails the next commit, and is dealt with there.
+        """
+        moving = self._moving
+        if moving is None or not moving.done():
+            return
+        self._moving = None
+        if moving.exception() is None:
+            with suppress(sqlite3.Error):
+                writer.execute(_MOVE).fetchone()
+
+    def close(self) -> None:
+        """Wait for what is being moved."""
+        self._thread.shutdown()
+
+    def _move(self) -> None:
+        connection = self._connect()
+        try:
+            connection.execute(_MOVE).fetchone()
+        finally:
+            connection.close()

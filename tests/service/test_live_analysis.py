@@ -1,0 +1,383 @@
+"""One analysis on every surface of a service: the command, the results route and the gauges."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
+
+from matinee_platform.analysis.experiment.of_service import analyse_service
+from matinee_platform.assignment import bucket_ranges, choose_arms
+from matinee_platform.cli import app
+from matinee_platform.clock import FakeClock
+from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.metrics import ANALYSIS_METRICS
+from matinee_platform.service.analysis_metrics import AnalysisCollector, analysis_rows
+from matinee_platform.service.analysis_process import AnalysisProcess
+from matinee_platform.service.live_analysis import (
+    AnalysisError,
+    AnalysisRenewal,
+    LiveAnalyses,
+)
+from matinee_platform.service.log_lines import service_log
+from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.event_log import postgres_appender, sqlite_appender
+from matinee_platform.storage.event_migrations import postgres_url
+from matinee_platform.storage.event_migrations import upgrade as upgrade_events
+from matinee_platform.storage.records import DecisionRecord, RewardRecord
+from matinee_platform.storage.testing_events import example_decision, example_reward, windows
+from matinee_policies.errors import MatineeError
+
+DAY = 86_400_000
+SINCE = 1_767_225_600_000
+UNTIL = SINCE + 12 * DAY + DAY // 2
+EXPERIMENT = LiveExperiment.model_validate(
+    {
+        "key": "home",
+        "salt": "home-1",
+        "arms": [{"name": "old", "bundle": "old"}, {"name": "new", "bundle": "new"}],
+        "analysis": {"minimum_units": 20},
+    }
+)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A service's data without its process."""
+
+    data_dir: Path
+    database: str
+
+    def write(self, rows: list[DecisionRecord | RewardRecord]) -> None:
+        async def main() -> None:
+            if self.database == "sqlite":
+                appender = await sqlite_appender(
+                    self.data_dir / "events.sqlite", windows=windows, rewards_per_decision=100
+                )
+            else:
+                appender = await postgres_appender(
+                    self.database, windows=windows, rewards_per_decision=100, patience_seconds=60.0
+                )
+            decisions = [row for row in rows if isinstance(row, DecisionRecord)]
+            await asyncio.gather(*(appender.append_decision(row) for row in decisions))
+            await appender.append_rewards([row for row in rows if isinstance(row, RewardRecord)])
+            await appender.close()
+
+        asyncio.run(main())
+
+    def command(self, *options: str) -> list[str]:
+        where = [str(self.data_dir)] if self.database == "sqlite" else ["--database", self.database]
+        return ["analyze", *where, *options]
+
+
+def made_rows(units: int = 160) -> list[DecisionRecord | RewardRecord]:
+    """Visits of units of both arms over some days, with clicks and watches."""
+    draws = np.random.default_rng(11)
+    ranges = bucket_ranges([0.5, 0.5])
+    rows: list[DecisionRecord | RewardRecord] = []
+    number = 0
+    for unit in range(units):
+        bucket = int(draws.integers(0, 10_000))
+        arm = ("old", "new")[int(choose_arms(np.array([bucket], dtype=np.int16), ranges)[0])]
+        at = SINCE + int(draws.integers(0, 3 * DAY))
+        while at < UNTIL:
+            number += 1
+            rows.append(
+                replace(
+                    example_decision(number),
+                    experiment="home",
+                    arm=arm,
+                    unit=unit + 1,
+                    bucket=bucket,
+                    decided_at=at,
+                )
+            )
+            if draws.random() < 0.6:
+                for name, value in (("click", 1.0), ("watch", float(draws.random()))):
+                    rows.append(
+                        replace(
+                            example_reward(10 * number + COMPONENTS.index(name), decision=number),
+                            component=COMPONENTS.index(name),
+                            slot=0,
+                            value=value,
+                            received_at=at + 60_000,
+                        )
+                    )
+            at += int(draws.integers(1, 8 if arm == "new" else 40)) * DAY // 2
+    return sorted(rows, key=lambda row: getattr(row, "decided_at", UNTIL))
+
+
+def started(data_dir: Path, database: str) -> Live:
+    """A service whose experiment has run for some days."""
+    url = control_url(data_dir, database)
+    upgrade(url)
+    engine = open_engine(url)
+    store = ControlStore(engine, clock=FakeClock(SINCE))
+    store.create(EXPERIMENT, who="test")
+    store.start("home", who="test")
+    engine.dispose()
+    found = Live(data_dir, database)
+    found.write(made_rows())
+    return found
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Live:
+    if request.param == "sqlite":
+        return started(tmp_path, "sqlite")
+    database = request.getfixturevalue("new_postgres_database")()
+    upgrade_events(postgres_url(database))
+    return started(tmp_path, database)
+
+
+@pytest.fixture
+def on_file(tmp_path: Path) -> Live:
+    return started(tmp_path, "sqlite")
+
+
+def analysed(live: Live) -> dict[str, Any]:
+    return analyse_service(live.data_dir, live.database, key="home", until_ms=UNTIL)
+
+
+def test_one_analysis_on_every_surface(live: Live, bench: Any, serve: Callable[..., Any]) -> None:
+    wanted = analysed(live)
+    assert wanted["metrics"]["returned_within_7"]["effects"]["new"]["judged"]["p_value"] < 0.05
+
+    answer = CliRunner().invoke(app, live.command("--until", str(UNTIL), "--json"))
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout) == wanted
+
+    process = AnalysisProcess(live.data_dir, live.database)
+    analyses = LiveAnalyses(process.analyse, close=process.close, clock=FakeClock(UNTIL))
+    registry = CollectorRegistry(auto_describe=False)
+    client = serve(bench, analysis=analyses.analysis)
+    results = client.get("/v1/experiments/home/results").json()
+    assert (results["statistics"], results["note"]) == ("analysis", "")
+    assert results["analysis"] == wanted
+
+    client.run(analyses.renew(["home"]))
+    registry.register(AnalysisCollector(lambda: analyses.shown))
+    from prometheus_client import generate_latest
+
+    gauges = {
+        (sample.name, *(sample.labels.get(label) for label in one.labels)): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for one in ANALYSIS_METRICS
+        if one.name == family.name
+        for sample in family.samples
+    }
+    judged = wanted["metrics"]["returned_within_7"]["effects"]["new"]["judged"]
+    of_new = ("home", "new", "returned_within_7")
+    assert gauges["matinee_analysis_difference", *of_new] == judged["difference"]
+    assert gauges["matinee_analysis_difference_low", *of_new] == judged["low"]
+    assert gauges["matinee_analysis_corrected_p_value", *of_new] == judged["corrected_p_value"]
+    assert gauges["matinee_analysis_exposed_units", "home", "new"] == wanted["arms"]["new"]["units"]
+    rate = wanted["retention"]["metrics"]["d7"]["arms"]["old"]
+    assert (
+        gauges["matinee_analysis_retention_returned_units", "home", "old", "7"]
+        == (rate["returned"])
+    )
+    assert gauges["matinee_analysis_gate_failed", "home", "split"] == 0.0
+    rows = list(analysis_rows("home", wanted))
+    assert len(gauges) == sum(value is not None for _, _, value in rows)
+    client.run(analyses.close())
+
+
+def test_a_bad_log_is_told_on_every_surface(
+    on_file: Live, bench: Any, serve: Callable[..., Any]
+) -> None:
+    elsewhere = [
+        replace(row, decision_id=row.decision_id + 50_000, bucket=9_999 - row.bucket)
+        for row in made_rows(3)
+        if isinstance(row, DecisionRecord)
+    ]
+    on_file.write([replace(row, unit=row.unit + 1_000) for row in elsewhere])
+    with pytest.raises(MatineeError, match="time must not go back") as refused:
+        analysed(on_file)
+    answer = CliRunner().invoke(app, on_file.command("--until", str(UNTIL)))
+    assert answer.exit_code == 1
+    assert answer.stdout == ""
+    assert str(answer.exception) == str(refused.value)
+
+    process = AnalysisProcess(on_file.data_dir, on_file.database)
+    analyses = LiveAnalyses(process.analyse, close=process.close, clock=FakeClock(UNTIL))
+    client = serve(bench, analysis=analyses.analysis)
+    results = client.get("/v1/experiments/home/results").json()
+    assert results["analysis"] is None
+    assert results["statistics"] == "none"
+    assert results["note"] == str(refused.value)
+    client.run(analyses.renew(["home"]))
+    assert analyses.shown == {}
+    client.run(analyses.close())
+
+
+def test_text_has_the_verdict_first(on_file: Live) -> None:
+    answer = CliRunner().invoke(app, on_file.command("--until", str(UNTIL)))
+    lines = answer.stdout.splitlines()
+    assert lines[0].startswith("home: running, 12 full days, 160 units, control old")
+    assert lines[1].startswith("Against old by return within 7 days: new (+")
+    assert "at every look" in answer.stdout
+    assert "at the end" not in answer.stdout
+
+
+def test_a_plan_and_an_a_a_test_read_a_service(live: Live) -> None:
+    live.write(made_rows())
+    where = live.command("--json")[1:]
+    shown = CliRunner().invoke(app, ["analyze", *where, "--until", str(UNTIL)])
+    arms = json.loads(shown.stdout)["arms"]
+    planned = CliRunner().invoke(app, ["plan", *where, "--metrics", "ctr", "--effect", "0.1"])
+    (metric,) = json.loads(planned.stdout)["metrics"]
+    assert metric["units"] == arms["old"]["units"]
+    assert metric["value"] == pytest.approx(arms["old"]["clicks"] / arms["old"]["impressions"])
+    again = CliRunner().invoke(
+        app, ["aa", *where, "--experiment", "home", "--salts", "5", "--metrics", "ctr", "--quiet"]
+    )
+    assert json.loads(again.stdout)["units"] == sum(arm["units"] for arm in arms.values())
+    refused = CliRunner().invoke(app, ["aa", *where, "--experiment", "none"])
+    assert isinstance(refused.exception, MatineeError)
+
+
+def test_past_data_come_from_one_place() -> None:
+    for options in ([], ["folder", "--database", "postgresql://u@h/n"]):
+        refused = CliRunner().invoke(app, ["aa", *options])
+        assert "give a folder, or the database" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "needs a folder, or the database"),
+        (["none"], "must be there to read"),
+    ],
+)
+def test_what_cannot_be_analysed_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["analyze", *arguments])
+    assert answer.exit_code == 1
+    assert message in str(answer.exception)
+
+
+def test_experiments_of_a_service_are_named(on_file: Live) -> None:
+    engine = open_engine(control_url(on_file.data_dir, on_file.database))
+    store = ControlStore(engine, clock=FakeClock(SINCE))
+    other = EXPERIMENT.model_copy(update={"key": "away", "salt": "away-1", "layer": "away"})
+    store.create(other, who="test")
+    engine.dispose()
+    runner = CliRunner()
+    answer = runner.invoke(app, on_file.command("--until", str(UNTIL)))
+    assert "--experiment must name one of away, home" in str(answer.exception)
+    answer = runner.invoke(app, on_file.command("--experiment", "away"))
+    assert "'away' has not started yet" in str(answer.exception)
+    answer = runner.invoke(app, on_file.command("--experiment", "none"))
+    assert answer.exit_code == 1
+    answer = runner.invoke(app, on_file.command("--experiment", "home", "--metric", "clicks"))
+    assert "metric must be one of" in str(answer.exception)
+
+
+def test_a_stopped_experiment_is_told_up_to_its_stop(on_file: Live) -> None:
+    before = analyse_service(
+        on_file.data_dir, on_file.database, key="home", until_ms=SINCE + 9 * DAY
+    )
+    engine = open_engine(control_url(on_file.data_dir, on_file.database))
+    ControlStore(engine, clock=FakeClock(SINCE + 9 * DAY)).stop("home", who="test")
+    engine.dispose()
+    after = analysed(on_file)
+    assert after["source"]["until_ms"] == SINCE + 9 * DAY
+    assert after["full_days"] == 9
+    # Who could not come any more has not stayed away.
+    assert after["metrics"] == before["metrics"]
+    assert not after["running"]
+    assert "at every look" in after["verdict"]["arms"]["new"]["sentence"]
+
+
+class Slow:
+    """An analysis that waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.go = threading.Event()
+
+    def __call__(self, key: str, until_ms: int) -> dict[str, Any]:
+        self.asked.append(key)
+        assert self.go.wait(30)
+        if key == "broken":
+            raise AnalysisError("it is")
+        return {"key": key, "number": len(self.asked)}
+
+
+def test_who_asks_at_once_shares_one_analysis() -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=1_000.0)
+        first = [asyncio.create_task(analyses.analysis("home")) for _ in range(5)]
+        # The loop goes on meanwhile.
+        await asyncio.sleep(0.01)
+        first[0].cancel()
+        slow.go.set()
+        found = await asyncio.gather(*first[1:])
+        assert all(one is found[0] for one in found)
+        assert await analyses.analysis("home") is found[0]
+        assert slow.asked == ["home"]
+        await analyses.close()
+
+    asyncio.run(main())
+
+
+def test_an_analysis_is_not_held_for_long() -> None:
+    slow = Slow()
+    slow.go.set()
+
+    async def main() -> None:
+        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=0.0)
+        assert (await analyses.analysis("home"))["number"] == 1
+        assert (await analyses.analysis("home"))["number"] == 2
+        await analyses.renew(["home", "broken"])
+        assert set(analyses.shown) == {"home"}
+        await analyses.renew([])
+        assert not analyses.shown
+        await analyses.close()
+
+    asyncio.run(main())
+
+
+def test_renewal_rests_longer_than_it_works() -> None:
+    slow = Slow()
+    slow.go.set()
+
+    async def main() -> None:
+        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=0.0)
+        log = service_log(StringIO())
+        passes: list[float] = []
+
+        def keys() -> list[str]:
+            passes.append(time.monotonic())
+            if len(passes) == 1:
+                raise RuntimeError("the database is away")
+            time.sleep(0.05)
+            return ["home"]
+
+        renewal = AnalysisRenewal(analyses, keys=keys, every_seconds=0.01, log=log)
+        renewal.start()
+        while len(passes) < 3:
+            await asyncio.sleep(0.01)
+        assert passes[2] - passes[1] >= 20 * 0.05
+        assert analyses.shown["home"]["key"] == "home"
+        await renewal.stop()
+        await analyses.close()
+
+    asyncio.run(main())
