@@ -128,7 +128,7 @@ lock:
 
 # pip-audit comes into an environment of its own, never into the project's. Status 2: nothing was audited.
 audit:
-	@$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/dependency_audit.py
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) benchmarks/audit/dependency_audit.py
 
 # The project itself goes in last and without dependencies: all come from the lock, hash by hash.
 $(STAMP): requirements.lock pyproject.toml

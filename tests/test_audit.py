@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from dependency_audit import NOT_AUDITED, audit, audit_command
+from audit.dependency_audit import NOT_AUDITED, audit, audit_command
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
 

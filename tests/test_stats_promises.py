@@ -14,7 +14,15 @@ from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.planning.moment_sums import MomentSums
 from matinee_platform.analysis.unit_metrics import unit_metric
 from promises import Promise
-from stats import any_time, coverage, fair_arms, false_alarms, lost_exposure, stated_power
+from stats import (
+    any_time,
+    coverage,
+    fair_arms,
+    false_alarms,
+    lost_exposure,
+    ope_intervals,
+    stated_power,
+)
 from stats.effort import FULL, QUICK, Effort
 from stats.made_up_units import made_up_log
 from stats.many_looks import looks_at
@@ -30,8 +38,14 @@ def _broken(promises: list[Promise]) -> list[str]:
 
 @pytest.mark.parametrize(
     "measure",
-    [coverage.measure, stated_power.measure, lost_exposure.measure, fair_arms.measure],
-    ids=["S3", "S4", "S5", "S6"],
+    [
+        coverage.measure,
+        ope_intervals.measure,
+        stated_power.measure,
+        lost_exposure.measure,
+        fair_arms.measure,
+    ],
+    ids=["S3", "S3-ope", "S4", "S5", "S6"],
 )
 def test_made_up_experiments_keep_the_promises(measure: Callable[[Effort], list[Promise]]) -> None:
     assert _broken(measure(QUICK)) == []

@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promises import Promise
-from stats import any_time, coverage, fair_arms, false_alarms, lost_exposure, stated_power
+from stats import (
+    any_time,
+    coverage,
+    fair_arms,
+    false_alarms,
+    lost_exposure,
+    ope_intervals,
+    stated_power,
+)
 from stats.big_log import big_log
 from stats.effort import Effort
 
 ON_A_LOG = {"S1": false_alarms.measure, "S2": any_time.measure}
 MADE_UP: dict[str, Callable[[Effort], list[Promise]]] = {
     "S3": coverage.measure,
+    "S3-ope": ope_intervals.measure,
     "S4": stated_power.measure,
     "S5": lost_exposure.measure,
     "S6": fair_arms.measure,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-LOCK = Path(__file__).parents[1] / "requirements.lock"
+LOCK = Path(__file__).parents[2] / "requirements.lock"
 NOT_AUDITED = 2
 _ARGUMENTS = ("--requirement", str(LOCK), "--require-hashes", "--disable-pip", "--no-deps")
 _SOURCES = ("pypi", "osv")

@@ -1,0 +1,1 @@
+"""Whether the pinned requirements have known weaknesses."""
