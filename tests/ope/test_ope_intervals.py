@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from estimators.bandits import cressieread, cs  # type: ignore[import-untyped]
+from estimators.bandits import cressieread, cs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special

@@ -225,14 +225,14 @@ def test_most_of_the_bet_is_on_an_arm_that_lost_some() -> None:
     for concentration in CONCENTRATIONS:
         mixed = stats.dirichlet_multinomial(concentration * weights, n).pmf(units)
         expected += (1 - LOSS_SHARE) / len(CONCENTRATIONS) * mixed / plain
-    assert sequential_srm(units, weights).e_value[0] == pytest.approx(expected, rel=1e-9)
+    assert sequential_srm(units, weights.tolist()).e_value[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_bet_on_any_split_is_fair() -> None:
     # The mean of E over every outcome of forty units under the declared split.
     first = np.arange(41)
     chance = stats.binom(40, 0.3).pmf(first)
-    e_value = [sequential_srm([one, 40 - one], [0.3, 0.7]).e_value[0] for one in first]
+    e_value = [sequential_srm([int(one), 40 - int(one)], [0.3, 0.7]).e_value[0] for one in first]
     assert float(chance @ np.array(e_value)) == pytest.approx(1.0, rel=1e-12)
 
 
