@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
+from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.learner_condition import learner_condition
@@ -259,7 +259,7 @@ def prepare(settings: ServiceSettings) -> bool:
     return not keys.empty
 
 
-class _Looks:
+class _Looks(BackgroundTask):
     """Looks again and again for changes: experiments, keys, snapshots."""
 
     def __init__(
@@ -272,23 +272,14 @@ class _Looks:
         *,
         log: FilteringBoundLogger,
     ) -> None:
+        super().__init__()
         self._feed = feed
         self._poller = poller
         self._runtime = runtime
         self._keys = keys
         self._api_keys = api_keys
         self._log = log
-        self._task: asyncio.Task[None] | None = None
         self.failed = 0
-
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def look(self) -> None:
         self._keys.take(await asyncio.to_thread(self._api_keys.ring))

@@ -5,15 +5,15 @@ A look of its own, so that nothing else that is looked for (bundles, snapshots) 
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
 from matinee_platform.maintenance.caretaker import LOOK_SECONDS
+from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.storage.forgotten_units import ForgottenUnits
 
 
-class FollowForgotten:
+class FollowForgotten(BackgroundTask):
     """Follows the list from a place on; belongs to the event loop.
 
     Args:
@@ -31,22 +31,11 @@ class FollowForgotten:
         after: int,
         log: FilteringBoundLogger,
     ) -> None:
+        super().__init__()
         self._units = units
         self._forget = forget
         self._after = after
         self._log = log
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Look again and again."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def look(self) -> None:
         """Look once.

@@ -13,6 +13,7 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from matinee_platform.clock import Clock
+from matinee_platform.service.background_task import BackgroundTask
 from matinee_policies.errors import MatineeError
 
 HOLD_SECONDS = 10.0
@@ -101,7 +102,7 @@ class LiveAnalyses:
         return found
 
 
-class AnalysisRenewal:
+class AnalysisRenewal(BackgroundTask):
     """Renews the analyses of running experiments again and again.
 
     Args:
@@ -119,20 +120,9 @@ class AnalysisRenewal:
         every_seconds: float,
         log: FilteringBoundLogger,
     ) -> None:
+        super().__init__()
         self._analyses, self._keys, self._log = analyses, keys, log
         self._every = every_seconds
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin, after a first pause."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        """End."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         pause = self._every
