@@ -107,7 +107,7 @@ def test_features(client: Any) -> None:
 
 
 def test_size_of_a_feature(client: Any, tmp_path: Any, serve: Any) -> None:
-    sizes = (999_999.0, 1e6, 1_000_001.0)
+    sizes = (999.0, 1e3, 1_001.0)
     for sign in (1.0, -1.0):
         bodies = [ask(candidates=["a"], features=[[0.5, sign * size]]) for size in sizes]
         assert codes(client, bodies) == [200, 200, 422]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
 from matinee_platform.decision_log import read_parts
-from matinee_platform.engine import Engine
+from matinee_platform.engine import Engine, catalogue_number
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.log_rows import COMPONENTS, pack_state, unpack_state
 from matinee_platform.log_schema import column_values
@@ -285,6 +285,7 @@ def test_folding_the_log_gives_states_and_candidates_of_the_offline_run(
         rest=settings.rest,
         plays=bundle.manifest.plays.scale(),
         start_ms=RUN_START * 1_000,
+        catalogue=catalogue_number(bundle.model.items),
     )
     roster = draw_roster(settings)
     for past in shared.past.of(np.arange(n, dtype=np.int64)):

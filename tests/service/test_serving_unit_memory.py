@@ -33,6 +33,7 @@ from matinee_policies.features import ItemFeatures
 SLOTS = 4
 START = 1_767_225_600_000
 ARMS = ("old", "new")
+CATALOGUE = 1
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,7 @@ def new_fold() -> Callable[[int], UnitFold]:
             rest=6,
             plays=PlayScale(3.5, 1.0, 0.5, 5.0),
             start_ms=START,
+            catalogue=CATALOGUE,
         )
 
     return made
@@ -67,7 +69,7 @@ def decision(number: int, unit: int, at: int, *, arm: str, luck: random.Random) 
         page=0,
         snapshot=0,
         feature_version=1,
-        catalogue_version=1,
+        catalogue_version=CATALOGUE,
         served_by=ServedBy.POLICY,
         last_watched=-1,
         unit_state=b"",
@@ -245,6 +247,24 @@ def test_a_visit_ends_after_half_an_hour_without_a_decision(
     fold.open_visit([unit], np.zeros(1, dtype=np.int32), [START + 3 * DAY_MS])
     assert fold.states.days_since[0] == 2.0
     assert fold.states.sessions[0] == 3
+
+
+def test_items_of_another_catalogue_touch_nothing(new_fold: Callable[[int], UnitFold]) -> None:
+    luck = random.Random(3)  # noqa: S311
+    fold, unit = new_fold(2), Unit(1, 0)
+    made = decision(5, 1, START, arm="new", luck=luck)
+    beyond = np.array([90, 200, 2**30, -1], dtype=np.int32).tobytes()
+    before = [array.copy() for array in fold._arrays]
+    fold.decision(unit, replace(made, slate=beyond, catalogue_version=CATALOGUE + 1))
+    for slot in range(SLOTS):
+        fold.reward(unit, reward(5, component=0, slot=slot, value=1.0))
+        fold.reward(unit, reward(5, component=1, slot=slot, value=0.5))
+    fold.flush()
+    assert unit.pages == 1
+    assert not fold.hidden.any()
+    assert not fold.states.seen.any()
+    for array, old in zip(fold._arrays, before, strict=True):
+        np.testing.assert_array_equal(array[1], old[1])
 
 
 def test_rewards_count_once_and_only_where_something_was_shown(

@@ -13,7 +13,7 @@ from matinee_policies.errors import SnapshotError
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.snapshot_origin import REFUSED, with_refused, without_refused
 
-MOST_NOTED = 10_000
+MOST_NOTED = 200_000
 """Decisions in the list. Beyond it all decisions up to the oldest ones' place count as refused."""
 
 

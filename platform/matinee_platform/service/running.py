@@ -1,5 +1,6 @@
 """What routes share: the parts once they are there, and how far the service has come."""
 
+import asyncio
 from collections.abc import Mapping
 
 from structlog.typing import FilteringBoundLogger
@@ -87,7 +88,7 @@ class Service:
         self.phase = "stopping"
         parts, self._parts, self._gate = self._parts, None, None
         if self._threads is not None:
-            self._threads.close()
+            await asyncio.to_thread(self._threads.close)
         if parts is not None:
             await parts.close()
 

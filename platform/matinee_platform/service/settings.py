@@ -22,7 +22,7 @@ class Limits(StrictSettings):
 
     body_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 262_144
     features: Annotated[int, Field(ge=1, le=1_000)] = 200
-    feature_size: Annotated[float, Field(gt=0.0, le=1e6, strict=False)] = 1e6
+    feature_size: Annotated[float, Field(gt=0.0, le=1e6, strict=False)] = 1e3
     """Largest feature of a caller, up or down; set it to what yours really reach."""
     id_chars: Annotated[int, Field(ge=8, le=1_024)] = 128
     json_depth: Annotated[int, Field(ge=4, le=64)] = 8

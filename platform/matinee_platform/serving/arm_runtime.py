@@ -159,6 +159,7 @@ class ArmRuntime:
             rest=self._rest,
             plays=manifest.plays.scale(),
             start_ms=self._start_ms,
+            catalogue=catalogue_number(model.items),
         )
 
     def swap(self, policy: Policy, *, version: int) -> None:

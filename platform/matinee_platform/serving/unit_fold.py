@@ -22,6 +22,7 @@ from matinee_policies.candidates.factor_model import FactorModel
 from matinee_policies.candidates.seen import seen_words
 from matinee_policies.compiled import lean_kernel
 from matinee_policies.features import ItemFeatures, UnitStateBatch
+from matinee_policies.records import PAD
 
 VISIT_GAP_MS = 30 * 60_000
 """Time without a decision after which a visit is over."""
@@ -31,6 +32,9 @@ DAY_MS = 86_400_000
 _CLICK = COMPONENTS.index("click")
 _WATCH = COMPONENTS.index("watch")
 _RATING = COMPONENTS.index("rating")
+
+
+_EMPTY_SLOT = PAD.to_bytes(4, "little", signed=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +81,7 @@ class UnitFold:
         rest: impressions after which an item that was not watched is a candidate again.
         plays: scale of stars for plays.
         start_ms: when the experiment began, UTC milliseconds.
+        catalogue: number of the catalogue; slates of another one count as pages of unknown items.
 
     Attributes:
         states: of the units, as the offline run keeps them.
@@ -92,7 +97,9 @@ class UnitFold:
         rest: int,
         plays: PlayScale,
         start_ms: int,
+        catalogue: int,
     ) -> None:
+        self._catalogue = catalogue
         self.states = UnitStates(rows, items=items, model=model, rest=rest)
         self.hidden: UInt64Array = np.zeros((rows, seen_words(len(items))), dtype=np.uint64)
         self._arrays: list[AnyArray] = [*self.states.arrays().values(), self.hidden]
@@ -127,8 +134,12 @@ class UnitFold:
         if unit.row in self._busy:
             self.flush()
         self._busy.add(unit.row)
-        unit.slates[record.decision_id] = record.slate
-        self._decisions.append((unit, record.decided_at, record.slate))
+        slate = record.slate
+        if record.catalogue_version != self._catalogue:
+            # Its rows are those of other items, or of none: kernels do not look whether they exist.
+            slate = _EMPTY_SLOT * (len(slate) // len(_EMPTY_SLOT))
+        unit.slates[record.decision_id] = slate
+        self._decisions.append((unit, record.decided_at, slate))
 
     def reward(self, unit: Unit, record: RewardRecord) -> None:
         """Take in a reward of a decision of a unit that was taken in before."""
