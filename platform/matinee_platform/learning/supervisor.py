@@ -112,7 +112,6 @@ class Supervisor:
     def start(self) -> None:
         """Start the child, and watch over it from a thread of its own."""
         self._stop.clear()
-        self._leaving = False
         self._thread = threading.Thread(target=self._watch, name="learner-supervisor", daemon=True)
         self._thread.start()
 
