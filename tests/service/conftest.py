@@ -1,6 +1,7 @@
 """Servers and services that tests share: a PostgreSQL, and a service in memory asked over ASGI."""
 
 import asyncio
+import gc
 import itertools
 import os
 import shutil
@@ -154,3 +155,10 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture
 def client(bench: Bench, serve: Serve) -> Asked:
     return serve(bench)
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """What a test left to the collector is collected before the next one begins."""
+    yield
+    gc.collect()

@@ -259,7 +259,9 @@ class LiveRuntime:
         for live in [*self._live.values(), *self._stopped.values()]:
             for arm in live.arms.values():
                 arm.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        if self._units is not None:
+            await asyncio.to_thread(self._units.close)
 
     async def _load(self, work: Work, memory: UnitMemory) -> None:
         """Read the unit; where that takes too long or fails, nothing is known of it."""

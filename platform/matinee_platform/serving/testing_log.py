@@ -97,3 +97,6 @@ class TestingLog:
     def copy(self) -> Self:
         """The log itself: it is read from one thread at a time in tests."""
         return self
+
+    def close(self) -> None:
+        """Nothing is held."""

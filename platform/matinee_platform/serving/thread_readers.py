@@ -17,6 +17,9 @@ class LogReader(UnitReader, Protocol):
     def copy(self) -> Self:
         """See `ports.EventReader`."""
 
+    def close(self) -> None:
+        """See `ports.EventReader`."""
+
 
 class ThreadReaders:
     """Reads units from any thread, by a copy of a reader for each.
@@ -28,6 +31,12 @@ class ThreadReaders:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self._own = threading.local()
+        self._made: list[LogReader] = []
+
+    def close(self) -> None:
+        """Let go of what the readers hold; nobody may be reading any more."""
+        while self._made:
+            self._made.pop().close()
 
     def last_seq(self) -> int:
         """See `ports.EventReader`."""
@@ -59,4 +68,5 @@ class ThreadReaders:
         reader: LogReader | None = getattr(self._own, "reader", None)
         if reader is None:
             reader = self._own.reader = self._reader.copy()
+            self._made.append(reader)
         return reader
