@@ -61,12 +61,14 @@ def _compare(
             arms=_members(metric, arm, plan),
             end_arms=None if ending is None else _members(ending, arm, plan),
             confidence=plan.settings.confidence,
+            fewest=plan.settings.minimum_units,
         )
     return compare_arms(
         _pair(metric, arm, plan),
         at_end=None if ending is None else _pair(ending, arm, plan),
         tuning=tuning_of(plan),
         ratio=metric.ratio,
+        fewest=plan.settings.minimum_units,
         margin=plan.settings.guardrails.get(metric.name),
         higher_is_better=info.direction > 0,
     )

@@ -91,6 +91,7 @@ def _compare(
                 at_end=None if ending is None else (ending[place], ending[control]),
                 tuning=tuning_of(plan),
                 ratio=metric.ratio,
+                fewest=plan.settings.minimum_units,
                 higher_is_better=METRIC_LIST[metric.name].direction > 0,
             )
     return found
