@@ -418,6 +418,20 @@ def test_a_failed_gate_forbids_a_conclusion(
     assert not verdict["conclusive"]
 
 
+def test_a_live_experiment_past_its_end_is_held_to_chi_square(units: UnitDays) -> None:
+    kept = np.ones(len(units), dtype=bool)
+    kept[np.flatnonzero(units.arm == 1)[:195]] = False
+    arm = np.where(kept, units.arm, 0).astype(units.arm.dtype)
+    lost = replace(units, arm=arm)
+    gates = {
+        horizon: analyse_experiment(lost, plan_of(horizon_days=horizon, running=True))["gates"][0]
+        for horizon in (None, 21)
+    }
+    assert "at the end" not in gates[None]["words"]
+    assert "at the end" in gates[21]["words"]
+    assert gates[21]["value"] <= gates[None]["value"]
+
+
 def test_few_units_and_few_days_are_told() -> None:
     few = drawn(150, days=6, seed=5)
     document = analyse_experiment(few, plan_of(horizon_days=6))

@@ -48,7 +48,7 @@ def analyse_experiment(units: UnitDays, plan: Plan) -> dict[str, Any]:
         `segments`, `retention` and `survival`. docs/statistics.md explains every method.
     """
     days = units.days
-    at_end = plan.horizon_days is not None and days >= plan.horizon_days
+    at_end = plan.ended(days)
     found, covariates = Activity(units), covariates_of(units)
     now = {
         name: MetricMoments(name, found, covariates, kept=role != "other")
