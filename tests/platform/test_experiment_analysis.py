@@ -398,6 +398,37 @@ def test_a_verdict_says_which_arm_and_how_sure(document: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    ("lift", "by_primary", "words"),
+    [
+        (0.08, "better", "better, but breaking the guardrail engagement per session."),
+        (0.0, "unclear", "not clearly different, but breaking the guardrail engagement"),
+        (-0.2, "worse", "worse, and breaking the guardrail engagement per session."),
+    ],
+)
+def test_a_broken_guardrail_is_in_the_headline(lift: float, by_primary: str, words: str) -> None:
+    found = drawn(1_500, lift=lift, seed=9)
+    engagement = np.random.default_rng(1).uniform(0.9, 1.1, found.row_unit.size)
+    engagement[found.arm[found.row_unit] == 1] *= 0.5
+    changed = replace(found, engagement=engagement, covariates={})
+    plan = plan_of(guardrails={"engagement_per_session": 0.03})
+    verdict = analyse_experiment(changed, plan)["verdict"]
+    arm = verdict["arms"]["new"]
+    assert (arm["outcome"], arm["by_primary"]) == ("harmful", by_primary)
+    assert arm["harmed"] == ["engagement per session"]
+    assert words in verdict["headline"]
+    assert "a guardrail is broken." in arm["sentence"]
+    assert verdict["conclusive"]
+
+
+def test_a_ratio_of_nothing_is_told_by_its_reason(units: UnitDays) -> None:
+    unseen = replace(units, impressions=0 * units.impressions, clicks=0 * units.clicks)
+    verdict = analyse_experiment(unseen, plan_of(primary=["ctr"], guardrails={}))["verdict"]
+    sentence = verdict["arms"]["new"]["sentence"]
+    assert "its denominators sum to 0" in sentence
+    assert "window" not in sentence
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"several_arms": np.arange(60, dtype=np.uint64)}, "60 of 3,060 units were in several"),
