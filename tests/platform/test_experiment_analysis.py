@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -351,6 +352,39 @@ def test_the_fixed_horizon_is_shown_at_the_declared_end_alone(units: UnitDays) -
     wanted = then["metrics"]["returned_within_7"]["effects"]["new"]["judged"]
     close(judged(10)["p_value"], wanted["p_value"])
     assert judged(10)["p_value"] != judged(21)["p_value"]
+
+
+def test_intervals_of_one_look_are_shown_at_the_declared_end_alone(
+    units: UnitDays, document: dict[str, Any]
+) -> None:
+    def parts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {
+            "who stays": found["survival"]["arms"]["new"],
+            "who returns": found["retention"]["curves"]["new"],
+            "one day": found["by_day"]["engagement_7"]["arms"]["new"]["each_day"],
+        }
+
+    running = analyse_experiment(units, plan_of(horizon_days=22, running=True))
+    for name, part in parts(running).items():
+        ended = parts(document)[name]
+        for point in ("survival", "rate", "difference", "mean_days"):
+            if point in part and name != "who stays":
+                assert part[point] == ended[point]
+        assert set(part["low"]) == set(part["high"]) == {None}
+        assert set(ended["low"]) != {None}
+    stay, stayed = (found["survival"]["arms"]["new"] for found in (running, document))
+    assert stay["mean_days"] == stayed["mean_days"]
+    assert stay["survival"] == stayed["survival"]
+    difference = stay["difference"]
+    assert difference["log_rank_p_value"] is None
+    assert stayed["difference"]["log_rank_p_value"] is not None
+    assert difference["mean_days"]["low"] is difference["mean_days"]["p_value"] is None
+    assert "declared end" in difference["mean_days"]["reason"]
+    close(difference["mean_days"]["difference"], stayed["difference"]["mean_days"]["difference"])
+    for found, told in ((running, True), (document, False)):
+        page = analysis_page({**found, "source": {"kind": "run"}})
+        assert ("No bands: intervals and tests of a single look" in page) == told
+        assert not re.search(r"\bnan\b", page)
 
 
 def test_anytime_intervals_hold_the_fixed_ones(document: dict[str, Any]) -> None:

@@ -65,8 +65,9 @@ def split_gate(
     told = {}
     if running:
         told["at any look"] = float(sequential_srm(counts, weights).p_value[-1])
-        if end is not None and sum(counts[min(end, len(counts)) - 1]):
-            told["at the end"] = srm_p_value(counts[min(end, len(counts)) - 1], weights)
+        then = counts[min(end or 1, len(counts)) - 1]
+        if end is not None and any(then):
+            told["at the end"] = srm_p_value(then, weights)
     else:
         told["at the end"] = srm_p_value(counts[-1], weights)
     p_value = min(told.values())
