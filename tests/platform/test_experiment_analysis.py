@@ -268,8 +268,13 @@ def test_corrections_equal_statsmodels(document: dict[str, Any]) -> None:
         if metric["role"] != "primary"
     ]
     told = [one for one in rest if one["p_value"] is not None]
-    wanted = multipletests([one["p_value"] for one in told], method="fdr_bh")[1]
-    np.testing.assert_allclose([one["corrected_p_value"] for one in told], wanted, rtol=1e-9)
+    assert len(told) < len(rest)
+    # Those that cannot be tested yet are of the family all the same.
+    p_values = [1.0 if one["p_value"] is None else one["p_value"] for one in rest]
+    wanted = multipletests(p_values, method="fdr_bh")[1]
+    for one, corrected in zip(rest, wanted, strict=True):
+        if one["p_value"] is not None:
+            close(one["corrected_p_value"], corrected)
     assert {one["correction"] for one in rest} == {"benjamini_hochberg"}
     primary = document["metrics"]["returned_within_7"]["effects"]["new"]["judged"]
     assert primary["correction"] == "holm"

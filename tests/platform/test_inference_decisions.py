@@ -44,6 +44,11 @@ def test_corrections_equal_statsmodels(seed: int) -> None:
     assert np.isnan(holm(gaps)[at]).all()
     np.testing.assert_array_equal(holm(gaps)[~at], holm(p_values))
     np.testing.assert_array_equal(benjamini_hochberg(gaps)[~at], benjamini_hochberg(p_values))
+    # A family of which seven cannot be tested yet: they might all be 1.
+    for ours in (holm, benjamini_hochberg):
+        padded = ours(np.concatenate([p_values, np.ones(7)]))[: p_values.size]
+        found = ours(gaps, family=p_values.size + 7)[~at]
+        np.testing.assert_allclose(found, padded, rtol=1e-12)
 
 
 def test_corrections_refuse_what_is_no_p_value() -> None:
@@ -53,6 +58,8 @@ def test_corrections_refuse_what_is_no_p_value() -> None:
         holm(np.array([0.1, 1.5]))
     with pytest.raises(ContextError, match=r"a row of numbers, got \[2, 2\]"):
         benjamini_hochberg(np.ones((2, 2)))
+    with pytest.raises(ContextError, match="family of 1 comparisons cannot hold 2 tests"):
+        holm(np.array([0.1, 0.5]), family=1)
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])
