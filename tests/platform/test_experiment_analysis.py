@@ -533,6 +533,20 @@ def test_segments_add_up_and_are_corrected(document: dict[str, Any], units: Unit
     assert document["segments"]["taste"] == {"missing": True, "labels": {}}
 
 
+def test_verdicts_are_never_cut(units: UnitDays) -> None:
+    long = "a_policy_whose_name_says_everything_that_it_does"
+    named = replace(units, arms=("old", long))
+    plan = replace(plan_of(guardrails={"ctr_7": 0.01}), weights={"old": 0.5, long: 0.5})
+    document = analyse_experiment(named, plan)
+    outcome = document["metrics"]["ctr_7"]["effects"][long]["guardrail"]["outcome"]
+    text = analysis_text({**document, "source": {"kind": "run"}}, every=True)
+    guardrails = text[text.index("Guardrails (safe") : text.index("Other metrics")]
+    assert "outcome" in guardrails
+    assert f" {outcome} " in guardrails
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert max(len(line) for line in guardrails.splitlines()) <= 118
+
+
 def test_a_holdout_beside_the_arms_takes_no_part(units: UnitDays) -> None:
     beside = replace(units, arms=("old", "new", "holdout"), arm=units.arm.copy())
     beside.arm[::10] = 2
