@@ -16,6 +16,7 @@ from matinee_platform.analysis.inference.confidence_sequence import Tuning
 from matinee_platform.analysis.planning.moment_sums import MomentSums
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis.unit_metrics import UnitMetric, unit_metric
+from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_platform.assignment import UnitCodes, bucket_ranges, choose_arms
 from matinee_policies.arrays import BoolArray, FloatArray
 from promises import Promise
@@ -27,8 +28,8 @@ LEVEL = 0.05
 FIXED = 1.96
 """Standard errors that are an alarm at `LEVEL` to who looks once."""
 
-FEWEST = 100
-"""Units of an arm before the first look, as the gates ask."""
+FEWEST = AnalysisSettings().minimum_units
+"""Units of an arm that must count before it is judged, as the product asks of every metric."""
 
 SETTLED = ("ctr", "engagement_per_user", "sessions_7", "d7")
 """Values of a unit that are those of the whole log from its first look on."""

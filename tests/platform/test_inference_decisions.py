@@ -28,6 +28,7 @@ from matinee_platform.analysis.inference.power import (
 )
 from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.inference.welch import welch
+from matinee_platform.analysis.srm import srm_p_value
 from matinee_policies.errors import ConfigError, ContextError
 
 
@@ -43,6 +44,11 @@ def test_corrections_equal_statsmodels(seed: int) -> None:
     assert np.isnan(holm(gaps)[at]).all()
     np.testing.assert_array_equal(holm(gaps)[~at], holm(p_values))
     np.testing.assert_array_equal(benjamini_hochberg(gaps)[~at], benjamini_hochberg(p_values))
+    # A family of which seven cannot be tested yet: they might all be 1.
+    for ours in (holm, benjamini_hochberg):
+        padded = ours(np.concatenate([p_values, np.ones(7)]))[: p_values.size]
+        found = ours(gaps, family=p_values.size + 7)[~at]
+        np.testing.assert_allclose(found, padded, rtol=1e-12)
 
 
 def test_corrections_refuse_what_is_no_p_value() -> None:
@@ -52,6 +58,8 @@ def test_corrections_refuse_what_is_no_p_value() -> None:
         holm(np.array([0.1, 1.5]))
     with pytest.raises(ContextError, match=r"a row of numbers, got \[2, 2\]"):
         benjamini_hochberg(np.ones((2, 2)))
+    with pytest.raises(ContextError, match="family of 1 comparisons cannot hold 2 tests"):
+        holm(np.array([0.1, 0.5]), family=1)
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])
@@ -157,6 +165,23 @@ def test_gates() -> None:
     assert days_gate(7.0).outcome is Outcome.PASSED
     assert days_gate(6.9).words == "6 full days, short: 7 are needed"
     assert days_gate(6.9).outcome is Outcome.WARNED
+
+
+def test_a_split_that_runs_past_its_end_is_held_to_both_tests() -> None:
+    weights = [0.5, 0.5]
+    # 3.7 standard errors: enough at the end (p = 2e-4), too little for who looks every day.
+    counts = [[1_000 * day, round(1_000 * day * 0.95)] for day in range(1, 12)]
+    assert split_gate(counts, weights, running=True).outcome is Outcome.PASSED
+    failed = split_gate(counts, weights, running=True, end=11)
+    assert failed.outcome is Outcome.FAILED
+    assert failed.value == srm_p_value(counts[-1], weights)
+    assert "at any look and" in failed.words
+    # The end alone counts, not what came after it; a sequence that alarmed stays alarmed.
+    later = [*counts, [11_500, 11_400]]
+    assert split_gate(later, weights, running=True, end=11).value == failed.value
+    assert split_gate(later, weights, running=True, end=12).outcome is Outcome.PASSED
+    broken = [[1_000, 5_000], [9_000, 9_000]]
+    assert split_gate(broken, weights, running=True, end=2).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize("side", ["two-sided", "larger"])

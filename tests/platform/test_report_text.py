@@ -50,3 +50,8 @@ def test_brackets_in_the_words_of_a_source_are_no_markup(
     printed = capsys.readouterr().out
     assert f"Data: {NAMED}\n" in printed
     assert f"Source mine: {NAMED}\n" in printed
+
+
+def test_the_stars_of_a_summary_say_that_they_are_uncorrected() -> None:
+    text = " ".join(summary_text(results()).split())
+    assert "*: the interval excludes 0, uncorrected for the number of comparisons" in text

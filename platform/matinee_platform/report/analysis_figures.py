@@ -72,7 +72,7 @@ def survival_figure(document: Document, looks: Looks) -> Figure | None:
         "Who stays",
         f"Share of units that have not fallen silent for {survival['silence_days']} days in a row, "
         "by day since exposure (Kaplan and Meier). Units whose data end earlier count as long as "
-        "they were followed. Bands: intervals day by day.",
+        f"they were followed.{_bands(survival, 'intervals day by day')}",
         line_chart(
             Chart(
                 "Share of units that have not fallen silent, by day since exposure and arm.",
@@ -101,7 +101,8 @@ def retention_curve_figure(document: Document, looks: Looks) -> Figure | None:
     return Figure(
         "Who comes back",
         "Share of units that came exactly on that day after exposure, over units for which it is "
-        "over; drawn while that is at least half of them. Bands: intervals day by day (Wilson).",
+        "over; drawn while that is at least half of them."
+        + _bands(document["retention"], "intervals day by day (Wilson)"),
         line_chart(
             Chart(
                 "Share of units active on each day after exposure, by arm.",
@@ -114,6 +115,12 @@ def retention_curve_figure(document: Document, looks: Looks) -> Figure | None:
             name="analysis-retention",
         ),
     )
+
+
+def _bands(found: Document, bands: str) -> str:
+    """What bands are, or why there are none."""
+    reason = found.get("reason", "")
+    return f" No bands: {reason}." if reason else f" Bands: {bands}."
 
 
 def _effect_series(

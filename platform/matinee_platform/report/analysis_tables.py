@@ -78,7 +78,7 @@ def survival_table(document: Document) -> Table | None:
         else:
             mean = found["mean_days"]
             told += [
-                NONE
+                _bare(mean["difference"])
                 if mean["low"] is None
                 else f"{mean['difference']:+.3g} ({mean['low']:+.3g} to {mean['high']:+.3g})",
                 probability(found["log_rank_p_value"]),
@@ -89,6 +89,10 @@ def survival_table(document: Document) -> Table | None:
         ("arm", "units", "fell silent", "mean days", "difference", "log-rank p"),
         tuple(rows),
     )
+
+
+def _bare(difference: float | None) -> str:
+    return NONE if difference is None else f"{difference:+.3g}"
 
 
 def segments_table(document: Document) -> Table | None:

@@ -123,8 +123,9 @@ def _effect(metric: Document, found: Document, role: str) -> list[str]:
 
 def _table(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left")
+    # Where room is short names give way, by a second line: numbers and verdicts are never cut.
     for header in names:
-        table.add_column(header, no_wrap=True)
+        table.add_column(header, overflow="fold")
     for header in numbers:
         table.add_column(header, justify="right", no_wrap=True)
     return table
@@ -140,7 +141,7 @@ def _retention(document: Document) -> Table:
         title="Retention: matured units alone; in brackets the share of exposed units that have",
         title_justify="left",
     )
-    table.add_column("arm", no_wrap=True)
+    table.add_column("arm", overflow="fold")
     for one in family.values():
         table.add_column(one["title"], justify="right")
     for arm in next(iter(family.values()))["arms"]:

@@ -105,7 +105,8 @@ def _notes(results: dict[str, Any]) -> list[str]:
         alarm = "  ALARM: the split is not the declared one" if srm < SRM_ALARM else ""
         lines.append(f"Sample ratio: p = {srm:.3f}{alarm}")
     lines.append(
-        "pp: percentage points; *: the interval excludes 0; Dk: active on day k after the first "
+        "pp: percentage points; *: the interval excludes 0, uncorrected for the number of "
+        "comparisons (corrected: matinee analyze); Dk: active on day k after the first "
         "visit, over users whose day k has passed."
     )
     immature = sorted(

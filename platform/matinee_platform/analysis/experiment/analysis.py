@@ -23,6 +23,7 @@ from matinee_platform.analysis.experiment.segments import segments_json
 from matinee_platform.analysis.experiment.survival import survival_of
 from matinee_platform.analysis.experiment.until_day import until_day
 from matinee_platform.analysis.experiment.verdict import verdict_json
+from matinee_platform.analysis.experiment.words import ONE_LOOK
 from matinee_platform.analysis.inference.gates import Gate
 from matinee_platform.analysis.inference.non_inferiority import NonInferiority, Verdict
 from matinee_platform.analysis.inference.ratio import linearise
@@ -48,7 +49,7 @@ def analyse_experiment(units: UnitDays, plan: Plan) -> dict[str, Any]:
         `segments`, `retention` and `survival`. docs/statistics.md explains every method.
     """
     days = units.days
-    at_end = plan.horizon_days is not None and days >= plan.horizon_days
+    at_end = plan.ended(days)
     found, covariates = Activity(units), covariates_of(units)
     now = {
         name: MetricMoments(name, found, covariates, kept=role != "other")
@@ -84,13 +85,16 @@ def analyse_experiment(units: UnitDays, plan: Plan) -> dict[str, Any]:
         "metrics": {
             name: _metric_json(one, plan, compared, arms=arms) for name, one in now.items()
         },
-        "by_day": days_json(now, compared, plan, arms=arms),
+        "by_day": days_json(now, compared, plan, arms=arms, at_end=at_end),
         "segments": segments_json(now, ending, plan, arms=arms),
         "retention": {
             "metrics": retention_table(found, arms),
-            "curves": retention_curves(found, arms, confidence=plan.settings.confidence),
+            "curves": retention_curves(
+                found, arms, confidence=plan.settings.confidence, at_end=at_end
+            ),
+            "reason": "" if at_end else ONE_LOOK,
         },
-        "survival": survival_of(found, plan),
+        "survival": survival_of(found, plan, at_end=at_end),
     }
     return {"verdict": verdict_json(document, plan), **document}
 

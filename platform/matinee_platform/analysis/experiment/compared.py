@@ -1,6 +1,6 @@
 """All metrics of all arms against control, with their p-values corrected together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def compare_all(
     """Compare every arm with control by every metric.
 
     p-values of primary metrics are corrected over metrics and arms by Holm, those of all others
-    together by Benjamini and Hochberg.
+    together by Benjamini and Hochberg; over all that were declared, tested yet or not.
 
     Args:
         now: moments of each metric, by name.
@@ -37,10 +37,10 @@ def compare_all(
         }
         for name, one in now.items()
     }
-    primary = [(n, a) for n in found for a in found[n] if plan.metrics[n] == "primary"]
-    rest = [(n, a) for n in found for a in found[n] if plan.metrics[n] != "primary"]
-    _correct(found, primary, by="holm")
-    _correct(found, rest, by="benjamini_hochberg")
+    primary = [name for name in found if plan.metrics[name] == "primary"]
+    rest = [name for name in found if plan.metrics[name] != "primary"]
+    _correct(found, primary, plan, by="holm")
+    _correct(found, rest, plan, by="benjamini_hochberg")
     return found
 
 
@@ -61,12 +61,14 @@ def _compare(
             arms=_members(metric, arm, plan),
             end_arms=None if ending is None else _members(ending, arm, plan),
             confidence=plan.settings.confidence,
+            fewest=plan.settings.minimum_units,
         )
     return compare_arms(
         _pair(metric, arm, plan),
         at_end=None if ending is None else _pair(ending, arm, plan),
         tuning=tuning_of(plan),
         ratio=metric.ratio,
+        fewest=plan.settings.minimum_units,
         margin=plan.settings.guardrails.get(metric.name),
         higher_is_better=info.direction > 0,
     )
@@ -83,11 +85,12 @@ def _members(metric: MetricMoments, arm: str, plan: Plan) -> tuple[np.ndarray, n
     return of == units.arms.index(arm), of == units.arms.index(plan.control)
 
 
-def _correct(found: Compared, places: Iterable[tuple[str, str]], *, by: str) -> None:
-    chosen = list(places)
+def _correct(found: Compared, names: Sequence[str], plan: Plan, *, by: str) -> None:
+    chosen = [(name, arm) for name in names for arm in found[name]]
     if not chosen:
         return
     p_values = np.array([found[name][arm].p_value for name, arm in chosen])
-    corrected = holm(p_values) if by == "holm" else benjamini_hochberg(p_values)
+    correct = holm if by == "holm" else benjamini_hochberg
+    corrected = correct(p_values, family=len(names) * len(plan.treatments))
     for (name, arm), one in zip(chosen, corrected.tolist(), strict=True):
         found[name][arm] = found[name][arm].with_correction(one, by)

@@ -12,6 +12,7 @@ from matinee_platform.analysis.experiment.json_numbers import plain
 from matinee_platform.analysis.experiment.metric_list import SETTLED
 from matinee_platform.analysis.experiment.metric_moments import MetricMoments
 from matinee_platform.analysis.experiment.plan import Plan
+from matinee_platform.analysis.experiment.words import ONE_LOOK
 from matinee_platform.analysis.inference.effect import Effect
 
 MOST_DAYS = 120
@@ -19,21 +20,36 @@ MOST_DAYS = 120
 
 
 def days_json(
-    metrics: Mapping[str, MetricMoments], compared: Compared, plan: Plan, *, arms: tuple[str, ...]
+    metrics: Mapping[str, MetricMoments],
+    compared: Compared,
+    plan: Plan,
+    *,
+    arms: tuple[str, ...],
+    at_end: bool,
 ) -> dict[str, Any]:
-    """Effects by day of primary metrics and guardrails, by metric and arm."""
+    """Effects by day of primary metrics and guardrails, by metric and arm.
+
+    Intervals of each day alone are for one look: there are none unless `at_end`, the declared end
+    is reached.
+    """
     told: dict[str, Any] = {}
     for name, metric in metrics.items():
         if plan.metrics[name] == "other" or plan.control not in arms:
             continue
         by_day = metric.by_day()
         if by_day is not None:
-            told[name] = _metric(metric, by_day, compared, plan, arms=arms)
+            told[name] = _metric(metric, by_day, compared, plan, arms=arms, at_end=at_end)
     return told
 
 
 def _metric(
-    metric: MetricMoments, by_day: ByDay, compared: Compared, plan: Plan, *, arms: tuple[str, ...]
+    metric: MetricMoments,
+    by_day: ByDay,
+    compared: Compared,
+    plan: Plan,
+    *,
+    arms: tuple[str, ...],
+    at_end: bool,
 ) -> dict[str, Any]:
     units = metric.found.units
     shown = shown_days(metric.found.looks)
@@ -58,9 +74,12 @@ def _metric(
             ratio=metric.ratio,
         )
         told[arm] = {"so_far": _columns(so_far), "each_day": _columns(each)}
+        if not at_end:
+            told[arm]["each_day"] |= dict.fromkeys(("low", "high"), [None] * len(shown))
     return {
         "day": [day + 1 for day in shown],
         "each_day_is": "cohort" if metric.name in SETTLED else "activity",
+        "each_day_reason": "" if at_end else ONE_LOOK,
         "arms": told,
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matinee_platform.analysis.inference.confidence_sequence import Tuning, always_valid
 from matinee_platform.analysis.inference.cuped import Cuped, adjusted
-from matinee_platform.analysis.inference.effect import Effect, no_effect
+from matinee_platform.analysis.inference.effect import Effect, no_effect, too_few
 from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.non_inferiority import NonInferiority, non_inferiority
 from matinee_platform.analysis.inference.ratio import linearise
@@ -86,6 +86,7 @@ def compare_arms(
     at_end: Pair | None,
     tuning: Tuning,
     ratio: bool,
+    fewest: int,
     margin: float | None = None,
     higher_is_better: bool = True,
 ) -> Comparison:
@@ -97,6 +98,7 @@ def compare_arms(
             fixed horizon is given, and judged by.
         tuning: of confidence sequences; its confidence is that of all intervals.
         ratio: whether the first two columns are a ratio.
+        fewest: units that must count in each arm for an interval, at either time.
         margin: of a guardrail, as a share of control's value; None for other metrics.
         higher_is_better: which sign is a loss.
     """
@@ -108,7 +110,8 @@ def compare_arms(
     plain_now, plain_end = _plain_pair(now, ratio=ratio), None
     if at_end is not None:
         plain_end = _plain_pair(at_end, ratio=ratio)
-    plain = _estimate(plain_now, plain_end, tuning=tuning, method="ratio" if ratio else "welch")
+    method = "ratio" if ratio else "welch"
+    plain = _estimate(plain_now, plain_end, tuning=tuning, method=method, fewest=fewest)
     cuped = None
     if taken is not None:
         cuped = _estimate(
@@ -116,6 +119,7 @@ def compare_arms(
             None if end_taken is None else (end_taken.treatment, end_taken.control),
             tuning=tuning,
             method="cuped",
+            fewest=fewest,
         )
     shown = end_taken or taken
     held = plain_end or plain_now if shown is None else (shown.treatment, shown.control)
@@ -128,6 +132,7 @@ def compare_arms(
             higher_is_better=higher_is_better,
             confidence=tuning.confidence,
             tuning=tuning if at_end is None else None,
+            fewest=fewest,
         )
     return Comparison(plain, cuped, math.nan if shown is None else shown.reduction, guardrail)
 
@@ -153,16 +158,11 @@ def effects_by_day(
     """
     found = []
     for pair in zip(treatment, control, strict=True):
-        if min(arm.n for arm in pair) < fewest:
-            reason = f"an arm has less than {fewest} units"
-            values = (arm.value for arm in _plain_pair(pair, ratio=ratio))
-            found.append(no_effect(*values, method="none", reason=reason))
-            continue
         taken = _taken_out(pair, ratio=ratio) if adjust else None
         arms = _plain_pair(pair, ratio=ratio)
         if taken is not None:
             arms = taken.treatment, taken.control
-        found.append(_finite(always_valid, arms, tuning=tuning))
+        found.append(_finite(always_valid, arms, tuning=tuning, fewest=fewest))
     return found
 
 
@@ -195,16 +195,23 @@ def _taken_out(pair: Pair, *, ratio: bool) -> Cuped | None:
     return found if found.reduction >= LEAST_REDUCTION else None
 
 
-def _estimate(now: Pair, at_end: Pair | None, *, tuning: Tuning, method: str) -> Estimate:
+def _estimate(
+    now: Pair, at_end: Pair | None, *, tuning: Tuning, method: str, fewest: int
+) -> Estimate:
     fixed = None
     if at_end is not None:
-        fixed = _finite(welch, at_end, confidence=tuning.confidence, method=method)
-    return Estimate(_finite(always_valid, now, tuning=tuning), fixed)
+        fixed = _finite(welch, at_end, fewest=fewest, confidence=tuning.confidence, method=method)
+    return Estimate(_finite(always_valid, now, fewest=fewest, tuning=tuning), fixed)
 
 
-def _finite(compare: Callable[..., Effect], pair: Pair, **options: Any) -> Effect:
-    """The effect, or the reason why there is none where an arm has no value."""
+def _finite(
+    compare: Callable[..., Effect], pair: Pair, *, fewest: int = 2, **options: Any
+) -> Effect:
+    """The effect, or the reason why there is none: an arm without a value, or with few units."""
     if any(arm.n and not math.isfinite(arm.value) for arm in pair):
         reason = "an arm has no value: its denominators sum to 0"
+        return no_effect(pair[0].value, pair[1].value, method="none", reason=reason)
+    reason = too_few(pair[0].n, pair[1].n, fewest=fewest)
+    if reason:
         return no_effect(pair[0].value, pair[1].value, method="none", reason=reason)
     return compare(*pair, **options)

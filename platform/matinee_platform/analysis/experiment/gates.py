@@ -33,7 +33,12 @@ def gates_of(found: Activity, plan: Plan) -> tuple[Gate, ...]:
     now = [int(one) for one in counts[-1]] if counts else [0] * len(names)
     several = int(units.several_arms.size)
     return (
-        split_gate(counts, list(plan.weights.values()), running=plan.running),
+        split_gate(
+            counts,
+            list(plan.weights.values()),
+            running=plan.running,
+            end=plan.horizon_days if plan.ended(units.days) else None,
+        ),
         several_arms_gate(several, sum(now) + several),
         units_gate(now, names, fewest=plan.settings.minimum_units),
         days_gate(units.days, fewest=plan.settings.minimum_days),

@@ -36,6 +36,10 @@ class Plan:
         """Arms that are compared with control."""
         return tuple(name for name in self.weights if name != self.control)
 
+    def ended(self, days: int) -> bool:
+        """Whether so many full days reach the declared end."""
+        return self.horizon_days is not None and days >= self.horizon_days
+
     @property
     def metrics(self) -> dict[str, str]:
         """Role of each metric, `primary`, `guardrail` or `other`, by name, in that order."""

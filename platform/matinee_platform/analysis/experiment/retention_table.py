@@ -43,9 +43,12 @@ def retention_table(found: Activity, arms: tuple[str, ...]) -> dict[str, Any]:
 
 
 def retention_curves(
-    found: Activity, arms: tuple[str, ...], *, confidence: float
-) -> dict[str, dict[str, list[float]]]:
-    """Classic retention by day since exposure, of each arm, while any unit has matured."""
+    found: Activity, arms: tuple[str, ...], *, confidence: float, at_end: bool
+) -> dict[str, dict[str, list[float] | list[None]]]:
+    """Classic retention by day since exposure, of each arm, while any unit has matured.
+
+    Intervals are for one look: they are None unless `at_end`, the declared end is reached.
+    """
     units = found.units
     rows = found.active_rows()
     span = int(units.observed.max(initial=0)) + 1
@@ -53,7 +56,7 @@ def retention_curves(
     over = day < units.observed[unit]
     key = units.arm.astype(np.int64)[unit[over]] * span + day[over]
     counts = np.bincount(key, minlength=len(units.arms) * span).reshape(-1, span)
-    curves = {}
+    curves: dict[str, dict[str, list[float] | list[None]]] = {}
     for place, name in _places(units.arms, arms):
         followed = np.bincount(units.observed[units.arm == place], minlength=span)
         # Day k is over for units that were followed for more than k days.
@@ -64,8 +67,8 @@ def retention_curves(
         curves[name] = {
             "eligible": eligible.tolist(),
             "rate": (returned / eligible).tolist(),
-            "low": low.tolist(),
-            "high": high.tolist(),
+            "low": low.tolist() if at_end else [None] * low.size,
+            "high": high.tolist() if at_end else [None] * high.size,
         }
     return curves
 

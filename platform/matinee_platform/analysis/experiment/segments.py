@@ -55,7 +55,9 @@ def segments_json(
                     then = None if after is None else after[number]
                     found = _compare(now[name], before[number], then, plan, arms=arms)
                     compared |= {(segment, label, name, arm): one for arm, one in found.items()}
-    for key, one in _corrected(compared).items():
+    groups = sum(len(units.segment_labels[one]) for one in told if not told[one]["missing"])
+    family = groups * len(plan.settings.primary) * len(plan.treatments)
+    for key, one in _corrected(compared, family=family).items():
         segment, label, name, arm = key
         by_metric = told[segment]["labels"][label]["metrics"]
         by_metric.setdefault(name, {})[arm] = _json(one, alpha=1 - plan.settings.confidence)
@@ -91,16 +93,17 @@ def _compare(
                 at_end=None if ending is None else (ending[place], ending[control]),
                 tuning=tuning_of(plan),
                 ratio=metric.ratio,
+                fewest=plan.settings.minimum_units,
                 higher_is_better=METRIC_LIST[metric.name].direction > 0,
             )
     return found
 
 
-def _corrected(compared: Mapping[_Key, Comparison]) -> dict[_Key, Comparison]:
+def _corrected(compared: Mapping[_Key, Comparison], *, family: int) -> dict[_Key, Comparison]:
     if not compared:
         return {}
     p_values = np.array([one.p_value for one in compared.values()])
-    corrected = benjamini_hochberg(p_values).tolist()
+    corrected = benjamini_hochberg(p_values, family=family).tolist()
     return {
         key: one.with_correction(value, "benjamini_hochberg")
         for (key, one), value in zip(compared.items(), corrected, strict=True)

@@ -1,11 +1,14 @@
 """Who stays: survival until silence by arm, its restricted mean, and the test between arms."""
 
+import math
 from typing import Any
 
 from matinee_platform.analysis.experiment.activity import Activity
 from matinee_platform.analysis.experiment.json_numbers import interval_json, plain
 from matinee_platform.analysis.experiment.lifetimes import life_tables
 from matinee_platform.analysis.experiment.plan import Plan
+from matinee_platform.analysis.experiment.words import ONE_LOOK
+from matinee_platform.analysis.inference.effect import no_effect
 from matinee_platform.analysis.inference.kaplan_meier import kaplan_meier
 from matinee_platform.analysis.inference.life_table import LifeTable
 from matinee_platform.analysis.inference.log_rank import log_rank
@@ -15,10 +18,14 @@ from matinee_platform.analysis.inference.restricted_mean import (
 )
 
 
-def survival_of(found: Activity, plan: Plan) -> dict[str, Any]:
+def survival_of(found: Activity, plan: Plan, *, at_end: bool) -> dict[str, Any]:
     """Survival curves of the arms, and each arm against control.
 
-    Intervals and tests are those of the declared end: read at one time, not day after day.
+    Args:
+        found: what units did.
+        plan: what the experiment declared.
+        at_end: whether the declared end is reached: intervals and tests are for one look, so that
+            before it curves and means stand alone.
     """
     settings = plan.settings
     tables = life_tables(found, silence=settings.silence_days)
@@ -32,10 +39,12 @@ def survival_of(found: Activity, plan: Plan) -> dict[str, Any]:
     arms: dict[str, Any] = {}
     for name, table in by_arm.items():
         arms[name] = _curve(table, horizon=horizon, confidence=settings.confidence)
+        if not at_end:
+            arms[name] |= dict.fromkeys(("low", "high"), [None] * len(arms[name]["survival"]))
         arms[name]["difference"] = None
         if control is not None and name != plan.control and horizon:
             arms[name]["difference"] = _difference(
-                table, control, horizon=horizon, confidence=settings.confidence
+                table, control, horizon=horizon, confidence=settings.confidence, at_end=at_end
             )
     return {
         "silence_days": settings.silence_days,
@@ -43,6 +52,7 @@ def survival_of(found: Activity, plan: Plan) -> dict[str, Any]:
         "explains": "Share of units that have not fallen silent for "
         f"{settings.silence_days} days in a row, by day since exposure; the mean is of the days "
         "before that, out of the first so many. Both are for the end, not for daily looks.",
+        "reason": "" if at_end else ONE_LOOK,
         "arms": arms,
     }
 
@@ -69,15 +79,17 @@ def _curve(table: LifeTable, *, horizon: int, confidence: float) -> dict[str, An
 
 
 def _difference(
-    treatment: LifeTable, control: LifeTable, *, horizon: int, confidence: float
+    treatment: LifeTable, control: LifeTable, *, horizon: int, confidence: float, at_end: bool
 ) -> dict[str, Any]:
     mean = restricted_mean_difference(treatment, control, horizon=horizon, confidence=confidence)
-    test = log_rank(treatment, control)
+    p_value = log_rank(treatment, control).p_value if at_end else math.nan
+    if not at_end:
+        mean = no_effect(mean.treatment, mean.control, method=mean.method, reason=ONE_LOOK)
     return {
         "mean_days": {
             "difference": plain(mean.difference),
             "relative": plain(mean.relative),
             **interval_json(mean),
         },
-        "log_rank_p_value": plain(test.p_value),
+        "log_rank_p_value": plain(p_value),
     }

@@ -23,8 +23,8 @@ def verdict_json(document: Document, plan: Plan) -> dict[str, Any]:
 
     Returns:
         `headline`, `conclusive`, `forbids` and `cautions` (sentences), and by arm its `outcome`
-        (`better`, `worse`, `mixed`, `harmful`: better but a guardrail is broken, `unclear`,
-        `blocked`) with a `sentence`.
+        (`better`, `worse`, `mixed`, `unclear`; `harmful` whenever a guardrail is broken, whatever
+        primary metrics say; `blocked`), its outcome `by_primary` metrics alone, and a `sentence`.
     """
     forbids = [
         f"{gate['words'][:1].upper()}{gate['words'][1:]}."
@@ -63,36 +63,46 @@ def _arm(document: Document, arm: str, *, blocked: bool) -> dict[str, Any]:
         if metric["role"] == "guardrail"
     ]
     harmed = [title for title, outcome in guardrails if outcome == "harmed"]
-    outcome = "unclear"
+    by_primary = "unclear"
     if up or down:
-        outcome = "mixed" if up and down else "better" if up else "worse"
-    if outcome == "better" and harmed:
-        outcome = "harmful"
-    if blocked:
-        outcome = "blocked"
-    sentence = f"{arm}: {'; '.join(told)}: {_OUTCOMES[outcome]}."
+        by_primary = "mixed" if up and down else "better" if up else "worse"
+    outcome = "blocked" if blocked else "harmful" if harmed else by_primary
+    words = "no conclusion" if blocked else _OUTCOMES[by_primary]
+    if outcome == "harmful":
+        words += f"{_JOINED[by_primary]} a guardrail is broken"
+    sentence = f"{arm}: {'; '.join(told)}: {words}."
     if guardrails:
         words = ", ".join(f"{title} {outcome}" for title, outcome in guardrails)
         sentence += f" Guardrails: {words}."
-    return {"outcome": outcome, "sentence": sentence, "better": up, "worse": down, "harmed": harmed}
+    return {
+        "outcome": outcome,
+        "by_primary": by_primary,
+        "sentence": sentence,
+        "better": up,
+        "worse": down,
+        "harmed": harmed,
+    }
 
 
 _OUTCOMES = {
     "better": "better",
     "worse": "worse",
     "mixed": "better and worse",
-    "harmful": "better, but a guardrail is broken",
     "unclear": "no clear difference",
-    "blocked": "no conclusion",
 }
+_JOINED = {"better": ", but", "worse": ", and", "mixed": ", and", "unclear": ", but"}
+"""How a broken guardrail is joined to what primary metrics say."""
 
 
 def _difference(metric: Document, arm: str, document: Document) -> str:
     control = document["control"]
     mine, theirs = (metric["arms"][name]["value"] for name in (arm, control))
-    if mine is None or theirs is None:
-        return f"{metric['title']} cannot be told yet, since no unit's window is over"
     judged = metric["effects"][arm]["judged"]
+    if mine is None or theirs is None:
+        reason = judged["reason"]
+        if not any(metric["arms"][name]["units"] for name in (arm, control)):
+            reason = "no unit's window is over" if metric["settled"] else "no unit counts"
+        return f"{metric['title']} cannot be told yet, since {reason}"
     told = f"{metric['title']} {amount(mine, metric)} against {amount(theirs, metric)}"
     if judged["low"] is None:
         return f"{told}, no interval ({judged['reason']})"
@@ -112,24 +122,36 @@ def _headline(document: Document, plan: Plan, arms: dict[str, Any], forbids: lis
     metrics = document["metrics"]
     titles = listed([metrics[name]["title"] for name in plan.settings.primary])
     groups: dict[str, list[str]] = {}
-    for arm, one in arms.items():
-        groups.setdefault(one["outcome"], []).append(_named(document, plan, arm))
-    parts = [
-        f"{listed(groups[outcome])} {verb}" for outcome, verb in _VERBS.items() if outcome in groups
-    ]
+    # Harm first: it is what must not be overlooked.
+    order = list(_VERBS)
+    first = sorted(
+        arms, key=lambda arm: (not arms[arm]["harmed"], order.index(arms[arm]["by_primary"]))
+    )
+    for arm in first:
+        groups.setdefault(_verb(arms[arm]), []).append(_named(document, plan, arm))
+    parts = [f"{listed(names)} {verb}" for verb, names in groups.items() if verb]
     if not parts:
         return f"No arm differs clearly from {plan.control} by {titles}."
-    rest = groups.get("unclear", [])
+    rest = groups.get("", [])
     tail = f"; no clear difference for {listed([one.split(' ')[0] for one in rest])}"
     return f"Against {plan.control} by {titles}: {'; '.join(parts)}{tail if rest else ''}."
 
 
 _VERBS = {
     "better": "better",
-    "harmful": "better, but breaking a guardrail",
     "mixed": "better by one primary metric and worse by another",
     "worse": "worse",
+    "unclear": "not clearly different",
 }
+_BREAKS = "breaking the guardrail"
+
+
+def _verb(one: dict[str, Any]) -> str:
+    """What the headline says of an arm; empty for no clear difference."""
+    verb = _VERBS[one["by_primary"]]
+    if one["outcome"] == "harmful":
+        return f"{verb}{_JOINED[one['by_primary']]} {_BREAKS} {listed(one['harmed'])}"
+    return "" if one["by_primary"] == "unclear" else verb
 
 
 def _named(document: Document, plan: Plan, arm: str) -> str:

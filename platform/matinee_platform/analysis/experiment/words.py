@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+ONE_LOOK = "intervals and tests of a single look are shown at the declared end alone"
+"""Why a view that is looked at again and again has none of them."""
+
 
 def in_percent(metric: Mapping[str, Any]) -> bool:
     """Whether a metric is told in per cent."""

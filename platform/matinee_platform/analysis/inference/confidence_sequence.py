@@ -99,7 +99,8 @@ class EffectSequence:
         units: in both arms so far, `int64 [looks]`.
         treatment: value in the treatment arm, `float64 [looks]`.
         control: value in the control arm, `float64 [looks]`.
-        low: lower ends, NaN at looks with less than two units in an arm, `float64 [looks]`.
+        low: lower ends, NaN at looks with less than two units in an arm or without any variance,
+            `float64 [looks]`.
         high: upper ends, `float64 [looks]`.
         standard_error: of the difference at that look alone, `float64 [looks]`.
         p_value: smallest so far: below alpha from the first look on whose interval leaves 0 out;
@@ -231,11 +232,10 @@ def sequence_of(
     error = np.sqrt(error2[0] + error2[1])
     t = effective_units(units[0], units[1])
     difference = value[0] - value[1]
-    # Equal units leave no doubt: their interval is the difference itself.
-    half = np.where(error > 0, critical_values(t, tuning=tuning), 0.0) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p_value = p_values(difference / error, t, tuning=tuning)
-    p_value = np.where(error > 0, p_value, np.where(error == 0, difference == 0, np.nan))
+    # Equal units tell no error, hence no interval.
+    error = np.where(error > 0, error, np.nan)
+    half = critical_values(t, tuning=tuning) * error
+    p_value = p_values(difference / error, t, tuning=tuning)
     return EffectSequence(
         units=units[0] + units[1],
         treatment=value[0],

@@ -7,6 +7,9 @@ from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.relative import fieller
 from matinee_policies.config import check_range
 
+NO_VARIANCE = "the units of each arm are all alike, so that nothing tells the error"
+"""Why values that do not vary have no interval."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -78,11 +81,11 @@ def effect_of(
             `-control_error2`, by default.
 
     The relative interval is Fieller's at the same critical value: it leaves 0 out exactly when
-    that of the difference does.
+    that of the difference does. Without a variance there is no interval: two units a side that
+    agree are no proof.
     """
     if error2 == 0.0:
-        # All units agree: nothing is left to doubt.
-        critical, p_value = 0.0, float(treatment == control)
+        return no_effect(treatment, control, method=method, reason=NO_VARIANCE)
     error, difference = math.sqrt(error2), treatment - control
     low, high = fieller(
         difference,
@@ -104,20 +107,21 @@ def effect_of(
     )
 
 
-def no_interval(treatment: Moments, control: Moments) -> str:
+def no_interval(treatment: Moments, control: Moments, *, fewest: int = 2) -> str:
     """Why the first columns of two arms give no interval; empty if they do."""
-    reason = too_few(treatment.n, control.n)
+    reason = too_few(treatment.n, control.n, fewest=fewest)
     if not reason and not math.isfinite(treatment.error2 + control.error2):
         name = "control" if math.isfinite(treatment.error2) else "treatment"
         reason = f"{name} has no value: its denominators sum to 0"
     return reason
 
 
-def too_few(treatment: int, control: int) -> str:
-    """Why arms of so many units give no interval; empty if they do."""
+def too_few(treatment: int, control: int, *, fewest: int = 2) -> str:
+    """Why arms of so many units give no interval, which needs `fewest`; empty if they do."""
     for name, units in (("treatment", treatment), ("control", control)):
-        if units < 2:
-            return f"{name} has {units} unit{'' if units == 1 else 's'}, an interval needs 2"
+        if units < fewest:
+            told = f"{units:,} unit{'' if units == 1 else 's'}"
+            return f"{name} has {told}, an interval needs {fewest:,}"
     return ""
 
 

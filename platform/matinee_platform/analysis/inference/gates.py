@@ -46,6 +46,7 @@ def split_gate(
     weights: Sequence[float],
     *,
     running: bool,
+    end: int | None = None,
     alarm: float = SRM_ALARM,
 ) -> Gate:
     """Whether the arms got the units that their weights promise.
@@ -54,16 +55,23 @@ def split_gate(
         counts: units of each arm so far, by look, `[looks, arms]`.
         weights: declared share of each arm.
         running: whether one may look again: then the sequential test, else chi-square at the end.
+        end: looks up to the declared end, once it is reached; then a running experiment is held
+            against chi-square on the counts of that look as well, and fails by either.
         alarm: p-values below it fail, within (0, 1).
     """
     check_range("alarm of the split", alarm, low=0, high=1, low_open=True, high_open=True)
     if not len(counts) or not sum(counts[-1]):
         return Gate("split", Outcome.FAILED, math.nan, alarm, "no unit was exposed")
+    told = {}
     if running:
-        p_value = float(sequential_srm(counts, weights).p_value[-1])
+        told["at any look"] = float(sequential_srm(counts, weights).p_value[-1])
+        then = counts[min(end or 1, len(counts)) - 1]
+        if end is not None and any(then):
+            told["at the end"] = srm_p_value(then, weights)
     else:
-        p_value = srm_p_value(counts[-1], weights)
-    kind = "at any look" if running else "at the end"
+        told["at the end"] = srm_p_value(counts[-1], weights)
+    p_value = min(told.values())
+    p_values = " and ".join(f"{one:.2g} {kind}" for kind, one in told.items())
     failed = p_value < alarm
     got = " : ".join(f"{units:,}" for units in counts[-1])
     declared = " : ".join(f"{weight:g}" for weight in weights)
@@ -72,7 +80,7 @@ def split_gate(
         Outcome.FAILED if failed else Outcome.PASSED,
         p_value,
         alarm,
-        f"{got} units for declared {declared}, p = {p_value:.2g} {kind}"
+        f"{got} units for declared {declared}, p = {p_values}"
         + (f"; below {alarm:g}: exposure differs between arms" if failed else ""),
     )
 

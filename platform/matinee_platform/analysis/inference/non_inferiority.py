@@ -63,6 +63,7 @@ def non_inferiority(
     higher_is_better: bool = True,
     confidence: float = 0.95,
     tuning: Tuning | None = None,
+    fewest: int = 2,
 ) -> NonInferiority:
     """Test that treatment is not worse than control by `margin` or more.
 
@@ -78,6 +79,7 @@ def non_inferiority(
         higher_is_better: whether a fall is the loss.
         confidence: of each one-sided bound, within (0, 1); Welch's test at the declared end.
         tuning: given, the bounds hold at every look instead, at the tuning's own confidence.
+        fewest: units that each arm must have for bounds.
 
     Raises:
         ConfigError: on a margin or a confidence outside its range.
@@ -89,7 +91,7 @@ def non_inferiority(
     # A negative mean grows worse by growing in size where higher is better.
     scaled = abs(control.value) * margin if relative else margin
     weight = math.copysign(margin, control.value) * sign if relative else 0.0
-    reason = no_interval(treatment, control)
+    reason = no_interval(treatment, control, fewest=fewest)
     if reason:
         bounds = (math.nan, math.nan, math.nan)
         return NonInferiority(loss, scaled, *bounds, Verdict.OPEN, reason)
