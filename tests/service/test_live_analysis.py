@@ -16,7 +16,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
-from matinee_platform.analysis.experiment.of_service import analyse_service
+from matinee_platform.analysis.experiment.of_service import (
+    analyse_live,
+    analyse_service,
+    event_database,
+)
 from matinee_platform.assignment import bucket_ranges, choose_arms
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
@@ -286,6 +290,35 @@ def test_experiments_of_a_service_are_named(on_file: Live) -> None:
     assert answer.exit_code == 1
     answer = runner.invoke(app, on_file.command("--experiment", "home", "--metric", "clicks"))
     assert "metric must be one of" in str(answer.exception)
+
+
+def analysed_then(live: Live, until_ms: int, **settings: Any) -> dict[str, Any]:
+    declared = EXPERIMENT.model_copy(
+        update={"analysis": EXPERIMENT.analysis.model_copy(update=settings)}
+    )
+    where = event_database(live.data_dir, live.database)
+    return analyse_live(where, declared, running=True, since_ms=SINCE, until_ms=until_ms)
+
+
+def test_the_declared_end_is_the_same_whenever_one_asks(live: Live) -> None:
+    end = SINCE + 9 * DAY
+    then = analysed_then(live, end, horizon_days=9)
+    assert then["at_declared_end"]
+    assert then["source"]["until_ms"] == end
+    # Afterwards there are more pages of the 24 hours of a unit that hold the end, and rewards.
+    assert analysed_then(live, end + 1)["arms"] == then["arms"]
+    for later in (end + 1, end + DAY // 2, UNTIL):
+        assert analysed_then(live, later, horizon_days=9) == then
+
+
+def test_an_experiment_that_has_just_started_has_no_verdict_yet(live: Live) -> None:
+    nobody = analysed_then(live, SINCE + 1)
+    first = min(row.decided_at for row in made_rows() if isinstance(row, DecisionRecord))
+    one = analysed_then(live, first + 1)
+    assert sorted(arm["units"] for arm in one["arms"].values()) == [0, 1]
+    for found in (nobody, one):
+        assert {gate["name"]: gate["outcome"] for gate in found["gates"]}["units"] == "failed"
+        assert found["verdict"]["arms"]["new"]["outcome"] == "blocked"
 
 
 def test_a_stopped_experiment_is_told_up_to_its_stop(on_file: Live) -> None:

@@ -426,6 +426,39 @@ def test_a_bad_log_is_refused_with_counts_and_examples(log: Opened, rows: Rows, 
         log.read()
 
 
+def test_few_units_of_two_buckets_are_left_out(log: Opened) -> None:
+    rows: Rows = []
+    for number in range(101):
+        bucket = number * 99
+        rows.append(
+            example_decision(
+                number,
+                decision_id=1_000 + number,
+                unit=1 + number,
+                bucket=bucket,
+                arm=arm_of(bucket),
+                decided_at=SINCE + number * MINUTE,
+            )
+        )
+    rows.append(replace(rows[-1], decision_id=5_000, bucket=9_999, arm=arm_of(9_999)))
+    log.write(rows)
+    table = log.read()
+    assert table.several_arms.tolist() == [101]
+    assert table.unit.tolist() == list(range(1, 101))
+    assert table.pages.sum() == 100
+    # Another one, and they are as many as rows of several starts may be.
+    log.write([replace(rows[0], decision_id=5_001, bucket=1, decided_at=SINCE + 120 * MINUTE)])
+    with pytest.raises(DataError, match=r"must have one bucket .*: 2 times"):
+        log.read()
+
+
+def test_an_arm_may_be_empty_while_units_come_in(log: Opened) -> None:
+    log.write([one for one in good_rows() if getattr(one, "arm", "") == "new"])
+    table = log.read(growing=True)
+    assert set(table.arm.tolist()) == {ARMS.index("new")}
+    assert len(log.read(growing=True, until_ms=SINCE + 1)) == 0
+
+
 def test_time_may_go_back_within_the_tolerance(log: Opened) -> None:
     log.write(changed(good_rows(), [70], decided_at=SINCE + 69 * 3_600_000 - 590_000))
     assert log.read().pages.sum() == 80

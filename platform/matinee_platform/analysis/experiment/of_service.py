@@ -11,6 +11,7 @@ from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.clock import SystemClock
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_platform.storage.control_database import control_url, open_engine
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
@@ -28,12 +29,14 @@ def analyse_live(
 ) -> dict[str, Any]:
     """Analyse a live experiment since its present start; see `analyse_experiment`.
 
+    Past its declared end it is told as it was then, whenever one asks.
+
     Args:
         database: as `event_database` gives it.
         experiment: as it stands now.
         running: whether it lets units in.
         since_ms: its present start, UTC milliseconds.
-        until_ms: end of the data.
+        until_ms: end of the data, or the declared end if that comes first.
         metrics: to look at besides those declared.
 
     Raises:
@@ -42,7 +45,11 @@ def analyse_live(
         LogUnavailableError: if the database cannot be read.
     """
     plan = with_metrics(plan_of_live(experiment, running=running), metrics)
-    units = read_event_unit_days(database, experiment, since_ms=since_ms, until_ms=until_ms)
+    if plan.horizon_days is not None:
+        until_ms = min(until_ms, since_ms + plan.horizon_days * DAY_MS)
+    units = read_event_unit_days(
+        database, experiment, since_ms=since_ms, until_ms=until_ms, growing=running
+    )
     source = {"kind": "service", "since_ms": since_ms, "until_ms": until_ms}
     return {**analyse_experiment(units, plan), "source": source}
 
