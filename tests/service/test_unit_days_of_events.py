@@ -427,27 +427,24 @@ def test_a_bad_log_is_refused_with_counts_and_examples(log: Opened, rows: Rows, 
 
 
 def test_few_units_of_two_buckets_are_left_out(log: Opened) -> None:
-    rows: Rows = []
-    for number in range(101):
-        bucket = number * 99
-        rows.append(
-            example_decision(
-                number,
-                decision_id=1_000 + number,
-                unit=1 + number,
-                bucket=bucket,
-                arm=arm_of(bucket),
-                decided_at=SINCE + number * MINUTE,
-            )
+    def row(number: int, *, unit: int, bucket: int) -> DecisionRecord:
+        return example_decision(
+            number,
+            decision_id=1_000 + number,
+            unit=unit,
+            bucket=bucket,
+            arm=arm_of(bucket),
+            decided_at=SINCE + number * MINUTE,
         )
-    rows.append(replace(rows[-1], decision_id=5_000, bucket=9_999, arm=arm_of(9_999)))
-    log.write(rows)
+
+    rows: Rows = [row(number, unit=1 + number, bucket=number * 99) for number in range(101)]
+    log.write([*rows, row(101, unit=101, bucket=9_999)])
     table = log.read()
     assert table.several_arms.tolist() == [101]
     assert table.unit.tolist() == list(range(1, 101))
     assert table.pages.sum() == 100
-    # Another one, and they are as many as rows of several starts may be.
-    log.write([replace(rows[0], decision_id=5_001, bucket=1, decided_at=SINCE + 120 * MINUTE)])
+    # With another one they are as many as rows of several starts would be.
+    log.write([row(102, unit=1, bucket=1)])
     with pytest.raises(DataError, match=r"must have one bucket .*: 2 times"):
         log.read()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from matinee_platform.analysis.experiment.analysis import analyse_experiment
 from matinee_platform.analysis.experiment.plan import plan_of_live, with_metrics
+from matinee_platform.analysis.experiment.removed_rows import refuse_removed_rows
 from matinee_platform.analysis.unit_days.event_log import read_event_unit_days
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.clock import SystemClock
@@ -84,9 +85,10 @@ def analyse_service(
 
     Raises:
         ConfigError: without a key where there are several, or if it never started.
+        DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
-    found = _started(data_dir, database, key)
+    found = _started(data_dir, database, key, whole=True)
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
@@ -119,11 +121,16 @@ def _end(found: StoredExperiment, until_ms: int) -> int:
     return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
 
 
-def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
+def _started(
+    data_dir: Path, database: str, key: str | None, *, whole: bool = False
+) -> StoredExperiment:
+    """An experiment that has started; `whole` if all of its rows must be there."""
     engine = open_engine(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)
+        if whole and found.started_at is not None:
+            refuse_removed_rows(engine, found.definition.key, since_ms=found.started_at)
     finally:
         engine.dispose()
     if found.started_at is None:
