@@ -16,12 +16,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
-from matinee_platform.analysis.experiment.of_service import analyse_service
+from matinee_platform.analysis.experiment.of_service import (
+    analyse_live,
+    analyse_service,
+    event_database,
+)
 from matinee_platform.assignment import bucket_ranges, choose_arms
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.log_rows import COMPONENTS
+from matinee_platform.maintenance.caretaker import Caretaker
+from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.metrics import ANALYSIS_METRICS
 from matinee_platform.service.analysis_metrics import AnalysisCollector, analysis_rows
 from matinee_platform.service.analysis_process import AnalysisProcess
@@ -31,14 +37,16 @@ from matinee_platform.service.live_analysis import (
     LiveAnalyses,
 )
 from matinee_platform.service.log_lines import service_log
+from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import control_url, open_engine, upgrade
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import postgres_appender, sqlite_appender
 from matinee_platform.storage.event_migrations import postgres_url
 from matinee_platform.storage.event_migrations import upgrade as upgrade_events
+from matinee_platform.storage.lease import FileLease
 from matinee_platform.storage.records import DecisionRecord, RewardRecord
 from matinee_platform.storage.testing_events import example_decision, example_reward, windows
-from matinee_policies.errors import MatineeError
+from matinee_policies.errors import DataError, MatineeError
 
 DAY = 86_400_000
 SINCE = 1_767_225_600_000
@@ -286,6 +294,71 @@ def test_experiments_of_a_service_are_named(on_file: Live) -> None:
     assert answer.exit_code == 1
     answer = runner.invoke(app, on_file.command("--experiment", "home", "--metric", "clicks"))
     assert "metric must be one of" in str(answer.exception)
+
+
+def analysed_then(live: Live, until_ms: int, **settings: Any) -> dict[str, Any]:
+    declared = EXPERIMENT.model_copy(
+        update={"analysis": EXPERIMENT.analysis.model_copy(update=settings)}
+    )
+    where = event_database(live.data_dir, live.database)
+    return analyse_live(where, declared, running=True, since_ms=SINCE, until_ms=until_ms)
+
+
+def test_the_declared_end_is_the_same_whenever_one_asks(live: Live) -> None:
+    end = SINCE + 9 * DAY
+    then = analysed_then(live, end, horizon_days=9)
+    assert then["at_declared_end"]
+    assert then["source"]["until_ms"] == end
+    # Afterwards there are more pages of the 24 hours of a unit that hold the end, and rewards.
+    assert analysed_then(live, end + 1)["arms"] == then["arms"]
+    for later in (end + 1, end + DAY // 2, UNTIL):
+        assert analysed_then(live, later, horizon_days=9) == then
+
+
+def test_an_experiment_that_has_just_started_has_no_verdict_yet(live: Live) -> None:
+    nobody = analysed_then(live, SINCE + 1)
+    first = min(row.decided_at for row in made_rows() if isinstance(row, DecisionRecord))
+    one = analysed_then(live, first + 1)
+    assert sorted(arm["units"] for arm in one["arms"].values()) == [0, 1]
+    for found in (nobody, one):
+        assert {gate["name"]: gate["outcome"] for gate in found["gates"]}["units"] == "failed"
+        assert found["verdict"]["arms"]["new"]["outcome"] == "blocked"
+
+
+def test_an_experiment_without_its_first_rows_is_refused(live: Live) -> None:
+    control = open_engine(control_url(live.data_dir, live.database))
+    events = open_events(live.data_dir, live.database)
+
+    def caretaker(days: int) -> Caretaker:
+        return Caretaker(
+            SqlEventEraser(events, pause=lambda _: None),
+            control=control,
+            pseudonym_secret=bytes(32),
+            clock=FakeClock(SINCE + days * DAY),
+            lease=FileLease(live.data_dir),
+        )
+
+    # Rows of a start before the present one may go.
+    live.write(
+        [
+            example_decision(
+                9_999_999, experiment="home", arm="old", unit=9, decided_at=SINCE - 40 * DAY
+            )
+        ]
+    )
+    assert caretaker(12).retain(before_ms=SINCE - DAY, who="cron").decisions == 1
+    assert analysed(live)["full_days"] == 12
+    # Marked, and broken off before the audit says so.
+    barriers = SqlBarrierStore(control, clock=FakeClock(SINCE + 12 * DAY + 1))
+    barriers.mark_genesis("home", "new", reason="retention")
+    with pytest.raises(DataError, match="rows of the experiment were removed by retention"):
+        analysed(live)
+    removed = caretaker(13).retain(before_ms=SINCE + 2 * DAY, who="cron")
+    assert removed.decisions > 20
+    with pytest.raises(DataError, match=r"before 2026-01-03.* removed by retention .*2026-01-01"):
+        analysed(live)
+    events.dispose()
+    control.dispose()
 
 
 def test_a_stopped_experiment_is_told_up_to_its_stop(on_file: Live) -> None:

@@ -426,6 +426,36 @@ def test_a_bad_log_is_refused_with_counts_and_examples(log: Opened, rows: Rows, 
         log.read()
 
 
+def test_few_units_of_two_buckets_are_left_out(log: Opened) -> None:
+    def row(number: int, *, unit: int, bucket: int) -> DecisionRecord:
+        return example_decision(
+            number,
+            decision_id=1_000 + number,
+            unit=unit,
+            bucket=bucket,
+            arm=arm_of(bucket),
+            decided_at=SINCE + number * MINUTE,
+        )
+
+    rows: Rows = [row(number, unit=1 + number, bucket=number * 99) for number in range(101)]
+    log.write([*rows, row(101, unit=101, bucket=9_999)])
+    table = log.read()
+    assert table.several_arms.tolist() == [101]
+    assert table.unit.tolist() == list(range(1, 101))
+    assert table.pages.sum() == 100
+    # With another one they are as many as rows of several starts would be.
+    log.write([row(102, unit=1, bucket=1)])
+    with pytest.raises(DataError, match=r"must have one bucket .*: 2 times"):
+        log.read()
+
+
+def test_an_arm_may_be_empty_while_units_come_in(log: Opened) -> None:
+    log.write([one for one in good_rows() if getattr(one, "arm", "") == "new"])
+    table = log.read(growing=True)
+    assert set(table.arm.tolist()) == {ARMS.index("new")}
+    assert len(log.read(growing=True, until_ms=SINCE + 1)) == 0
+
+
 def test_time_may_go_back_within_the_tolerance(log: Opened) -> None:
     log.write(changed(good_rows(), [70], decided_at=SINCE + 69 * 3_600_000 - 590_000))
     assert log.read().pages.sum() == 80

@@ -6,11 +6,13 @@ from typing import Any
 
 from matinee_platform.analysis.experiment.analysis import analyse_experiment
 from matinee_platform.analysis.experiment.plan import plan_of_live, with_metrics
+from matinee_platform.analysis.experiment.removed_rows import refuse_removed_rows
 from matinee_platform.analysis.unit_days.event_log import read_event_unit_days
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.clock import SystemClock
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_platform.storage.control_database import control_url, open_engine
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
@@ -28,12 +30,14 @@ def analyse_live(
 ) -> dict[str, Any]:
     """Analyse a live experiment since its present start; see `analyse_experiment`.
 
+    Past its declared end it is told as it was then, whenever one asks.
+
     Args:
         database: as `event_database` gives it.
         experiment: as it stands now.
         running: whether it lets units in.
         since_ms: its present start, UTC milliseconds.
-        until_ms: end of the data.
+        until_ms: end of the data, or the declared end if that comes first.
         metrics: to look at besides those declared.
 
     Raises:
@@ -42,7 +46,11 @@ def analyse_live(
         LogUnavailableError: if the database cannot be read.
     """
     plan = with_metrics(plan_of_live(experiment, running=running), metrics)
-    units = read_event_unit_days(database, experiment, since_ms=since_ms, until_ms=until_ms)
+    if plan.horizon_days is not None:
+        until_ms = min(until_ms, since_ms + plan.horizon_days * DAY_MS)
+    units = read_event_unit_days(
+        database, experiment, since_ms=since_ms, until_ms=until_ms, growing=running
+    )
     source = {"kind": "service", "since_ms": since_ms, "until_ms": until_ms}
     return {**analyse_experiment(units, plan), "source": source}
 
@@ -77,9 +85,10 @@ def analyse_service(
 
     Raises:
         ConfigError: without a key where there are several, or if it never started.
+        DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
-    found = _started(data_dir, database, key)
+    found = _started(data_dir, database, key, whole=True)
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
@@ -112,11 +121,16 @@ def _end(found: StoredExperiment, until_ms: int) -> int:
     return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
 
 
-def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
+def _started(
+    data_dir: Path, database: str, key: str | None, *, whole: bool = False
+) -> StoredExperiment:
+    """An experiment that has started; `whole` if all of its rows must be there."""
     engine = open_engine(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)
+        if whole and found.started_at is not None:
+            refuse_removed_rows(engine, found.definition.key, since_ms=found.started_at)
     finally:
         engine.dispose()
     if found.started_at is None:

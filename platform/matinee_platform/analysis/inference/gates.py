@@ -97,7 +97,7 @@ def several_arms_gate(several: int, units: int) -> Gate:
     share = several / units if units else math.nan
     failed = not share < LARGEST_SHARE_IN_SEVERAL_ARMS
     outcome = Outcome.FAILED if failed else Outcome.WARNED if several else Outcome.PASSED
-    words = f"{several:,} of {units:,} units were in several arms; they are left out"
+    words = f"{several:,} of {units:,} units were in several arms or buckets; they are left out"
     return Gate("several arms", outcome, share, LARGEST_SHARE_IN_SEVERAL_ARMS, words)
 
 

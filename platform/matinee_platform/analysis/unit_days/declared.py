@@ -32,6 +32,7 @@ def check_units(
     arm: AnyArray,
     bucket: AnyArray,
     several: BoolArray,
+    empty_arms: bool = False,
 ) -> None:
     """Find arms without units, and units that the declared split puts into another arm.
 
@@ -42,12 +43,13 @@ def check_units(
         arm: index of the arm of each, `int16 [n]`.
         bucket: assignment bucket of each, `int16 [n]`.
         several: whether a unit was seen in several arms; nothing is asked of those, `bool [n]`.
+        empty_arms: whether an arm may be without units.
     """
     counts = np.bincount(arm, minlength=len(declared.names))
     empty = [
         name
         for name, weight, count in zip(declared.names, declared.weights, counts, strict=False)
-        if weight > 0 and not count
+        if weight > 0 and not count and not empty_arms
     ]
     found.add(
         "every arm with a share must have units, empty arms", len(empty), [repr(e) for e in empty]

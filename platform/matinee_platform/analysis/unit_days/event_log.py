@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee_platform.analysis.inference.gates import LARGEST_SHARE_IN_SEVERAL_ARMS
 from matinee_platform.analysis.unit_days import event_statements as ask_for
 from matinee_platform.analysis.unit_days.bad_log import EXAMPLES, BadLog
 from matinee_platform.analysis.unit_days.declared import DeclaredArms, check_units, undeclared
@@ -51,6 +52,7 @@ def read_event_unit_days(
     *,
     since_ms: int,
     until_ms: int,
+    growing: bool = False,
     states: bool = True,
     genre_names: Sequence[str] = (),
     tolerance_ms: int = CLOCK_TOLERANCE_MS,
@@ -66,6 +68,7 @@ def read_event_unit_days(
         since_ms: its present start, UTC milliseconds: what was logged before belongs to another
             assignment.
         until_ms: end of the data; what is later does not count.
+        growing: whether units still come in: then an arm may have none yet.
         states: whether to read the state at each unit's first decision, for covariates and
             segments (`first_states`).
         genre_names: labels of the taste groups; numbered if not given.
@@ -92,11 +95,7 @@ def read_event_unit_days(
         arms = (*names, HOLDOUT_ARM) if HOLDOUT_ARM in seen else names
         gathered, buckets = _decisions(ask, arms, values)
         declared = DeclaredArms(arms, tuple(arm.weight for arm in experiment.arms))
-        found.add_rows(
-            "a unit must have one bucket (or rows of several starts are mixed), units",
-            buckets[1] != buckets[0],
-            names=[("unit", gathered.unit), ("of buckets", buckets[0]), ("and", buckets[1])],
-        )
+        _leave_out_odd(found, gathered, buckets)
         check_units(
             found,
             declared,
@@ -104,6 +103,7 @@ def read_event_unit_days(
             arm=gathered.arm,
             bucket=buckets[0],
             several=gathered.several,
+            empty_arms=growing,
         )
         found.refuse(where)
         _rewards(ask, gathered, values)
@@ -208,6 +208,18 @@ def _decisions(
         orphan_rewards=0,
     )
     return gathered, (least, largest)
+
+
+def _leave_out_odd(found: BadLog, gathered: Gathered, buckets: tuple[AnyArray, AnyArray]) -> None:
+    """Put units of two buckets to those of several arms; many of them are a bad log."""
+    odd = buckets[0] != buckets[1]
+    if odd.sum() >= LARGEST_SHARE_IN_SEVERAL_ARMS * odd.size:
+        found.add_rows(
+            "a unit must have one bucket (or rows of several starts are mixed), units",
+            odd,
+            names=[("unit", gathered.unit), ("of buckets", buckets[0]), ("and", buckets[1])],
+        )
+    gathered.several = gathered.several | odd
 
 
 def _rewards(ask: Ask, gathered: Gathered, values: Mapping[str, Any]) -> None:

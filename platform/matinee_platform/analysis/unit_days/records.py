@@ -37,7 +37,7 @@ class UnitDays:
         engagement: sum of watched fractions, `float64 [m]`.
         fallbacks: pages that the fallback answered, `int32 [m]`.
         days: days of the experiment that the data hold.
-        several_arms: units that were seen in more than one arm, `uint64`.
+        several_arms: units that were seen in more than one arm or bucket, `uint64`.
         orphan_rewards: rewards without a decision in the log, by arm or in all.
     """
 
