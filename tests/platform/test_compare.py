@@ -1,6 +1,7 @@
 """Differences between arms: scipy as the oracle, and the promised error rates by simulation."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from matinee_platform.analysis.compare import (
     linearised,
     paired_difference,
 )
+from matinee_platform.analysis.inference.effect import Effect
 from matinee_platform.assignment import assign
 from matinee_policies.arrays import FloatArray
 from matinee_policies.errors import ConfigError, ContextError
@@ -61,10 +63,14 @@ def test_too_few_units_give_no_interval(n: int, m: int) -> None:
     assert math.isnan(found.difference) == (n == 0 or m == 0)
 
 
-def test_units_that_all_agree_leave_no_doubt() -> None:
-    same, apart = (difference_of_means(np.full(5, value), np.ones(5)) for value in (1.0, 3.0))
-    assert (same.low, same.high, same.p_value) == (0.0, 0.0, 1.0)
-    assert (apart.low, apart.high, apart.p_value) == (2.0, 2.0, 0.0)
+@pytest.mark.parametrize("compare", [difference_of_means, paired_difference])
+def test_units_that_all_agree_tell_no_error(compare: Callable[..., Effect]) -> None:
+    """Five units a side that agree are no proof: no interval, and p is not 0."""
+    for value in (1.0, 3.0):
+        found = compare(np.full(5, value), np.ones(5))
+        assert found.difference == value - 1.0
+        assert all(math.isnan(x) for x in (found.low, found.high, found.p_value))
+        assert "all alike" in found.reason
 
 
 def test_a_control_of_zero_has_no_relative_difference() -> None:

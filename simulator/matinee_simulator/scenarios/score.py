@@ -83,11 +83,14 @@ def _outcome(expectation: Expectation, figure: Figure) -> str:
     if expectation.relation == "within":
         return _within(expectation, figure)
     difference, error = figure.difference, figure.difference_error
+    if expectation.relation == "equal" and difference == 0.0:
+        # Pairs that all agree leave no error to tell, and need none.
+        return "holds"
     if not (math.isfinite(difference) and math.isfinite(error)):
         return "undecided"
     sign = 0.0 if abs(difference) <= BEYOND * error else math.copysign(1.0, difference)
     if expectation.relation == "equal":
-        return "holds" if difference == 0.0 else "fails" if sign else "undecided"
+        return "fails" if sign else "undecided"
     wanted = 1.0 if expectation.relation == "above" else -1.0
     return "holds" if sign == wanted else "undecided" if sign == 0.0 else "fails"
 
