@@ -82,7 +82,7 @@ def id_column(parts: Parts, name: str) -> IdColumn:
     labels: list[str] = flat.dictionary.to_pylist()
     for code, label in enumerate(labels):
         _check_label(parts, name, label=label, code=code, codes=codes)
-    numbers = [label for label in labels if _WHOLE.fullmatch(label)]
+    numbers = [label for label in labels if is_whole_id(label)]
     numeric = len(numbers) == len(labels)
     order = sorted(range(len(labels)), key=lambda k: int(labels[k]) if numeric else labels[k])
     place = np.empty(len(labels), dtype=np.int32)
@@ -91,8 +91,13 @@ def id_column(parts: Parts, name: str) -> IdColumn:
     ids = [int(label) for label in ordered] if numeric else range(len(ordered))
     mixed = None
     if numbers and not numeric:
-        mixed = numbers[0], next(label for label in labels if not _WHOLE.fullmatch(label))
+        mixed = numbers[0], next(label for label in labels if not is_whole_id(label))
     return IdColumn(place[codes], np.array(ids, dtype=np.int64), ordered, numeric, mixed)
+
+
+def is_whole_id(label: str) -> bool:
+    """Whether an id is a whole number, without leading zeros."""
+    return bool(_WHOLE.fullmatch(label))
 
 
 def number_column(parts: Parts, name: str) -> FloatArray:

@@ -7,7 +7,7 @@ log took apart. Laws and reward models are by item and position.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -95,7 +95,7 @@ class ActionBatch:
 
     def arrays(self) -> dict[str, AnyArray]:
         """The arrays that there are, by name."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+        given = {one.name: getattr(self, one.name) for one in fields(self)[1:]}
         return {name: array for name, array in given.items() if array is not None}
 
     def rows(self, start: int, stop: int) -> "ActionBatch":
@@ -131,7 +131,7 @@ class ActionLog:
         ContextError: if there is no row, item, position or slot.
     """
 
-    stream: ActionStream
+    stream: ActionStream = field(repr=False)
     rows: int
     items: tuple[str, ...]
     positions: int
