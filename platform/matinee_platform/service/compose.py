@@ -30,6 +30,7 @@ from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
 from matinee_platform.serving.swap import SnapshotPoller
@@ -147,6 +148,23 @@ async def open_parts(
     )
     renewal.start()
     events_engine = open_events(settings.data_dir, settings.database)
+    lease: Lease = (
+        FileLease(settings.data_dir)
+        if settings.database == "sqlite"
+        else PostgresLease(settings.database)
+    )
+    caretaker = Caretaker(
+        SqlEventEraser(events_engine),
+        control=engine,
+        pseudonym_secret=secrets.pseudonyms,
+        clock=clock,
+        lease=lease,
+        spooled=lambda: events.appender.spooled,
+        forgotten=_on_loop(forget),
+        known=others_know(settings.database),
+    )
+    settling = SettleRemoved(caretaker, log=log)
+    settling.start()
     status = _status(settings)
     started_ms = clock.now_ms()
 
@@ -167,6 +185,7 @@ async def open_parts(
     async def close() -> None:
         await looks.stop()
         await following.stop()
+        await settling.stop()
         await renewal.stop()
         await analyses.close()
         await events.appender.close()
@@ -188,11 +207,6 @@ async def open_parts(
             secrets=secrets,
         )
 
-    lease: Lease = (
-        FileLease(settings.data_dir)
-        if settings.database == "sqlite"
-        else PostgresLease(settings.database)
-    )
     return ServiceParts(
         secrets=secrets,
         appender=events.appender,
@@ -201,16 +215,7 @@ async def open_parts(
         control=LiveControl(control, AuditLog(engine, clock=clock), bundles=bundles),
         counts=SqlArmCounter(events_engine),
         keys=keys,
-        maintenance=Caretaker(
-            SqlEventEraser(events_engine),
-            control=engine,
-            pseudonym_secret=secrets.pseudonyms,
-            clock=clock,
-            lease=lease,
-            spooled=lambda: events.appender.spooled,
-            forgotten=_on_loop(forget),
-            known=others_know(settings.database),
-        ),
+        maintenance=caretaker,
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
         replay=lambda logged: again().replay(logged),
         explain=lambda logged, reader: again().explain(logged, reader),
@@ -219,6 +224,7 @@ async def open_parts(
         collectors=(
             *observer.collectors,
             LearnerCollector(status, clock=clock),
+            RemovedCollector(caretaker, clock=clock),
             AnalysisCollector(lambda: analyses.shown),
         ),
         changed=feed.refresh,

@@ -155,6 +155,10 @@ class Removed(Protocol):
     def rewards(self) -> int:
         """How many of them."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether their content has left the files of the database too."""
+
 
 class Maintenance(Protocol):
     """Removes rows for good, and says so in the audit."""
