@@ -5,6 +5,18 @@ from typing import Annotated
 
 import typer
 
+from matinee_platform.commands.ope_actions import (
+    ActionOptions,
+    AdaptiveOption,
+    BehaviourOption,
+    CampaignOption,
+    ColumnOption,
+    FormatOption,
+    PropensitiesOption,
+    RewardsOption,
+    compare_on_actions,
+    is_action_log,
+)
 from matinee_platform.commands.ope_options import (
     ComponentOption,
     ConfidenceOption,
@@ -43,6 +55,13 @@ def ope(
             "--metric", metavar="NAME", help="The same as --component; retention is refused."
         ),
     ] = None,
+    form: FormatOption = None,
+    columns: ColumnOption = None,
+    behaviour: BehaviourOption = None,
+    campaign: CampaignOption = None,
+    propensities: PropensitiesOption = None,
+    rewards: RewardsOption = "0,1",
+    adaptive: AdaptiveOption = False,
     slots: Annotated[bool, typer.Option("--slots", help="Print values of single slots.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -58,7 +77,14 @@ def ope(
     shows its best nothing. Examples:
     matinee ope runs/demo:mf_explored --policy softer.yaml;
     matinee ope runs/demo --arm mf_explored --policy runs/demo:lin_ucb --estimators snips,rips;
-    matinee ope service --arm home --policy new.npz --json
+    matinee ope service --arm home --policy new.npz --json.
+
+    Logs of others are single actions or slates with propensities (`--format`); a policy is then a
+    table of item, position and probability (CSV or Parquet), obp's action_dist (.npy), "uniform",
+    or "column" for the log's own columns of it:
+    matinee ope open-bandit --behaviour random --campaign men --policy bts.csv;
+    matinee ope log.parquet --column action=item --column reward=click --column propensity=p
+    --policy uniform
     """
     from matinee_platform.ope.comparison import compare
     from matinee_platform.ope.inputs.components import check_component
@@ -74,16 +100,40 @@ def ope(
         confidence=confidence,
         largest_weight=largest_weight,
     )
-    with open_logs(
-        the_log(log, config), arms=tuple(arms or ()), experiment=experiment, component=wanted
-    ) as logs:
-        found = []
-        for one in logs:
-            with progress_bar() as progress:
-                found.append(compare(one, policies or [], how, progress=progress))
-            if not as_json:
-                if len(found) > 1:
-                    print()
-                print_comparison(found[-1], slots=slots)
+    said = ActionOptions(
+        form=form,
+        columns=None if columns is None else tuple(columns),
+        behaviour=behaviour,
+        campaign=campaign,
+        propensities=propensities,
+    )
+    found = []
+    if log is not None and config is None and is_action_log(log, said):
+        with progress_bar() as progress:
+            found.append(
+                compare_on_actions(
+                    log,
+                    policies or [],
+                    how,
+                    options=said,
+                    component="reward" if wanted == "value" else wanted,
+                    rewards=rewards,
+                    adaptive=adaptive,
+                    progress=progress,
+                )
+            )
+        if not as_json:
+            print_comparison(found[-1], slots=slots)
+    else:
+        with open_logs(
+            the_log(log, config), arms=tuple(arms or ()), experiment=experiment, component=wanted
+        ) as logs:
+            for one in logs:
+                with progress_bar() as progress:
+                    found.append(compare(one, policies or [], how, progress=progress))
+                if not as_json:
+                    if len(found) > 1:
+                        print()
+                    print_comparison(found[-1], slots=slots)
     if as_json:
         print(json.dumps([one.to_json() for one in found], indent=2, allow_nan=False))

@@ -81,7 +81,7 @@ def compare(
     return Comparison(
         log=log.name,
         evaluations=tuple(one.evaluation() for one in valuations),
-        ranking=_ranked(valuations, how) if len(valuations) > 1 else None,
+        ranking=ranked(valuations, how) if len(valuations) > 1 else None,
         advice={},
     )
 
@@ -127,7 +127,7 @@ def advise_on(
             now=now.get(told.policy, 0.0),
             budget=budget,
         )
-    ranking = _ranked(valuations, how) if len(valuations) > 1 else None
+    ranking = ranked(valuations, how) if len(valuations) > 1 else None
     return Comparison(log.name, tuple(evaluations), ranking, advice)
 
 
@@ -151,7 +151,8 @@ def _valued(
     return [valuation(log, one, how, model=model, progress=progress) for one in targets]
 
 
-def _ranked(valuations: Sequence[Valuation], how: Method) -> Ranking:
+def ranked(valuations: Sequence[Valuation], how: Method) -> Ranking:
+    """Several valuations by lower bounds that hold together."""
     drawn = [one.draws() for one in valuations]
     resampled = how.intervals[0] == "bootstrap" and all(one is not None for one in drawn)
     candidates = [one.candidate() for one in valuations]

@@ -145,12 +145,39 @@ def evaluate_stream(
         ConfigError: on a setting that is none.
         ContextError: if the log breaks a rule, or has no rows.
     """
-    how = Method(**method)
+    return stream_valuation(
+        stream,
+        Method(**method),
+        rewards=rewards or RewardRange(),
+        policy=policy,
+        log=log,
+        component=component,
+        model=model,
+        adaptive=adaptive,
+        unmatched=unmatched,
+        notes=notes,
+        progress=progress,
+    ).evaluation()
+
+
+def stream_valuation(
+    stream: LoggedStream,
+    how: Method,
+    *,
+    rewards: RewardRange,
+    policy: str,
+    log: str,
+    component: str,
+    model: str = "",
+    adaptive: bool = False,
+    unmatched: int = 0,
+    notes: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> Valuation:
+    """As `evaluate_stream`, to be told or compared."""
     about = About(policy, log, component, model, adaptive, unmatched, None, notes)
-    sums, wanted = _summed(
-        stream(), how, rewards=rewards or RewardRange(), adaptive=adaptive, progress=progress
-    )
-    return _valuation(sums, wanted, about, how, rewards or RewardRange()).evaluation()
+    sums, wanted = _summed(stream(), how, rewards=rewards, adaptive=adaptive, progress=progress)
+    return _valuation(sums, wanted, about, how, rewards)
 
 
 def valuation(
