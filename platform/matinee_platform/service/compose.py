@@ -138,7 +138,7 @@ async def open_parts(
         raise
     looks.start()
     following.start()
-    process = AnalysisProcess(settings.data_dir, settings.database)
+    process = AnalysisProcess(settings.data_dir, settings.database, log=log)
     analyses = LiveAnalyses(process.analyse, close=process.close, clock=clock)
     renewal = AnalysisRenewal(
         analyses,
@@ -219,7 +219,7 @@ async def open_parts(
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
         replay=lambda logged: again().replay(logged),
         explain=lambda logged, reader: again().explain(logged, reader),
-        analysis=analyses.analysis,
+        analysis=analyses.soon,
         conditions=conditions,
         collectors=(
             *observer.collectors,
