@@ -94,6 +94,10 @@ async def open_parts(
         if runtime_of:
             runtime_of[0].published(decisions, rewards)
 
+    def skipped() -> None:
+        if runtime_of:
+            runtime_of[0].skipped()
+
     forgotten = ForgottenUnits(engine, clock=clock)
     # What was forgotten before is in no memory: it starts empty.
     forgotten_before = await asyncio.to_thread(forgotten.last)
@@ -105,6 +109,7 @@ async def open_parts(
         settings,
         windows=lambda key: windows.get(key, (0, 0, 0, 0)),
         published=published,
+        skipped=skipped,
         forgotten_at=forgotten.times,
     )
 

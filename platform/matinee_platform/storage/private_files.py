@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkstemp
 
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """How a file system says that it has no hard links."""
 
 _MAKING = threading.Lock()
@@ -44,7 +44,7 @@ def _make(path: Path) -> None:
         with suppress(FileExistsError):
             path.hardlink_to(made)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
         # Threads of this process wait for its end, and locks of other processes are theirs.
         with suppress(FileExistsError):
