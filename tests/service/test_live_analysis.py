@@ -353,6 +353,12 @@ def test_an_experiment_without_its_first_rows_is_refused(live: Live) -> None:
     assert removed.decisions > 20
     with pytest.raises(DataError, match=r"before 2026-01-03.* removed by retention .*2026-01-01"):
         analysed(live)
+    # Nobody plans on, or assigns anew, units whose exposure is not known any more.
+    where = live.command()[1:]
+    for command in (["plan", *where, "--effect", "0.1"], ["aa", *where, "--salts", "2", "--quiet"]):
+        refused = CliRunner().invoke(app, command)
+        assert isinstance(refused.exception, DataError)
+        assert "removed by retention" in str(refused.exception)
     events.dispose()
     control.dispose()
 
