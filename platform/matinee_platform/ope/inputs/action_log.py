@@ -119,6 +119,7 @@ class ActionLog:
         positions: how many there are; slots and laws count them from 0.
         slots: of a row.
         contexts: names of the columns of `ActionBatch.context`.
+        features: names of the columns of `ActionBatch.features`.
         propensities: how the probabilities of the log came.
         distinct: whether no page shows an item twice, so that items above a slot cannot be shown.
         has_units: whether rows are of units that the log names; else each row counts as its own.
@@ -137,6 +138,7 @@ class ActionLog:
     positions: int
     slots: int
     contexts: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
     propensities: Propensities = "logged"
     distinct: bool = False
     has_units: bool = False
