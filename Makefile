@@ -34,7 +34,7 @@ help:
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
-	@echo 'make stats   the statistical promises of experiments, by simulation (about 10 minutes)'
+	@echo 'make stats   the statistical promises of experiments, by simulation (about 12 minutes)'
 	@echo 'make scale   time and memory of runs from 1,000 to 100,000 users (some minutes)'
 	@echo 'make lock    renew requirements.lock (needs uv)'
 	@echo 'make audit   look for known weaknesses of the pinned requirements (needs uv, or pip-audit, and the network)'

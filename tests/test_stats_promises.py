@@ -16,17 +16,21 @@ from matinee_platform.analysis.unit_metrics import unit_metric
 from promises import Promise
 from stats import (
     any_time,
+    bad_logs,
     coverage,
     fair_arms,
     false_alarms,
     lost_exposure,
+    ope_equality,
     ope_intervals,
+    ope_report,
+    sampling_law,
     stated_power,
 )
 from stats.effort import FULL, QUICK, Effort
 from stats.made_up_units import made_up_log
 from stats.many_looks import looks_at
-from stats.results_page import BEGIN, END, write_results
+from stats.results_page import BEGIN, END, OPE_BEGIN, OPE_END, write_results, write_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,11 +48,22 @@ def _broken(promises: list[Promise]) -> list[str]:
         stated_power.measure,
         lost_exposure.measure,
         fair_arms.measure,
+        ope_equality.measure,
+        sampling_law.measure,
+        bad_logs.measure,
     ],
-    ids=["S3", "S3-ope", "S4", "S5", "S6"],
+    ids=["S3", "S3-ope", "S4", "S5", "S6", "S7", "S8", "S10"],
 )
 def test_made_up_experiments_keep_the_promises(measure: Callable[[Effort], list[Promise]]) -> None:
     assert _broken(measure(QUICK)) == []
+
+
+def test_off_policy_values_hold_the_truth_of_simulated_users() -> None:
+    promises, text = ope_report.measure(QUICK)
+    assert _broken(promises) == []
+    assert any(one.name.startswith("S9") for one in promises)
+    for name in ("IPS of slots (IIPS)", "cascade-DR", "DRos", "replay", "Cressie-Read", "anytime"):
+        assert f"| {name} |" in text
 
 
 def test_a_log_assigned_anew_keeps_the_promises() -> None:
@@ -129,6 +144,17 @@ def test_the_table_stands_between_its_marks(tmp_path: Path) -> None:
         "after",
     ]
     assert BEGIN in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    page.write_text(f"a\n{OPE_BEGIN}\n{OPE_END}\nb\n{BEGIN}\n{END}\n", encoding="utf-8")
+    write_tables(page, "| x |")
+    assert page.read_text(encoding="utf-8").splitlines()[:6] == [
+        "a",
+        OPE_BEGIN,
+        "| x |",
+        "",
+        OPE_END,
+        "b",
+    ]
+    assert OPE_BEGIN in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
     page.write_text("none", encoding="utf-8")
     with pytest.raises(ValueError, match="must hold the lines"):
         write_results(page, [kept], facts="")
