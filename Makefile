@@ -92,7 +92,7 @@ validate: $(STAMP)
 
 # On a run that is there, if RUN names one; else on one made up. RESULTS names a page for the table.
 stats: $(STAMP) kernels
-	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN)) $(if $(RESULTS),--results $(RESULTS))
+	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN)) $(if $(RESULTS),--results $(RESULTS)) $(if $(ONLY),--only $(ONLY))
 
 scale: $(STAMP)
 	@$(BIN)/python benchmarks/scale.py

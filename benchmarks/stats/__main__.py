@@ -10,7 +10,7 @@ from pathlib import Path
 from promises import table
 from stats.effort import FULL, QUICK
 from stats.measured import NAMES, measured
-from stats.results_page import write_results, write_tables
+from stats.results_page import update_results, write_results, write_tables
 
 
 def main() -> int:
@@ -38,6 +38,8 @@ def main() -> int:
         facts = f"{size}, {sum(one.cpu_seconds for one in done):.0f} s of one core."
         if set(wanted) == set(NAMES):
             write_results(given.results, found, facts=facts)
+        else:
+            update_results(given.results, found)
         for tables in filter(None, (one.tables for one in done)):
             write_tables(given.results, tables)
     broken = [one.name for one in found if not one.kept]

@@ -14,13 +14,14 @@ from scipy import special
 
 from matinee_platform.ope.anytime import AnytimeSums
 from matinee_platform.ope.cressie_read import cressie_read
-from matinee_platform.ope.estimates import Estimate, estimates
+from matinee_platform.ope.estimates import estimates
 from matinee_platform.ope.interval import RewardRange
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.row_columns import weights_reference
 from matinee_platform.ope.slate_sums import SlateSums
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
 from matinee_platform.ope.testing_logs import make_log
+from matinee_platform.ope.weight_grid import GridPoint
 from matinee_platform.ope.weighted_sums import WeightedSums
 from matinee_policies.arrays import FloatArray
 from promises import Promise
@@ -121,18 +122,53 @@ def beside_numpy(seed: int) -> Iterator[Pair]:
     }
     for name, terms in forms.items():
         yield f"{name} in numpy", said[name], float(terms.sum() / len(w))
+    under = {"sn_standard": down[:, -1:].mean(axis=0), "sn_rips": down.mean(axis=0)}
+    for name, mean in under.items():
+        if mean.all():
+            theirs = float((forms[name[3:]].mean(axis=0) / mean).sum())
+            yield f"{name} in numpy", said[name], theirs
+    if down[:, -1].any():
+        cascade = (down * (r - q)).mean(axis=0) / down.mean(axis=0)
+        cascade += (above * e).mean(axis=0) / above.mean(axis=0)
+        yield "sn_cascade_dr in numpy", said["sn_cascade_dr"], float(cascade.sum())
+    yield from _tamed(log, seed)
+
+
+def _tamed(log: LoggedBatch, seed: int) -> Iterator[Pair]:
+    """Forms with a hyper-parameter, drawn at random, and MIPS."""
+    w, r = log.target / log.logged, log.rewards
+    q, e, m = (
+        np.asarray(some, dtype=np.float64) for some in (log.predicted, log.expected, log.marginal)
+    )
+    c = float(np.random.default_rng([8, seed]).uniform(0.05, 0.95))
+    tamed = {
+        "clipped": np.minimum(w, 10 * c) * r,
+        "clipped_dr": e + np.minimum(w, 10 * c) * (r - q),
+        "switch_dr": e + w * (w <= 10 * c) * (r - q),
+        "dros": e + w * 10 * c / (w**2 + 10 * c) * (r - q),
+        "subgaussian": w / (1 - c + c * w) * r,
+        "subgaussian_dr": e + w / (1 - c + c * w) * (r - q),
+    }
+    grid = tuple(GridPoint(name, c if "sub" in name else 10 * c) for name in tamed)
+    ours = _said(log, EstimatorPlan("slot", grid))
+    for name, terms in tamed.items():
+        yield f"{name} in numpy", ours[name, None], float(terms.sum() / len(w))
+    yield (
+        "MIPS in numpy",
+        _said(log, EstimatorPlan("marginal"))["mips", None],
+        float((m * r).sum() / len(w)),
+    )
 
 
 def _said(log: LoggedBatch, plan: EstimatorPlan) -> dict[tuple[str, int | None], float]:
     sums = SlotSums(plan)
     sums.add(log)
     found = estimates(sums)
-    said = {(one.name, one.slot): one.value for one in found if one.value is not None}
-    return {**said, ("error", 0): _error(found)}
-
-
-def _error(found: tuple[Estimate, ...]) -> float:
-    return _number(next(one.standard_error for one in found if (one.name, one.slot) == ("ips", 0)))
+    said = {(one.name, one.slot): _number(one.value) for one in found}
+    for one in found:
+        if (one.name, one.slot) == ("ips", 0):
+            said["error", 0] = _number(one.standard_error)
+    return said
 
 
 def _number(value: float | None) -> float:
