@@ -180,9 +180,11 @@ class ResultsAnswer(Answer):
     """Last start of the experiment, UTC milliseconds: what was decided before does not count."""
     upto: int
     """Place of the log up to which rows are counted."""
-    statistics: Literal["none", "analysis"] = "none"
+    statistics: Literal["none", "pending", "analysis"] = "none"
+    """`pending`: the analysis is being made, ask again after `retry_after` seconds."""
     note: str = "This service makes no analysis."
     """Why there is no analysis; empty if there is one."""
+    retry_after: int | None = None
     arms: list[ArmResults]
     analysis: dict[str, Any] | None = None
     """As `matinee analyze --json` prints it (docs/statistics.md): verdict in words, gates, metrics

@@ -234,7 +234,8 @@ class ServiceParts:
         tokens: of decisions; None without `signed_tokens`.
         replay: takes a logged decision again; None if this service cannot.
         explain: tells how a logged decision came about, as JSON values; None likewise.
-        analysis: what an experiment says so far, as JSON values; None if this service cannot tell.
+        analysis: what an experiment says so far, as JSON values, or soon; None if this service
+            cannot tell.
         conditions: how the parts are; must not wait for anything.
         collectors: further metrics of the parts, for the registry of the service.
         changed: takes up changes of experiments at once; called after each change.
