@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from matinee_platform.ope.estimates import estimates
-from matinee_platform.ope.inputs.action_log import ActionBatch, ActionLog, parts_within, shown_pairs
+from matinee_platform.ope.inputs.action_log import (
+    ActionBatch,
+    ActionLog,
+    parts_within,
+    shown_counts,
+)
 from matinee_platform.ope.inputs.target_law import logged_stream, matrix_law, table_law
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
 from matinee_policies.arrays import FloatArray
@@ -145,12 +150,12 @@ def test_parts_keep_to_their_cells_and_say_where_they_begin() -> None:
     assert np.concatenate([part.actions for part in parts]).tolist() == batch.actions.tolist()
 
 
-def test_pairs_that_the_log_shows() -> None:
+def test_counts_of_what_the_log_shows() -> None:
     batch = made_up_batch()
-    seen = shown_pairs(log_of(batch))
+    counts = shown_counts(log_of(batch))
     for item in range(K):
         for slot in range(2):
-            assert seen[item, slot] == (batch.actions[:, slot] == item).any()
+            assert counts[item, slot] == (batch.actions[:, slot] == item).sum()
 
 
 @pytest.mark.parametrize(

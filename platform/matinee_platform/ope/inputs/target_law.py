@@ -15,11 +15,11 @@ import numpy as np
 from matinee_platform.ope.inputs.action_log import (
     ActionBatch,
     ActionLog,
+    add_shown,
     parts_within,
-    shown_pairs,
 )
 from matinee_platform.ope.records import LoggedBatch, LoggedStream
-from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 
@@ -121,19 +121,21 @@ def logged_stream(
                 "prediction: give its whole law, or no reward model"
             )
         return lambda: _by_columns(log)
-    seen, uniform = shown_pairs(log), is_uniform(log)
+    seen, uniform = _looked_through(log)
     return lambda: (
         _batch(log, part, law, rewards=rewards, seen=seen, uniform=uniform)
         for part in parts_within(log, CELLS)
     )
 
 
-def is_uniform(log: ActionLog) -> bool:
-    """Whether all items that could be shown were equally likely, so that the whole law is known."""
-    return all(
-        bool((abs(batch.logged * _choices(log, batch) - 1.0) <= ROUNDING)[batch.shown].all())
-        for batch in log.stream()
-    )
+def _looked_through(log: ActionLog) -> tuple[BoolArray, bool]:
+    """Which items stand at which positions, `bool [K, P]`, and whether all draws were uniform."""
+    counts, uniform = np.zeros((len(log.items), log.positions)), True
+    for batch in log.stream():
+        add_shown(counts, batch)
+        even = abs(batch.logged * _choices(log, batch) - 1.0) <= ROUNDING
+        uniform = uniform and bool(even[batch.shown].all())
+    return np.greater(counts, 0.0), uniform
 
 
 def _choices(log: ActionLog, batch: ActionBatch) -> FloatArray:
