@@ -46,7 +46,9 @@ from matinee_platform.commands.interleave import interleave
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
+from matinee_platform.commands.ope import ope
 from matinee_platform.commands.plan import plan
+from matinee_platform.commands.promote import promote
 from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
@@ -92,6 +94,8 @@ app.command()(drift)
 app.command()(interleave)
 app.command()(plan)
 app.command()(aa)
+app.command()(ope)
+app.command()(promote)
 app.command()(serve)
 app.command()(deploy)
 app.command("learning-curve")(learning_curve)
