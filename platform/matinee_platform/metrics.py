@@ -432,6 +432,14 @@ LOG_SPOOLED = Metric(
     "Rows in the local spool, waiting for the database to come back.",
     (),
 )
+REMOVED_IN_FILES = Metric(
+    "matinee_removed_content_age_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest removal (forgotten unit, retention) whose content is still in files of the "
+    "database, as a reader stands in the way; 0 if there is none.",
+    (),
+)
 SERVICE_STATE = Metric(
     "matinee_service_state",
     "gauge",
@@ -528,6 +536,7 @@ SERVICE_METRICS = (
     LOG_QUEUED,
     LOG_QUEUE_LIMIT,
     LOG_SPOOLED,
+    REMOVED_IN_FILES,
     SERVICE_STATE,
     PROCESS_CPU,
     PROCESS_MEMORY,

@@ -237,7 +237,8 @@ def leave_with_parent(stop: threading.Event, *, within: float = 5.0) -> None:
 
 
 def _wait_for_end(stop: threading.Event, within: float) -> None:
-    while sys.stdin.buffer.read(1):
+    # Not through `sys.stdin`: its lock, held here, would break off the end of the interpreter.
+    while os.read(sys.stdin.fileno(), 1_024):
         pass
     stop.set()
     # A step that takes long is given up: the next learner takes it again.

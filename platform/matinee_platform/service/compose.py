@@ -34,6 +34,7 @@ from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
 from matinee_platform.serving.swap import SnapshotPoller
@@ -97,6 +98,10 @@ async def open_parts(
         if runtime_of:
             runtime_of[0].published(decisions, rewards)
 
+    def skipped() -> None:
+        if runtime_of:
+            runtime_of[0].skipped()
+
     forgotten = ForgottenUnits(engine, clock=clock)
     # What was forgotten before is in no memory: it starts empty.
     forgotten_before = await asyncio.to_thread(forgotten.last)
@@ -108,6 +113,7 @@ async def open_parts(
         settings,
         windows=lambda key: windows.get(key, (0, 0, 0, 0)),
         published=published,
+        skipped=skipped,
         forgotten_at=forgotten.times,
     )
 
@@ -141,7 +147,7 @@ async def open_parts(
         raise
     looks.start()
     following.start()
-    process = AnalysisProcess(settings.data_dir, settings.database)
+    process = AnalysisProcess(settings.data_dir, settings.database, log=log)
     analyses = LiveAnalyses(process.analyse, close=process.close, clock=clock)
     renewal = AnalysisRenewal(
         analyses,
@@ -151,6 +157,23 @@ async def open_parts(
     )
     renewal.start()
     events_engine = open_events(settings.data_dir, settings.database)
+    lease: Lease = (
+        FileLease(settings.data_dir)
+        if settings.database == "sqlite"
+        else PostgresLease(settings.database)
+    )
+    caretaker = Caretaker(
+        SqlEventEraser(events_engine),
+        control=engine,
+        pseudonym_secret=secrets.pseudonyms,
+        clock=clock,
+        lease=lease,
+        spooled=lambda: events.appender.spooled,
+        forgotten=_on_loop(forget),
+        known=others_know(settings.database),
+    )
+    settling = SettleRemoved(caretaker, log=log)
+    settling.start()
     status = _status(settings)
     started_ms = clock.now_ms()
 
@@ -171,6 +194,7 @@ async def open_parts(
     async def close() -> None:
         await looks.stop()
         await following.stop()
+        await settling.stop()
         await renewal.stop()
         await analyses.close()
         await events.appender.close()
@@ -192,11 +216,6 @@ async def open_parts(
             secrets=secrets,
         )
 
-    lease: Lease = (
-        FileLease(settings.data_dir)
-        if settings.database == "sqlite"
-        else PostgresLease(settings.database)
-    )
     return ServiceParts(
         secrets=secrets,
         appender=events.appender,
@@ -205,24 +224,16 @@ async def open_parts(
         control=LiveControl(control, AuditLog(engine, clock=clock), bundles=bundles),
         counts=SqlArmCounter(events_engine),
         keys=keys,
-        maintenance=Caretaker(
-            SqlEventEraser(events_engine),
-            control=engine,
-            pseudonym_secret=secrets.pseudonyms,
-            clock=clock,
-            lease=lease,
-            spooled=lambda: events.appender.spooled,
-            forgotten=_on_loop(forget),
-            known=others_know(settings.database),
-        ),
+        maintenance=caretaker,
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
         replay=lambda logged: again().replay(logged),
         explain=lambda logged, reader: again().explain(logged, reader),
-        analysis=analyses.analysis,
+        analysis=analyses.soon,
         conditions=conditions,
         collectors=(
             *observer.collectors,
             LearnerCollector(status, clock=clock),
+            RemovedCollector(caretaker, clock=clock),
             AnalysisCollector(lambda: analyses.shown),
             KpiCollector(_kpi_status(settings), clock=clock),
         ),
