@@ -38,7 +38,8 @@ class UnitDays:
         fallbacks: pages that the fallback answered, `int32 [m]`.
         days: days of the experiment that the data hold.
         several_arms: units that were seen in more than one arm or bucket, `uint64`.
-        orphan_rewards: rewards without a decision in the log, by arm or in all.
+        orphan_rewards: rewards without a decision in the log of a run; at a slot that
+            showed nothing, in the log of a service.
     """
 
     arms: tuple[str, ...]
