@@ -14,7 +14,7 @@ from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
 from matinee_platform.serving.bundle import MODEL, bundle_folder
 from matinee_platform.serving.unit_fold import DAY_MS
-from matinee_platform.storage.control_database import control_url, open_engine
+from matinee_platform.storage.control_database import control_url, open_to_read
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_policies.catalogue import Catalogue
@@ -93,7 +93,8 @@ def analyse_service(
         metrics: to look at besides those declared.
 
     Raises:
-        ConfigError: without a key where there are several, or if it never started.
+        ConfigError: without a key where there are several, if it never started, or if tables are of
+            another version: nothing is changed of them here.
         DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
@@ -149,7 +150,7 @@ def _end(found: StoredExperiment, until_ms: int) -> int:
 
 def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
     """An experiment that has started, and whose rows are all there."""
-    engine = open_engine(control_url(data_dir, database))
+    engine = open_to_read(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)

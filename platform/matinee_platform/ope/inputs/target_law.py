@@ -32,6 +32,9 @@ ItemRewards: TypeAlias = Callable[[ActionBatch], FloatArray]
 CELLS = 1 << 20
 """Of row, slot and item that are held at once."""
 
+ROUNDING = 1e-9
+"""Relative difference up to which probabilities are equal."""
+
 _TOLERANCE = 1e-6
 
 
@@ -97,7 +100,8 @@ def logged_stream(
     """A log under an evaluated policy, as estimators read it.
 
     An item could be shown if it was offered, where the log says what was, and otherwise if the log
-    shows it anywhere at that position; if pages are `distinct`, not below its own slot.
+    shows it anywhere at that position; if pages are `distinct`, not below its own slot. The largest
+    weight that was possible is known of logs that draw uniformly: of others the whole law is not.
 
     Args:
         log: of actions.
@@ -117,8 +121,31 @@ def logged_stream(
                 "prediction: give its whole law, or no reward model"
             )
         return lambda: _by_columns(log)
-    seen = shown_pairs(log)
-    return lambda: (_batch(log, part, law, rewards, seen) for part in parts_within(log, CELLS))
+    seen, uniform = shown_pairs(log), is_uniform(log)
+    return lambda: (
+        _batch(log, part, law, rewards=rewards, seen=seen, uniform=uniform)
+        for part in parts_within(log, CELLS)
+    )
+
+
+def is_uniform(log: ActionLog) -> bool:
+    """Whether all items that could be shown were equally likely, so that the whole law is known."""
+    return all(
+        bool((abs(batch.logged * _choices(log, batch) - 1.0) <= ROUNDING)[batch.shown].all())
+        for batch in log.stream()
+    )
+
+
+def _choices(log: ActionLog, batch: ActionBatch) -> FloatArray:
+    """How many items could be shown at each slot, `float64 [n, L]`."""
+    if batch.offered is None:
+        count = np.full(batch.actions.shape, float(len(log.items)))
+    else:
+        offered = (batch.offered != PAD).sum(axis=1, keepdims=True).astype(np.float64)
+        count = np.repeat(offered, batch.slots, axis=1)
+    if log.distinct:
+        count -= np.cumsum(batch.shown, axis=1) - batch.shown
+    return count
 
 
 def _by_columns(log: ActionLog) -> Iterator[LoggedBatch]:
@@ -140,8 +167,10 @@ def _batch(
     log: ActionLog,
     batch: ActionBatch,
     law: TargetLaw,
+    *,
     rewards: ItemRewards | None,
     seen: AnyArray,
+    uniform: bool,
 ) -> LoggedBatch:
     masses = _checked(law(batch), log, batch)
     shown = batch.shown
@@ -168,7 +197,13 @@ def _batch(
         unreachable=np.where(shown, outside, 0.0),
         predicted=predicted,
         expected=expected,
+        largest=_largest(log, batch, np.where(could, masses, 0.0)) if uniform else None,
     )
+
+
+def _largest(log: ActionLog, batch: ActionBatch, masses: FloatArray) -> FloatArray:
+    """Largest weight of any item that a uniform law could have shown, `float64 [n, L]`."""
+    return np.where(batch.shown, masses.max(axis=2) * _choices(log, batch), 1.0)
 
 
 def _reachable(log: ActionLog, batch: ActionBatch, seen: AnyArray) -> AnyArray:
