@@ -22,7 +22,6 @@ from matinee_platform.analysis.inference.cuped import adjusted, with_missing_ind
 from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.planning.moment_sums import MomentSums
-from matinee_platform.analysis.srm import SRM_ALARM
 from matinee_platform.analysis.unit_metrics import unit_metric
 from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_policies.arrays import UInt64Array
@@ -129,7 +128,7 @@ def test_a_lost_exposure_is_found_as_often_as_chi_square_should() -> None:
     found = {one.name: one.measured for one in promises}
     share = float(found["S5 5% of an arm lost, at the end"].split("%")[0]) / 100
     # Of 30,000 users 750 are gone from one arm: 4.4 standard errors of what is left.
-    critical = float(special.ndtri(1 - SRM_ALARM / 2))
+    critical = float(special.ndtri(1 - 0.001 / 2))
     wanted = float(special.ndtr(750 / np.sqrt(29_250) - critical))
     assert abs(share - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / QUICK.splits)
 
