@@ -211,7 +211,7 @@ def history(path: Path) -> dict[Any, dict[int, float]]:
     for family in openmetrics_families(path.read_text(encoding="utf-8")):  # type: ignore[no-untyped-call]
         for sample in family.samples:
             key = (sample.name, frozenset(sample.labels.items()))
-            found.setdefault(key, {})[int(sample.timestamp)] = sample.value
+            found.setdefault(key, {})[int(float(sample.timestamp))] = sample.value
     return found
 
 

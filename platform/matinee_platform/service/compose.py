@@ -35,6 +35,7 @@ from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
+from matinee_platform.service.snapshot_age import SnapshotAgeCollector
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
 from matinee_platform.serving.swap import SnapshotPoller
@@ -236,6 +237,7 @@ async def open_parts(
             RemovedCollector(caretaker, clock=clock),
             AnalysisCollector(lambda: analyses.shown),
             KpiCollector(_kpi_status(settings), clock=clock),
+            SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
         ),
         changed=feed.refresh,
         close=close,
