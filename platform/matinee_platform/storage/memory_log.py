@@ -130,6 +130,12 @@ class MemoryReader:
         """One decision."""
         return self._log.known.decisions.get(decision_id)
 
+    def experiments_of(self, decision_ids: Sequence[int]) -> dict[int, str]:
+        """Key of the experiment of each of these decisions that is in the log."""
+        records = (one.record for one in self._log.decisions)
+        wanted = set(decision_ids)
+        return {one.decision_id: one.experiment for one in records if one.decision_id in wanted}
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:

@@ -72,6 +72,9 @@ class EventReader(Protocol):
     def decision(self, decision_id: int) -> LoggedDecision | None:
         """One decision."""
 
+    def experiments_of(self, decision_ids: Sequence[int]) -> dict[int, str]:
+        """Key of the experiment of each of these decisions that is in the log."""
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:
