@@ -1,10 +1,13 @@
 """The parts of a drive, each alone: schedule, comparison, asks to the learner, order of lessons."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from sqlalchemy import Engine
@@ -31,7 +34,9 @@ from matinee_platform.learning.testing_live import (
 )
 from matinee_platform.lessons import Lesson
 from matinee_platform.offline.run import run_experiment
+from matinee_platform.service.app import create_app
 from matinee_platform.service.learn_until import LearnUntil
+from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.testing_parts import Bench
 from matinee_platform.serving.asks import Ask, Decided
 from matinee_platform.serving.past_units import PastUnits
@@ -73,13 +78,15 @@ def test_a_schedule_does_not_wait_for_the_service() -> None:
         assert clock.now == 108.0
 
     asyncio.run(ask())
-    for options in ({"rate": 0.0}, {"speed": -1.0}, {"rate": float("nan")}):
-        with pytest.raises(ConfigError, match="must be > 0"):
-            Pace(**options)
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match="--rate must be > 0"):
+            Pace(rate=wrong)
+        with pytest.raises(ConfigError, match="--speed must be > 0"):
+            Pace(speed=wrong)
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("small") / "run"
     arms = [{"name": "soft", "policy": {"kind": "softmax", "temperature": 0.3}}]
     values = {"name": "small", "users": 12, "days": 2, "slots": 4, "candidates": 20, "arms": arms}
@@ -346,7 +353,7 @@ def test_learning_that_takes_long_is_told_not_to_be_there_yet(tmp_path: Path) ->
     engine.dispose()
 
 
-def test_the_log_has_a_batch_in_the_order_of_its_request(bench: Bench, serve: Any) -> None:
+def test_the_log_has_a_batch_in_the_order_of_its_request(bench: Bench) -> None:
     """Whichever of its slates was chosen first."""
 
     class Reversed:
@@ -364,10 +371,20 @@ def test_the_log_has_a_batch_in_the_order_of_its_request(bench: Bench, serve: An
         async def answer(self, record: Any) -> Decided:
             return await bench.runtime.answer(record)
 
-    client = serve(replace(bench, runtime=Reversed()))
+    parts = replace(bench.parts(), runtime=Reversed())
+    app = create_app(bench.settings, clock=bench.clock, parts=parts, log=service_log(StringIO()))
     decisions = [
         {"experiment": "home", "unit": f"user {n}", "decision_id": f"{n:016x}"} for n in range(1, 9)
     ]
-    answer = client.post("/v1/decisions:batch", json={"decisions": decisions})
+
+    async def ask() -> httpx.Response:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1:8400"
+            ) as client:
+                return await client.post("/v1/decisions:batch", json={"decisions": decisions})
+
+    answer = asyncio.run(ask())
     assert [one["status"] for one in answer.json()["results"]] == [200] * 8
     assert [one.record.decision_id for one in bench.log.decisions] == list(range(1, 9))

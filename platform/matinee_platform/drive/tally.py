@@ -46,7 +46,9 @@ class Tally:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Take up what `to_json` gave."""
-        return cls(
-            **{name: values[name] for name in _NUMBERS},
-            **{name: Counter(values[name]) for name in _COUNTERS},
-        )
+        found = cls()
+        for name in _NUMBERS:
+            setattr(found, name, values[name])
+        for name in _COUNTERS:
+            setattr(found, name, Counter(values[name]))
+        return found

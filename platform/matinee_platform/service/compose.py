@@ -124,6 +124,7 @@ async def open_parts(
         budget_ms=settings.decision_budget_ms,
         units_in_memory=settings.units_in_memory,
         observer=observer,
+        settled=events.appender.settled,
     )
     runtime_of.append(runtime)
     feed = ExperimentFeed(

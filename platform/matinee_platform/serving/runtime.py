@@ -6,7 +6,7 @@ All methods belong to the event loop's thread, but where they say otherwise.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -105,6 +105,8 @@ class LiveRuntime:
         budget_ms: after which a policy of the user's own, or reading a unit, is given up.
         units_in_memory: units of each arm whose state is kept.
         observer: told of what happens.
+        settled: returns once every row whose receipt came before was `published`; waited for where
+            simulated users ask, whose pages must not depend on how fast rows are told.
     """
 
     def __init__(
@@ -119,7 +121,9 @@ class LiveRuntime:
         budget_ms: float = 50.0,
         units_in_memory: int = 20_000,
         observer: Observer | None = None,
+        settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._settled = settled
         self._pseudonym = Pseudonyms(pseudonym_secret).of
         self._bundles = bundles
         self._draws = draws
@@ -212,6 +216,8 @@ class LiveRuntime:
         else:
             await self._items.name(work, runtime)
         memory = runtime.memory
+        if simulated and self._settled is not None:
+            await self._settled()
         if inside and memory is not None:
             work.unit = memory.at_hand(work.pseudonym)
             at_hand = work.unit is not None

@@ -70,6 +70,9 @@ class MemoryAppender:
         """Append rewards."""
         return cast("list[RewardReceipt]", self._append(records))
 
+    async def settled(self) -> None:
+        """Rows are told at once."""
+
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made when new."""
         self._refuse_if_told()

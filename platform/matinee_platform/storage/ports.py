@@ -47,6 +47,9 @@ class EventAppender(Protocol):
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items that callers name, made when new and the same for ever after."""
 
+    async def settled(self) -> None:
+        """Return once `Published` was told of every row whose receipt came before."""
+
     @property
     def state(self) -> str:
         """`ok`, `spooling` or `away`, as readiness tells it."""
