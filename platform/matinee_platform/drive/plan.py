@@ -93,7 +93,7 @@ def _check(settings: ExperimentSettings, *, moves: bool) -> None:
     """Refuse what the users of a live service cannot have."""
     if settings.design == "paired":
         raise ConfigError(
-            "a run that is driven must split its users between the arms (design: split), got "
+            "a run that is driven must split its users between the arms (design: ab), got "
             "paired: a service assigns each user to one arm"
         )
     if moves:

@@ -71,5 +71,4 @@ def retain_events(
                 "arms": sorted(f"{experiment}/{arm}" for experiment, arm in removed),
             },
         )
-        eraser.settle()
     return total

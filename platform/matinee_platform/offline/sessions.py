@@ -223,7 +223,13 @@ def _observe(
             day=day,
         )
     with state.clock.stage("metrics"):
-        state.kpis.observe_pages(units, decisions.slates, feedback.clicks, feedback.watch)
+        state.kpis.observe_pages(
+            units,
+            decisions.slates,
+            feedback.clicks,
+            feedback.watch,
+            candidates=decisions.contexts.candidates,
+        )
 
 
 def _batches(visits: IndexArray, size: int) -> Iterator[IndexArray]:

@@ -38,7 +38,7 @@ def is_sampled(policy: Policy) -> bool:
 
 def draws_known(policy: Policy) -> bool:
     """Whether a policy draws each slot by inversion, with the uniform number of (key, slot)."""
-    return is_sampled(policy) or _is_per_slot(policy)
+    return is_sampled(policy) or is_per_slot(policy)
 
 
 def problem_of(policy: Policy, context: ContextBatch, *, slots: int) -> SlateProblem:
@@ -154,7 +154,8 @@ def _row(prefix: Sequence[int]) -> IndexArray:
     return np.array(prefix, dtype=np.int32).reshape(1, len(prefix))
 
 
-def _is_per_slot(policy: Policy) -> bool:
+def is_per_slot(policy: Policy) -> bool:
+    """Whether Vowpal Wabbit is asked slot by slot."""
     name = policy.name
     return name == _PER_SLOT in POLICY_KINDS and type(policy) is policy_types(name)[0]
 

@@ -89,7 +89,7 @@ def analyse_service(
         DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
-    found, lived_ms = _started(data_dir, database, key, whole=True)
+    found, lived_ms = _started(data_dir, database, key)
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
@@ -125,18 +125,16 @@ def _end(found: StoredExperiment, until_ms: int, lived_ms: int | None) -> int:
     return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
 
 
-def _started(
-    data_dir: Path, database: str, key: str | None, *, whole: bool = False
-) -> tuple[StoredExperiment, int | None]:
+def _started(data_dir: Path, database: str, key: str | None) -> tuple[StoredExperiment, int | None]:
     """An experiment that has started, and how far its simulated users have lived.
 
-    `whole` if all of its rows must be there.
+    All of its rows are there.
     """
     engine = open_engine(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)
-        if whole and found.started_at is not None:
+        if found.started_at is not None:
             refuse_removed_rows(engine, found.definition.key, since_ms=found.started_at)
         lived_ms = SqlLearningAsks(engine).now_ms(found.definition.key)
     finally:

@@ -1,0 +1,1 @@
+"""Logs of every origin in the forms that estimators read."""
