@@ -39,6 +39,7 @@ from matinee_platform.commands.data_options import (
 )
 from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
+from matinee_platform.commands.drive import drive
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
@@ -98,6 +99,7 @@ app.command()(ope)
 app.command()(promote)
 app.command()(serve)
 app.command()(deploy)
+app.command()(drive)
 app.command("learning-curve")(learning_curve)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]

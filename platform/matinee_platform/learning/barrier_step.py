@@ -13,6 +13,7 @@ import numpy as np
 from matinee_platform.experiments.definition import HOLDOUT_ARM
 from matinee_platform.learning.learn_what_fits import largest_features, learn_what_fits
 from matinee_platform.learning.learning_arm import LearningArm, LiveLesson, live_lessons
+from matinee_platform.learning.lesson_order import in_turn
 from matinee_platform.learning.live_outcomes import DayCount, lesson_outcomes
 from matinee_platform.learning.live_rows import live_rows
 from matinee_platform.learning.matured import Place, latecomers, matured
@@ -73,10 +74,10 @@ def barrier_step(
 ) -> Step:
     """Learn what is closed at `now` and was not at `before`.
 
-    Lessons come first one first, and the decisions of each in the order of the log, `BLOCK` at a
-    time, with the rewards that the log holds up to `now`. What a fallback served and what the
-    holdout saw is not learned; what the policy refuses is left out (`learn_what_fits.py`), in all
-    of its lessons.
+    Lessons come as `lesson_order.py` says, and the decisions of each in the order of the log,
+    `BLOCK` at a time, with the rewards that the log holds up to `now`. What a fallback served and
+    what the holdout saw is not learned; what the policy refuses is left out
+    (`learn_what_fits.py`), in all of its lessons.
 
     Args:
         arm: what to learn for.
@@ -106,8 +107,9 @@ def barrier_step(
         now=now,
         scanned=scanned,
     )
-    for one in taught:
-        rows = matured(
+
+    def closed(one: LiveLesson) -> Iterator[LoggedDecision]:
+        return matured(
             reader,
             arm.experiment,
             arm.name,
@@ -116,6 +118,12 @@ def barrier_step(
             now=now,
             latecomers=late,
         )
+
+    for one in taught:
+        name = one.lesson.component
+        step.matured[name] = step.learned[name] = step.refused[name] = 0
+    by_day = arm.simulated_start_ms is not None
+    for one, rows in in_turn(taught, closed, days=days if by_day else None):
         left_out = _learn(
             arm, step, one, rows, refused=refused, reader=reader, upto=now.seq, days=days
         )
@@ -148,9 +156,8 @@ def _learn(
     upto: int,
     days: DayCount,
 ) -> list[tuple[LoggedDecision, float]]:
-    """Learn a lesson; the decisions that were left out, with their largest features."""
+    """Learn a lesson of some decisions; those that were left out, with their largest features."""
     name = one.lesson.component
-    step.matured[name] = step.learned[name] = step.refused[name] = 0
     left_out: list[tuple[LoggedDecision, float]] = []
     for matured_now in _blocks(rows, step, name):
         block = [row for row in matured_now if row.seq not in refused]

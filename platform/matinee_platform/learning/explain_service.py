@@ -71,7 +71,7 @@ def _explained(stores: ServiceStores, logged: LoggedDecision) -> LiveExplanation
         experiment,
         live,
         bundle=bundle,
-        secret=stores.secrets.draws(record.experiment, record.arm),
+        secret=experiment.draws(record.arm, own=stores.secrets.draws),
     )
     state: Snapshot = arm.genesis
     chose = record.served_by is ServedBy.POLICY and record.arm != HOLDOUT_ARM

@@ -28,6 +28,7 @@ from matinee_platform.storage.control_database import (
 )
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader
+from matinee_platform.storage.learning_asks import SqlLearningAsks
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import EventReader, Lease, SnapshotStore
 from matinee_platform.storage.private_files import private_folder
@@ -45,6 +46,7 @@ class ServiceStores:
         settings: of the service.
         reader: of the log.
         barriers: of all arms.
+        asks: how far simulated experiments ask to be learned.
         snapshots: of all arms.
         leases: of this process.
         control: experiments.
@@ -55,6 +57,7 @@ class ServiceStores:
     settings: ServiceSettings
     reader: EventReader
     barriers: LearnerBarriers
+    asks: SqlLearningAsks
     snapshots: SnapshotStore
     leases: Lease
     control: ControlStore
@@ -81,13 +84,18 @@ class ServiceStores:
             BundleError: the bundle cannot be read.
             MatineeError: its policy cannot be restored.
         """
-        secret = self.secrets.draws(experiment.key, arm.name)
+        secret = experiment.draws(arm.name, own=self.secrets.draws)
         return learning_arm(experiment, arm, bundle=self.bundle(arm), secret=secret)
 
     def plans(self, only: Sequence[str] = ()) -> list[ArmPlan]:
         """The arms of all experiments, or those named `EXPERIMENT/ARM`."""
         return [
-            ArmPlan(experiment.key, arm.name, _loader(self, experiment, arm))
+            ArmPlan(
+                experiment.key,
+                arm.name,
+                _loader(self, experiment, arm),
+                is_simulated=experiment.simulated is not None,
+            )
             for experiment in self.experiments()
             for arm in experiment.arms
             if not only or f"{experiment.key}/{arm.name}" in only
@@ -102,6 +110,7 @@ class ServiceStores:
             snapshots=self.snapshots,
             lease=self.leases,
             clock=self.clock,
+            asks=self.asks,
             keep_snapshots=self.settings.keep_snapshots,
             keep_days=self.settings.retention_days,
         )
@@ -136,12 +145,14 @@ def open_stores(
         snapshots = FolderSnapshotStore(settings.data_dir / SNAPSHOTS, keys=secrets.signing)
     else:
         snapshots = SqlSnapshotStore(engine, keys=secrets.signing)
-    leases: Lease = FileLease(settings.data_dir) if local else PostgresLease(settings.database)
+    held = None if local else PostgresLease(settings.database)
+    leases: Lease = FileLease(settings.data_dir) if held is None else held
     try:
         yield ServiceStores(
             settings=settings,
             reader=reader,
             barriers=SqlBarrierStore(engine, clock=clock),
+            asks=SqlLearningAsks(engine),
             snapshots=snapshots,
             leases=leases,
             control=ControlStore(engine, clock=clock),
@@ -149,6 +160,8 @@ def open_stores(
             clock=clock,
         )
     finally:
+        if held is not None:
+            held.close()
         reader.close()
         engine.dispose()
 
@@ -184,6 +197,7 @@ def learning_arm(
         windows_ms=experiment.windows_ms(),
         secret=secret,
         learning=arm.learning,
+        simulated_start_ms=None if experiment.simulated is None else experiment.simulated.start_ms,
     )
 
 

@@ -17,6 +17,7 @@ from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_platform.storage.control_database import control_url, open_to_read
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
+from matinee_platform.storage.learning_asks import SqlLearningAsks
 from matinee_policies.catalogue import Catalogue
 from matinee_policies.errors import ConfigError, DataError
 
@@ -98,13 +99,13 @@ def analyse_service(
         DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
-    found = _started(data_dir, database, key)
+    found, lived_ms = _started(data_dir, database, key)
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
         running=found.state is State.RUNNING,
         since_ms=found.started_at or 0,
-        until_ms=_end(found, until_ms),
+        until_ms=_end(found, until_ms, lived_ms),
         metrics=metrics,
         genre_names=genre_names_of(data_dir, found.definition),
     )
@@ -133,34 +134,41 @@ def service_units(
 
     Arguments and errors as `analyse_service`.
     """
-    found = _started(data_dir, database, key)
+    found, lived_ms = _started(data_dir, database, key)
     units = read_event_unit_days(
         event_database(data_dir, database),
         found.definition,
         since_ms=found.started_at or 0,
-        until_ms=_end(found, until_ms),
+        until_ms=_end(found, until_ms, lived_ms),
     )
     return found.definition, units
 
 
-def _end(found: StoredExperiment, until_ms: int) -> int:
+def _end(found: StoredExperiment, until_ms: int, lived_ms: int | None) -> int:
+    if found.definition.simulated is not None:
+        # Their time is how far learning was asked for; no clock tells it.
+        return found.definition.simulated.start_ms if lived_ms is None else lived_ms
     # Once it is stopped nobody can come back to it: that is no sign of leaving.
     return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
 
 
-def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
-    """An experiment that has started, and whose rows are all there."""
+def _started(data_dir: Path, database: str, key: str | None) -> tuple[StoredExperiment, int | None]:
+    """An experiment that has started, and how far its simulated users have lived.
+
+    All of its rows are there.
+    """
     engine = open_to_read(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)
         if found.started_at is not None:
             refuse_removed_rows(engine, found.definition.key, since_ms=found.started_at)
+        lived_ms = SqlLearningAsks(engine).now_ms(found.definition.key)
     finally:
         engine.dispose()
     if found.started_at is None:
         raise ConfigError(f"experiment {found.definition.key!r} has not started yet")
-    return found
+    return found, lived_ms
 
 
 def _only(store: ControlStore) -> str:
