@@ -15,7 +15,7 @@ import numpy as np
 
 from harness import Bars, Effort, Limit, PeerFigure, Row, Work, compare, main
 from limits import reading
-from matinee_platform.ope.action_sums import ActionLog, add_actions
+from matinee_platform.ope.action_sums import ActionTables, add_actions
 from matinee_platform.ope.estimates import Estimate, estimates
 from matinee_platform.ope.poisson_bootstrap import PoissonBootstrap
 from matinee_platform.ope.records import LoggedBatch
@@ -26,12 +26,12 @@ PLAN = EstimatorPlan(pages=False)
 SEED = 5
 
 
-def action_log(n: int, K: int) -> ActionLog:
+def action_log(n: int, K: int) -> ActionTables:
     """A made-up log of single actions, chosen uniformly."""
     rng = np.random.default_rng(SEED)
     law = rng.random((n, K))
     law /= law.sum(axis=1, keepdims=True)
-    return ActionLog(
+    return ActionTables(
         actions=rng.integers(0, K, n),
         rewards=(rng.random(n) < 0.1).astype(np.float64),
         logged=np.full(n, 1.0 / K),
@@ -56,7 +56,7 @@ def slate_log(n: int, slots: int) -> LoggedBatch:
     )
 
 
-def ours_of_actions(log: ActionLog) -> tuple[Estimate, ...]:
+def ours_of_actions(log: ActionTables) -> tuple[Estimate, ...]:
     """One pass over tables."""
     sums = SlotSums(PLAN)
     add_actions(sums, log)
@@ -70,7 +70,7 @@ def ours_of_slates(log: LoggedBatch) -> tuple[Estimate, ...]:
     return estimates(sums)
 
 
-def numpy_of_actions(log: ActionLog) -> list[FloatArray]:
+def numpy_of_actions(log: ActionTables) -> list[FloatArray]:
     """The same three estimators as one writes them in numpy."""
     predictions = log.predictions if log.predictions is not None else np.zeros_like(log.law)
     rows = np.arange(log.actions.size)

@@ -16,6 +16,7 @@ from typing import Any
 from chaos.databases import database
 from chaos.served_arm import matinee
 from live_service import LiveService, free_port, with_children
+from matinee_platform.service.analysis_process import COMMAND
 
 ARM = "lin_ucb"
 EXPERIMENT = "home"
@@ -24,6 +25,8 @@ FLOOR = "bare + "
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NO_LIMIT = {"requests_per_second": 1e9, "burst": 1_000_000_000, "in_flight": 100_000}
+_APART = {b"learn", COMMAND[-1].encode()}
+"""Arguments that tell the learner and an analysis from a process that answers."""
 _PROGRAMS = Path(__file__).resolve().parent
 
 
@@ -44,7 +47,7 @@ class Served:
     database: Path | None = None
 
     def cpu_seconds(self) -> float:
-        """CPU that its processes used so far, those that learn apart."""
+        """CPU that its answering processes used so far: without those that learn or analyse."""
         return _cpu_seconds(self._is_ours)
 
     def database_seconds(self) -> float:
@@ -57,7 +60,7 @@ class Served:
     def _is_ours(self, folder: Path, _: int) -> bool:
         if os.getpgid(int(folder.name)) != self.group:
             return False
-        return b"learn" not in (folder / "cmdline").read_bytes().split(b"\0")
+        return _APART.isdisjoint((folder / "cmdline").read_bytes().split(b"\0"))
 
 
 def _cpu_seconds(counts: Callable[[Path, int], bool]) -> float:

@@ -54,7 +54,8 @@ def _promises(
     name: str, looks: str, columns: MomentSums, sums: FloatArray, effort: Effort
 ) -> Iterator[Promise]:
     n = sums.shape[1]
-    tuning = Tuning(float(sums[:, 0, -1, 0].sum()))
+    # As the product reads it, whatever the size of this log.
+    tuning = Tuning(float(AnalysisSettings().tuned_for_units))
     early = (sums[:, :, :, 0] < FEWEST).any(axis=0)
     for adjusts in (False, True) if columns.has_covariates else (False,):
         seen = looks_at(columns, sums, tuning=tuning, adjusts=adjusts)

@@ -36,66 +36,38 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-ASSIGNMENTS = Metric(
-    "matinee_assignments_total", "counter", "users", "Users assigned to the arm.", _ARM
-)
-EXPECTED_ASSIGNMENTS = Metric(
-    "matinee_expected_assignments_total",
-    "counter",
-    "users",
-    "Sum of the probability of this arm over all users assigned in the experiment.",
-    _ARM,
-)
-ASSIGNMENT_VARIANCE = Metric(
-    "matinee_assignment_variance_total",
-    "counter",
-    "users squared",
-    "Sum of p (1 - p) over all users assigned in the experiment, p the probability of this arm; "
-    "0 where every user goes through every arm.",
-    _ARM,
-)
-ARM_SHARE = Metric(
-    "matinee_arm_share_ratio", "gauge", "ratio", "Declared share of the users of this arm.", _ARM
-)
 EXPOSED_USERS = Metric(
     "matinee_exposed_users", "gauge", "users", "Users with at least one decision.", _ARM
 )
-DECISIONS = Metric("matinee_decisions_total", "counter", "slates", "Decisions logged.", _ARM)
-IMPRESSIONS = Metric("matinee_impressions_total", "counter", "items", "Items shown.", _ARM)
-EXPLORATORY_IMPRESSIONS = Metric(
-    "matinee_exploratory_impressions_total",
-    "counter",
-    "items",
-    "Items shown whose logged propensity was below 0.5: chance chose as much as the policy did; "
-    "every item that was not the likeliest of its slot is among them, ties at 0.5 aside.",
-    _ARM,
-)
-EXPLORATION_COST = Metric(
-    "matinee_exploration_cost_per_page",
+ACTIVE_USERS = Metric(
+    "matinee_active_users",
     "gauge",
-    "value units",
-    "Expected value given up per page by exploration, in the policy's own estimates, over about "
-    "1 % of decisions; absent for a policy that cannot tell, and for one whose values are upper "
-    "bounds (`values_are_bounds`): what optimism costs is not a draw.",
-    _ARM,
+    "users",
+    "Distinct users active in the last 1, 7 or 28 completed days.",
+    (*_ARM, "window"),
 )
-REWARDS = Metric(
-    "matinee_rewards_total",
-    "counter",
-    "events",
-    "Reward events by component (click, watch, rating, return_visit) and outcome: joined to a "
-    "decision, or late, after the component's window, and then not logged.",
-    (*_ARM, "component", "outcome"),
+DAILY_VISITS = Metric(
+    "matinee_daily_visits",
+    "gauge",
+    "visits",
+    "Visits in the last 1, 7 or 28 completed days, at most one a user and day; stickiness is that "
+    "of 28 days divided by 28 times the active users of 28 days.",
+    (*_ARM, "window"),
 )
-SESSIONS = Metric(
-    "matinee_sessions_total", "counter", "sessions", "Sessions, at most one a user and day.", _ARM
+COHORT_USERS = Metric(
+    "matinee_cohort_users",
+    "gauge",
+    "users",
+    "Exposed users whose first 7 or 28 days from exposure are over, whatever they did since.",
+    (*_ARM, "window"),
 )
-ENGAGEMENT = Metric(
-    "matinee_engagement_total",
-    "counter",
-    "watched items",
-    "Sum of the watched fractions of clicked items.",
-    _ARM,
+COHORT_VISITS = Metric(
+    "matinee_cohort_daily_visits",
+    "gauge",
+    "visits",
+    "Visits of these users within those days, at most one a user and day; that of 28 days over 28 "
+    "times the users of 28 days is the stickiness that the analysis compares.",
+    (*_ARM, "window"),
 )
 RETENTION_ELIGIBLE = Metric(
     "matinee_retention_eligible_users",
@@ -118,31 +90,48 @@ RETURNED_WITHIN = Metric(
     "Of the eligible users of that day, those active on any day from day 1 up to it.",
     (*_ARM, "day"),
 )
-ACTIVE_USERS = Metric(
-    "matinee_active_users",
-    "gauge",
-    "users",
-    "Distinct users active in the last 1, 7 or 28 completed days.",
-    (*_ARM, "window"),
-)
-WINDOW_SESSIONS = Metric(
-    "matinee_active_user_sessions",
+SESSIONS = Metric(
+    "matinee_sessions",
     "gauge",
     "sessions",
-    "Sessions in the last 1, 7 or 28 completed days, at most one a user and day; stickiness is "
-    "that of 28 days divided by 28 times the active users of 28 days.",
-    (*_ARM, "window"),
+    "Sessions so far; of an offline run at most one a user and day.",
+    _ARM,
+)
+PAGES = Metric("matinee_pages", "gauge", "slates", "Slates shown so far.", _ARM)
+FALLBACK_PAGES = Metric(
+    "matinee_fallback_pages",
+    "gauge",
+    "slates",
+    "Of these, slates that the fallback chose; they count for their arm.",
+    _ARM,
+)
+IMPRESSIONS = Metric("matinee_impressions", "gauge", "items", "Items shown so far.", _ARM)
+EXPLORATORY_IMPRESSIONS = Metric(
+    "matinee_exploratory_impressions",
+    "gauge",
+    "items",
+    "Items shown whose logged propensity was below 0.5: chance chose as much as the policy did; "
+    "every item that was not the likeliest of its slot is among them, ties at 0.5 aside.",
+    _ARM,
+)
+CLICKS = Metric("matinee_clicks", "gauge", "clicks", "Slots clicked so far, each once.", _ARM)
+ENGAGEMENT = Metric(
+    "matinee_engagement",
+    "gauge",
+    "watched items",
+    "Sum of the watched fractions of clicked items so far.",
+    _ARM,
 )
 DIVERSITY = Metric(
-    "matinee_intra_list_diversity_total",
-    "counter",
+    "matinee_intra_list_diversity",
+    "gauge",
     "slates",
     "Sum over slates of the mean over pairs of items of 1 - cosine of their embeddings.",
     _ARM,
 )
-DIVERSITY_SLATES = Metric(
-    "matinee_intra_list_diversity_slates_total",
-    "counter",
+DIVERSITY_PAGES = Metric(
+    "matinee_intra_list_diversity_pages",
+    "gauge",
     "slates",
     "Slates of at least two items, over which intra-list diversity is summed.",
     _ARM,
@@ -153,6 +142,131 @@ COVERAGE = Metric(
     "ratio",
     "Share of the catalogue shown at least once.",
     _ARM,
+)
+NOVELTY = Metric(
+    "matinee_novelty",
+    "gauge",
+    "items",
+    "Sum over items shown of the item's novelty: -log2 of the share of the users of the "
+    "catalogue's data who knew it, over its largest value; 1 for an item that nobody knew.",
+    _ARM,
+)
+NOVELTY_IMPRESSIONS = Metric(
+    "matinee_novelty_impressions",
+    "gauge",
+    "items",
+    "Items shown, over which novelty is summed: those of the catalogue.",
+    _ARM,
+)
+DRAWN_SLOTS = Metric(
+    "matinee_drawn_slots",
+    "gauge",
+    "slots",
+    "Slots that the policy filled by chance: their logged propensity is below 1.",
+    _ARM,
+)
+UNIFORM_WEIGHTS = Metric(
+    "matinee_uniform_weights",
+    "gauge",
+    "slots",
+    "Sum over these slots of 1 / (propensity x candidates left), the weight of an even choice. "
+    "Over the slots it is 1 where propensities are calibrated and every candidate can be drawn, "
+    "less where some cannot; more, beyond chance, only where logged propensities are too small.",
+    _ARM,
+)
+SQUARED_UNIFORM_WEIGHTS = Metric(
+    "matinee_squared_uniform_weights",
+    "gauge",
+    "slots",
+    "Sum of the squares of these weights; the square of their sum over it is the effective sample "
+    "size of an even choice, in slots.",
+    _ARM,
+)
+SRM_E_VALUE = Metric(
+    "matinee_srm_e_value",
+    "gauge",
+    "times",
+    "Evidence of a sample ratio mismatch: how many times likelier the exposed users by arm are "
+    "under another split than under the declared one. Above 1,000 is an alarm at any look; absent "
+    "where every user goes through every arm.",
+    ("experiment",),
+)
+KPI_SUCCESS = Metric(
+    "matinee_kpi_last_success_timestamp_seconds",
+    "gauge",
+    "seconds",
+    "When the figures of the arm were last brought up to date, as unix time.",
+    _ARM,
+)
+
+KPI_METRICS = (
+    EXPOSED_USERS,
+    ACTIVE_USERS,
+    DAILY_VISITS,
+    COHORT_USERS,
+    COHORT_VISITS,
+    RETENTION_ELIGIBLE,
+    RETENTION_RETURNED,
+    RETURNED_WITHIN,
+    SESSIONS,
+    PAGES,
+    FALLBACK_PAGES,
+    IMPRESSIONS,
+    EXPLORATORY_IMPRESSIONS,
+    CLICKS,
+    ENGAGEMENT,
+    DIVERSITY,
+    DIVERSITY_PAGES,
+    COVERAGE,
+    NOVELTY,
+    NOVELTY_IMPRESSIONS,
+    DRAWN_SLOTS,
+    UNIFORM_WEIGHTS,
+    SQUARED_UNIFORM_WEIGHTS,
+    SRM_E_VALUE,
+    KPI_SUCCESS,
+)
+"""Key figures of the arms, of offline runs and of the live service alike. All are gauges of what
+the log holds: in a service they fall when units are forgotten."""
+
+
+ASSIGNMENTS = Metric(
+    "matinee_assignments_total", "counter", "users", "Users assigned to the arm.", _ARM
+)
+EXPECTED_ASSIGNMENTS = Metric(
+    "matinee_expected_assignments_total",
+    "counter",
+    "users",
+    "Sum of the probability of this arm over all users assigned in the experiment.",
+    _ARM,
+)
+ASSIGNMENT_VARIANCE = Metric(
+    "matinee_assignment_variance_total",
+    "counter",
+    "users squared",
+    "Sum of p (1 - p) over all users assigned in the experiment, p the probability of this arm; "
+    "0 where every user goes through every arm.",
+    _ARM,
+)
+ARM_SHARE = Metric(
+    "matinee_arm_share_ratio", "gauge", "ratio", "Declared share of the users of this arm.", _ARM
+)
+EXPLORATION_COST = Metric(
+    "matinee_exploration_cost_per_page",
+    "gauge",
+    "value units",
+    "Expected value given up per page by exploration, in the policy's own estimates, over about "
+    "1 % of decisions; absent for a policy that cannot tell, and for one whose values are upper "
+    "bounds (`values_are_bounds`): what optimism costs is not a draw.",
+    _ARM,
+)
+REWARDS = Metric(
+    "matinee_rewards_total",
+    "counter",
+    "events",
+    "Reward events by component (click, watch, rating, return_visit) and outcome: joined to a "
+    "decision, or late, after the component's window, and then not logged.",
+    (*_ARM, "component", "outcome"),
 )
 LEARNER_UPDATES = Metric(
     "matinee_learner_update_seconds",
@@ -200,13 +314,6 @@ COMPLETED_DAY = Metric(
 LAST_DAY = Metric(
     "matinee_run_last_day", "gauge", "day", "Days that the arm's offline run will have.", _ARM
 )
-KPI_SUCCESS = Metric(
-    "matinee_kpi_last_success_timestamp_seconds",
-    "gauge",
-    "seconds",
-    "When the figures of the arm were last brought up to date, as unix time.",
-    _ARM,
-)
 RUN_SUCCESS = Metric(
     "matinee_run_last_success_timestamp_seconds",
     "gauge",
@@ -215,27 +322,13 @@ RUN_SUCCESS = Metric(
     ("experiment",),
 )
 
-METRICS = (
+RUN_METRICS = (
     ASSIGNMENTS,
     EXPECTED_ASSIGNMENTS,
     ASSIGNMENT_VARIANCE,
     ARM_SHARE,
-    EXPOSED_USERS,
-    DECISIONS,
-    IMPRESSIONS,
-    EXPLORATORY_IMPRESSIONS,
     EXPLORATION_COST,
     REWARDS,
-    SESSIONS,
-    ENGAGEMENT,
-    RETENTION_ELIGIBLE,
-    RETENTION_RETURNED,
-    RETURNED_WITHIN,
-    ACTIVE_USERS,
-    WINDOW_SESSIONS,
-    DIVERSITY,
-    DIVERSITY_SLATES,
-    COVERAGE,
     LEARNER_UPDATES,
     SNAPSHOT,
     RESIDUAL,
@@ -244,10 +337,12 @@ METRICS = (
     GENRE_DRIFT_ALARMS,
     COMPLETED_DAY,
     LAST_DAY,
-    KPI_SUCCESS,
     RUN_SUCCESS,
 )
-"""All metrics, in the order in which they are exposed."""
+"""Metrics of offline runs alone."""
+
+METRICS = (*KPI_METRICS, *RUN_METRICS)
+"""All metrics of offline runs, in the order in which they are exposed."""
 
 
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -313,14 +408,36 @@ REWARD_EVENTS = Metric(
     "known when they came; unjudged if the spool holds them; repeated, conflict or refused.",
     ("component", "outcome"),
 )
+HTTP_IN_FLIGHT_LIMIT = Metric(
+    "matinee_http_requests_in_flight_limit",
+    "gauge",
+    "requests",
+    "Most requests that this process answers at once (`limits.in_flight`).",
+    (),
+)
 LOG_QUEUED = Metric(
     "matinee_log_queued_rows", "gauge", "rows", "Rows that wait for a commit of the log.", ()
+)
+LOG_QUEUE_LIMIT = Metric(
+    "matinee_log_queue_limit_rows",
+    "gauge",
+    "rows",
+    "Most rows that may wait for a commit (`queue_rows`); beyond it, 503.",
+    (),
 )
 LOG_SPOOLED = Metric(
     "matinee_log_spooled_rows",
     "gauge",
     "rows",
     "Rows in the local spool, waiting for the database to come back.",
+    (),
+)
+REMOVED_IN_FILES = Metric(
+    "matinee_removed_content_age_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest removal (forgotten unit, retention) whose content is still in files of the "
+    "database, as a reader stands in the way; 0 if there is none.",
     (),
 )
 SERVICE_STATE = Metric(
@@ -363,11 +480,47 @@ SERVING_SNAPSHOT = Metric(
     "Version of the policy that this process serves.",
     _ARM,
 )
+SERVING_SNAPSHOT_AGE = Metric(
+    "matinee_serving_snapshot_age_seconds",
+    "gauge",
+    "seconds",
+    "Time since the snapshot that this process serves was made; it grows while there is nothing "
+    "to learn.",
+    _ARM,
+)
+PROCESS_CPU = Metric(
+    "matinee_process_cpu_seconds_total",
+    "counter",
+    "seconds",
+    "User and system CPU time of this process.",
+    (),
+)
+PROCESS_MEMORY = Metric(
+    "matinee_process_resident_memory_bytes", "gauge", "bytes", "Memory that this process holds.", ()
+)
+PROCESS_FILES = Metric(
+    "matinee_process_open_fds", "gauge", "files", "Open files and connections of this process.", ()
+)
+PROCESS_FILES_LIMIT = Metric(
+    "matinee_process_max_fds",
+    "gauge",
+    "files",
+    "Most files and connections that this process may have open.",
+    (),
+)
+PROCESS_START = Metric(
+    "matinee_process_start_time_seconds",
+    "gauge",
+    "seconds",
+    "When this process was started, as unix time.",
+    (),
+)
 
 SERVICE_METRICS = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
     HTTP_IN_FLIGHT,
+    HTTP_IN_FLIGHT_LIMIT,
     PROBLEMS,
     SERVED,
     OUTSIDE,
@@ -379,9 +532,17 @@ SERVICE_METRICS = (
     SNAPSHOTS_SWAPPED,
     SNAPSHOTS_REFUSED,
     SERVING_SNAPSHOT,
+    SERVING_SNAPSHOT_AGE,
     LOG_QUEUED,
+    LOG_QUEUE_LIMIT,
     LOG_SPOOLED,
+    REMOVED_IN_FILES,
     SERVICE_STATE,
+    PROCESS_CPU,
+    PROCESS_MEMORY,
+    PROCESS_FILES,
+    PROCESS_FILES_LIMIT,
+    PROCESS_START,
 )
 """Metrics of the processes that answer requests."""
 
@@ -468,6 +629,40 @@ LEARNER_METRICS = (
 """Metrics of the live service that its learner fills."""
 
 
+KPI_AGE = Metric(
+    "matinee_kpi_age_seconds",
+    "gauge",
+    "seconds",
+    "Time since the key figures of the experiment were last brought up to date with the log, or "
+    "since this process started.",
+    ("experiment",),
+)
+KPI_FAILED = Metric(
+    "matinee_kpi_failed",
+    "gauge",
+    "1 or 0",
+    "1 while the key figures of the experiment cannot be made; kpi.json says why.",
+    ("experiment",),
+)
+KPI_UNREAD = Metric(
+    "matinee_kpi_unread_rows",
+    "gauge",
+    "rows",
+    "Rows of the log that the key figures do not hold yet.",
+    ("experiment",),
+)
+SEVERAL_ARMS = Metric(
+    "matinee_several_arms_users",
+    "gauge",
+    "users",
+    "Users that were seen in more than one arm or bucket, and count for none.",
+    ("experiment",),
+)
+
+LIVE_KPI_METRICS = (KPI_AGE, KPI_FAILED, KPI_UNREAD, SEVERAL_ARMS)
+"""Metrics of the live service about its own key figures."""
+
+
 _JUDGED = (*_ARM, "metric")
 
 ANALYSIS_UNTIL = Metric(
@@ -549,6 +744,13 @@ ANALYSIS_P_VALUE = Metric(
     "Its p-value, corrected for the comparisons made with it.",
     _JUDGED,
 )
+ANALYSIS_GUARDRAIL_HARMED = Metric(
+    "matinee_analysis_guardrail_harmed",
+    "gauge",
+    "1 or 0",
+    "1 while a guardrail is worse than its margin allows, beyond doubt.",
+    _JUDGED,
+)
 
 ANALYSIS_METRICS = (
     ANALYSIS_UNTIL,
@@ -562,12 +764,24 @@ ANALYSIS_METRICS = (
     ANALYSIS_LOW,
     ANALYSIS_HIGH,
     ANALYSIS_P_VALUE,
+    ANALYSIS_GUARDRAIL_HARMED,
 )
-"""Metrics of the live service that its analyses fill, of the experiments that run."""
+"""Metrics of the live service that its analyses fill, of the experiments that run; the history of
+an offline run holds them day by day."""
+
+DECLARED = (
+    *KPI_METRICS,
+    *RUN_METRICS,
+    *SERVICE_METRICS,
+    *LEARNER_METRICS,
+    *LIVE_KPI_METRICS,
+    *ANALYSIS_METRICS,
+)
+"""Every metric there is."""
 
 
-def markdown_table(metrics: Sequence[Metric] = METRICS) -> str:
-    """A table of docs/metrics.md: of offline runs, or of the metrics given."""
+def markdown_table(metrics: Sequence[Metric]) -> str:
+    """A table of docs/metrics.md."""
     head = "| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n"
     return head + "".join(
         f"| `{metric.name}` | {metric.kind} | {metric.unit} | {', '.join(metric.labels)} "

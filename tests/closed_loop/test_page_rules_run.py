@@ -163,7 +163,7 @@ def test_empty_slots_go_through_the_whole_run(run: Path, model: ServingModel, ar
     assert results["impressions"] == shown.sum()
     assert results["pages"] == len(slates)
     scrape = (run / "metrics.prom").read_text(encoding="utf-8")
-    line = f'matinee_impressions_total{{arm="{arm}",experiment="ruled"}} {float(shown.sum())}'
+    line = f'matinee_impressions{{arm="{arm}",experiment="ruled"}} {float(shown.sum())}'
     assert line in scrape
     if arm == "capped":
         # A pin may stand below a slot that stays empty.

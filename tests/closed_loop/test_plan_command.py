@@ -31,6 +31,18 @@ def test_a_plan_for_people() -> None:
     assert "100% for" in shown
 
 
+def test_a_plan_of_what_is_read_as_it_runs_knows_its_tuning() -> None:
+    options = ["plan", "--value", "5", "--sd", "4", "--effect", "0.02", "--always-valid", "--json"]
+    values = json.loads(_called(*options).stdout)
+    assert values["question"]["tuned_for_units"] == 10_000
+    early = json.loads(_called(*options, "--tuned-for", "100").stdout)
+    assert early["metrics"][0]["units_needed"] > values["metrics"][0]["units_needed"]
+    assert (
+        "read while it runs, tuned for 100 units"
+        in _called(*options[:-1], "--tuned-for", "100").stdout
+    )
+
+
 def test_without_traffic_there_are_no_days() -> None:
     shown = _called("plan", "--value", "5", "--sd", "4", "--units", "1000", "--json")
     values = json.loads(shown.stdout)
@@ -66,6 +78,10 @@ def test_a_run_is_measured(tiny_run: Path) -> None:
     assert metrics["ctr"]["value"] == pytest.approx(expected["ctr"], rel=1e-9)
     assert metrics["d7"]["value"] == pytest.approx(expected["d7"]["rate"], rel=1e-9)
     assert metrics["d7"]["units"] == expected["d7"]["eligible"]
+    # What the run declared of its sequences is what a plan goes on.
+    settings = json.loads((tiny_run / "settings.json").read_text(encoding="utf-8"))
+    question = json.loads(shown.stdout)["question"]
+    assert question["tuned_for_units"] == settings["analysis"]["tuned_for_units"]
     error = expected["standard_errors"]["ctr"]
     units = metrics["ctr"]["units"]
     assert (metrics["ctr"]["variance"] / units) ** 0.5 == pytest.approx(error, rel=1e-9)

@@ -110,10 +110,10 @@ def test_every_figure_equals_the_results(run: Run) -> None:
         sessions = found.value(metrics.SESSIONS, arm=arm)
         clicks = found.value(metrics.REWARDS, arm=arm, component="click", outcome="joined")
         assert users == card["users"]
-        assert found.value(metrics.DECISIONS, arm=arm) == card["pages"]
+        assert found.value(metrics.PAGES, arm=arm) == card["pages"]
         assert impressions == card["impressions"]
         assert sessions == card["sessions"]
-        assert clicks == card["clicks"]
+        assert clicks == card["clicks"] == found.value(metrics.CLICKS, arm=arm)
         assert clicks / impressions == card["ctr"]
         assert found.value(metrics.ENGAGEMENT, arm=arm) / users == card["engagement_per_user"]
         assert sessions / users == card["sessions_per_user"]
@@ -124,7 +124,7 @@ def test_every_figure_equals_the_results(run: Run) -> None:
             assert returned == card[f"d{day}"]["returned"]
         within = found.value(metrics.RETURNED_WITHIN, arm=arm, day="7")
         assert within == card["returned_within_7"]["returned"]
-        slates = found.value(metrics.DIVERSITY_SLATES, arm=arm)
+        slates = found.value(metrics.DIVERSITY_PAGES, arm=arm)
         assert found.value(metrics.DIVERSITY, arm=arm) / slates == card["ild"]
         assert found.value(metrics.COVERAGE, arm=arm) == card["coverage"]
         cost = card["exploration_cost"]
@@ -169,7 +169,7 @@ def test_events_equal_the_log(run: Run) -> None:
             active = table.active[:, -window:]
             labels = {"arm": arm, "window": str(window)}
             assert found.value(metrics.ACTIVE_USERS, **labels) == active.any(axis=1).sum()
-            assert found.value(metrics.WINDOW_SESSIONS, **labels) == active.sum()
+            assert found.value(metrics.DAILY_VISITS, **labels) == active.sum()
 
 
 def late_returns(folder: Path, arm: str, *, window: int) -> int:
@@ -193,8 +193,8 @@ def test_every_day_of_every_arm_is_reported_in_order(run: Run) -> None:
         mine = [report for report in reports if report.arm == arm]
         assert [report.day for report in mine] == list(range(32))
         assert [report.figures.completed_days for report in mine] == list(range(1, 33))
-        assert sum(report.pages for report in mine) == mine[-1].figures.decisions
-        counted = [report.figures.engagement for report in mine]
+        assert sum(report.pages for report in mine) == mine[-1].figures.kpis.pages
+        counted = [report.figures.kpis.engagement for report in mine]
         assert counted == sorted(counted)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from matinee_platform.ope import action_sums
-from matinee_platform.ope.action_sums import ActionLog, add_actions, gather, gather_reference
+from matinee_platform.ope.action_sums import ActionTables, add_actions, gather, gather_reference
 from matinee_platform.ope.estimates import estimates
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
@@ -12,10 +12,10 @@ from matinee_platform.ope.weight_grid import default_grid
 from matinee_policies.errors import ContextError
 
 
-def action_log(seed: int, *, n: int = 3000, K: int = 5, model: bool = True) -> ActionLog:
+def action_log(seed: int, *, n: int = 3000, K: int = 5, model: bool = True) -> ActionTables:
     rng = np.random.default_rng(seed)
     law = rng.dirichlet(np.ones(K), n)
-    return ActionLog(
+    return ActionTables(
         actions=rng.integers(0, K, n),
         rewards=(rng.random(n) < 0.2).astype(float),
         logged=np.full(n, 1.0 / K),
@@ -69,10 +69,10 @@ def test_logs_that_do_not_fit_are_refused() -> None:
     good, sums = action_log(3, n=10), SlotSums(EstimatorPlan())
     for actions in (good.actions + 5, good.actions - 5):
         with pytest.raises(ContextError, match=r"actions must lie in \[0, 5\)"):
-            add_actions(sums, ActionLog(actions, good.rewards, good.logged, good.law))
+            add_actions(sums, ActionTables(actions, good.rewards, good.logged, good.law))
     with pytest.raises(ContextError, match="tables must be"):
-        add_actions(sums, ActionLog(good.actions, good.rewards, good.logged, good.law[:5]))
+        add_actions(sums, ActionTables(good.actions, good.rewards, good.logged, good.law[:5]))
     with pytest.raises(ContextError, match="arrays must be"):
-        add_actions(sums, ActionLog(good.actions, good.rewards[:4], good.logged, good.law))
+        add_actions(sums, ActionTables(good.actions, good.rewards[:4], good.logged, good.law))
     with pytest.raises(ContextError, match="contiguous"):
-        add_actions(sums, ActionLog(good.actions, good.rewards, good.logged, good.law[:, ::-1]))
+        add_actions(sums, ActionTables(good.actions, good.rewards, good.logged, good.law[:, ::-1]))

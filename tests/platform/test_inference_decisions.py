@@ -9,8 +9,13 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 from statsmodels.stats.power import NormalIndPower, normal_power_het  # type: ignore[import-untyped]
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW  # type: ignore[import-untyped]
 
-from matinee_platform.analysis.inference.confidence_sequence import Tuning
+from matinee_platform.analysis.inference.confidence_sequence import (
+    Tuning,
+    effective_units,
+    p_values,
+)
 from matinee_platform.analysis.inference.corrections import benjamini_hochberg, holm
+from matinee_platform.analysis.inference.effect import NO_VARIANCE
 from matinee_platform.analysis.inference.gates import (
     Outcome,
     days_gate,
@@ -139,9 +144,14 @@ def test_guardrails_without_units_stay_open() -> None:
     found = non_inferiority(Moments.none(1), Moments.of(np.ones(3)), margin=0.1)
     assert found.verdict is Verdict.OPEN
     assert found.reason == "treatment has 0 units, an interval needs 2"
-    same = Moments.of(np.ones(3))
-    assert non_inferiority(same, same, margin=0.1).verdict is Verdict.HELD
-    assert non_inferiority(same, same, margin=0.0).p_value == 1.0
+    # Units that are all alike tell no error: neither held for certain nor broken for certain.
+    same, less = Moments.of(np.ones(3)), Moments.of(np.zeros(3))
+    for pair in ((same, same), (less, same)):
+        for tuning in (None, Tuning(10.0)):
+            alike = non_inferiority(*pair, margin=0.1, tuning=tuning)
+            assert (alike.verdict, alike.reason) == (Verdict.OPEN, NO_VARIANCE)
+            assert math.isnan(alike.p_value)
+            assert math.isnan(alike.loss_high)
     with pytest.raises(ConfigError, match=r"margin of a guardrail must be >= 0, got -0\.1"):
         non_inferiority(same, same, margin=-0.1)
 
@@ -209,7 +219,13 @@ def test_power_of_means_equals_statsmodels(share: float, side: str) -> None:
 @pytest.mark.parametrize("effect", [0.02, -0.03])
 @pytest.mark.parametrize("side", ["two-sided", "larger"])
 def test_power_of_proportions_equals_statsmodels(effect: float, side: str) -> None:
-    design = Design.of_proportion(0.3, treatment_share=0.4, two_sided=side == "two-sided")
+    design = Design(
+        value=0.3,
+        variance=0.21,
+        spread="share",
+        treatment_share=0.4,
+        two_sided=side == "two-sided",
+    )
     rate = 0.3 + effect
     sd = math.sqrt(0.3 * 0.7 / 0.6 + rate * (1 - rate) / 0.4)
     expected = normal_power_het(
@@ -227,7 +243,7 @@ def test_a_known_lift_is_found_with_the_stated_power() -> None:
     rng = np.random.default_rng(45)
     past_shown = rng.poisson(8 * rng.gamma(2.0, 1.0, size=20_000)) + 1
     past = linearise(Moments.of(rng.binomial(past_shown, 0.2), past_shown))
-    design = Design.of_moments(past, treatment_share=0.3)
+    design = Design(value=past.value, variance=past.variance, treatment_share=0.3)
     effect = minimum_detectable_effect(design, units=1_500)
     runs, found = 1_500, 0
     for _ in range(runs):
@@ -240,28 +256,71 @@ def test_a_known_lift_is_found_with_the_stated_power() -> None:
     assert abs(found / runs - 0.8) < 0.05
 
 
-def test_cuped_and_sequences_enter_the_size() -> None:
+def test_cuped_enters_the_size() -> None:
     plain = Design(value=1.0, variance=2.0)
     lean = Design(value=1.0, variance=2.0, reduction=0.4)
     ratio = sample_size(lean, effect=0.1) / sample_size(plain, effect=0.1)
     assert ratio == pytest.approx(0.6, rel=1e-9)
-    always = Design(value=1.0, variance=2.0, always_valid=True)
-    # What may be read daily costs about twice the units.
-    ratio = sample_size(always, effect=0.1) / sample_size(plain, effect=0.1)
-    assert 1.9 < ratio < 1.95
-    # The sequence's power at its tuned time, by simulation of the estimate there.
-    units = sample_size(always, effect=0.1)
-    z = np.random.default_rng(46).normal(0.1 * math.sqrt(units / 8), size=20_000)
-    share = (np.abs(z) > always.critical).mean()
+
+
+@pytest.mark.parametrize("tuned", [200.0, 6_000.0, 1e6])
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_a_sequence_is_planned_as_it_will_be_tuned(tuned: float, two_sided: bool) -> None:
+    tuning = Tuning(tuned)
+    design = Design(
+        value=1.0,
+        variance=2.0,
+        treatment_share=0.3,
+        alpha=0.02,
+        two_sided=two_sided,
+        tuning=tuning,
+    )
+    units = sample_size(design, effect=0.1)
+    assert power(design, effect=0.1, units=units) == pytest.approx(0.8, rel=1e-9)
+    least = minimum_detectable_effect(design, units=units)
+    assert least == pytest.approx(0.1, rel=1e-9)
+    # By simulation of the estimate of so many units, judged as a corrected p-value is.
+    t = effective_units(0.3 * units, 0.7 * units)
+    error = math.sqrt(design.unit_variance(0.1) / units)
+    z = np.random.default_rng(46).normal(0.1 / error, size=20_000)
+    share = (p_values(z, t, tuning=tuning, two_sided=two_sided) < 0.02).mean()
     assert abs(share - 0.8) < 4 * math.sqrt(0.8 * 0.2 / 20_000)
+
+
+def test_a_sequence_costs_least_where_it_is_tuned() -> None:
+    plain = sample_size(Design(value=1.0, variance=2.0), effect=0.1)
+    sizes = {
+        tuned: sample_size(Design(value=1.0, variance=2.0, tuning=Tuning(tuned)), effect=0.1)
+        for tuned in (100.0, 12_000.0, 1e7)
+    }
+    # What may be read daily costs about twice the units where it is narrowest.
+    assert 1.9 < sizes[12_000.0] / plain < 1.95
+    assert min(sizes[100.0], sizes[1e7]) > 1.2 * sizes[12_000.0]
+
+
+@pytest.mark.parametrize("effect", [0.3, -0.3])
+def test_a_rise_that_multiplies_spreads_treatment_too(effect: float) -> None:
+    design = Design(value=2.0, variance=5.0, spread="scaled", treatment_share=0.2)
+    factor = (1 + 0.15) ** 2 if effect > 0 else 1.0
+    sd = math.sqrt(5.0 * (factor / 0.2 + 1 / 0.8))
+    expected = normal_power_het(abs(effect), 2_000, 0.05, std_null=sd, std_alternative=sd)
+    assert power(design, effect=effect, units=2_000) == pytest.approx(expected, rel=1e-9)
+    size = sample_size(design, effect=effect, wanted=0.9)
+    assert power(design, effect=effect, units=size) == pytest.approx(0.9, rel=1e-9)
+    least = minimum_detectable_effect(design, units=2_000, wanted=0.9)
+    assert power(design, effect=least, units=2_000) == pytest.approx(0.9, rel=1e-9)
+    # Where spread grows as fast as the effect, no rise is found.
+    assert math.isnan(minimum_detectable_effect(design, units=20))
+    with pytest.raises(ConfigError, match="no rise that multiplies"):
+        Design(value=0.0, variance=1.0, spread="scaled")
 
 
 def test_bad_designs_are_refused() -> None:
     design = Design(value=1.0, variance=2.0)
     with pytest.raises(ConfigError, match="variance of the metric must be > 0, got 0"):
         Design(value=1.0, variance=0.0)
-    with pytest.raises(ConfigError, match="rate must be < 1, got 1"):
-        Design.of_proportion(1.0)
+    with pytest.raises(ConfigError, match="must be within 0 and 1, got 1"):
+        Design(value=1.0, variance=0.1, spread="share")
     with pytest.raises(ConfigError, match="reduction must be < 1, got 1"):
         Design(value=1.0, variance=1.0, reduction=1.0)
     with pytest.raises(ConfigError, match="effect to size for must not be 0"):
@@ -271,5 +330,6 @@ def test_bad_designs_are_refused() -> None:
     with pytest.raises(ConfigError, match="units must be > 0, got 0"):
         power(design, effect=0.1, units=0)
     with pytest.raises(ConfigError, match="rate with the effect must be <= 1"):
-        power(Design.of_proportion(0.9), effect=0.2, units=10)
-    assert math.isnan(minimum_detectable_effect(Design.of_proportion(0.5), units=4))
+        power(Design(value=0.9, variance=0.09, spread="share"), effect=0.2, units=10)
+    half = Design(value=0.5, variance=0.25, spread="share")
+    assert math.isnan(minimum_detectable_effect(half, units=4))

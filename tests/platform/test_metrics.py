@@ -12,10 +12,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
+from matinee_platform.analysis.inference.sequential_srm import sequential_srm
 from matinee_platform.metrics import (
     ANALYSIS_METRICS,
+    DECLARED,
+    KPI_METRICS,
     LEARNER_METRICS,
+    LIVE_KPI_METRICS,
     METRICS,
+    RUN_METRICS,
     SERVICE_METRICS,
     Metric,
     markdown_table,
@@ -24,9 +29,21 @@ from matinee_platform.offline.kpi_counter import ArmFigures, KpiCounter
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_policies.errors import ConfigError
+from matinee_policies.features import ItemFeatures
 
+PARTS = (
+    KPI_METRICS,
+    RUN_METRICS,
+    SERVICE_METRICS,
+    LEARNER_METRICS,
+    LIVE_KPI_METRICS,
+    ANALYSIS_METRICS,
+)
 ROOT = Path(__file__).parents[2]
-LABELS = {"experiment", "arm", "policy", "component", "outcome", "day", "window", "lesson"}
+LABELS = {
+    *("experiment", "arm", "policy", "component", "outcome", "day", "window", "lesson", "metric"),
+    *("route", "method", "status", "code", "served_by", "reason", "where", "state", "gate"),
+}
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -38,10 +55,18 @@ def settings(**changes: Any) -> ExperimentSettings:
     return parse_settings({"name": "small", "users": 100, "days": 40, "arms": arms, **changes})
 
 
-def figures(*, users: int = 4, days: int = 1) -> ArmFigures:
-    counter = KpiCounter(
-        np.arange(users, dtype=np.uint64), days=40, embeddings=np.eye(4, dtype=np.float32)
+def catalogue_of(items: int) -> ItemFeatures:
+    return ItemFeatures(
+        popularity=np.ones(items, dtype=np.float32),
+        popularity_residual=np.zeros(items, dtype=np.float32),
+        novelty=np.linspace(0, 1, items, dtype=np.float32),
+        genres=np.zeros((items, 1), dtype=np.float32),
+        embeddings=np.eye(items, dtype=np.float32),
     )
+
+
+def figures(*, users: int = 4, days: int = 1) -> ArmFigures:
+    counter = KpiCounter(np.arange(users, dtype=np.uint64), days=40, items=catalogue_of(4))
     for day in range(days):
         counter.close_day(np.arange(users, dtype=np.int32), day)
     counter.observe_exploration(np.array([0, 1, 0], dtype=np.int32), np.array([0.5, 0.25, 0.0]))
@@ -53,7 +78,7 @@ def figures(*, users: int = 4, days: int = 1) -> ArmFigures:
 def fed(**changes: Any) -> RunMetrics:
     run = RunMetrics(settings(**changes), now=lambda: 1_700_000_000.0)
     run.assigned([20, 80])
-    run.update("plain", figures())
+    run.update("plain", figures(days=9))
     run.update("learning", figures(users=3, days=9))
     for arm in ("plain", "learning"):
         alarms = [{"day": 8, "what": "all items"}, *[{"day": 7, "what": "Drama"}] * 2]
@@ -75,12 +100,12 @@ def value(found: dict[Sample, float], metric: Metric, **labels: str) -> float:
     return found[metric.name, tuple(sorted({"experiment": "small", **labels}.items()))]
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", DECLARED, ids=lambda metric: metric.name)
 def test_a_metric_is_well_declared(metric: Metric) -> None:
     assert re.fullmatch(r"matinee_[a-z]+(_[a-z]+)*", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.name.endswith("_ratio") == (metric.unit == "ratio")
-    assert metric.name.endswith("_seconds") == (metric.unit == "seconds")
+    assert ("_seconds" in metric.name) == (metric.unit == "seconds")
     assert not re.search(r"_(count|sum|bucket|created|info)$", metric.name)
     assert metric.help.endswith(".")
     assert "|" not in metric.help
@@ -90,8 +115,7 @@ def test_a_metric_is_well_declared(metric: Metric) -> None:
 
 
 def test_names_are_declared_once_and_listed() -> None:
-    every = (*METRICS, *SERVICE_METRICS, *LEARNER_METRICS, *ANALYSIS_METRICS)
-    names = [metric.name for metric in every]
+    names = [metric.name for metric in DECLARED]
     assert len(set(names)) == len(names)
     declared = [each for each in vars(metrics).values() if isinstance(each, Metric)]
     assert sorted(metric.name for metric in declared) == sorted(names)
@@ -99,10 +123,9 @@ def test_names_are_declared_once_and_listed() -> None:
 
 def test_the_documentation_holds_the_table() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert markdown_table() in text, "paste matinee_platform.metrics.markdown_table() there"
-    assert markdown_table(SERVICE_METRICS) in text, "paste markdown_table(SERVICE_METRICS) there"
-    assert markdown_table(LEARNER_METRICS) in text, "paste markdown_table(LEARNER_METRICS) there"
-    assert markdown_table(ANALYSIS_METRICS) in text, "paste markdown_table(ANALYSIS_METRICS) there"
+    for part in PARTS:
+        assert markdown_table(part) in text, f"paste the table of {part[0].name} there"
+    assert sum(len(part) for part in PARTS) == len(DECLARED)
 
 
 def test_exposition_is_as_declared() -> None:
@@ -126,9 +149,13 @@ def test_values_by_hand() -> None:
     assert value(found, metrics.EXPLORATION_COST, arm="learning") == 0.25
     assert value(found, metrics.RETENTION_ELIGIBLE, arm="learning", day="7") == 3
     assert value(found, metrics.RETENTION_ELIGIBLE, arm="learning", day="28") == 0
-    assert value(found, metrics.WINDOW_SESSIONS, arm="learning", window="7") == 21
+    assert value(found, metrics.DAILY_VISITS, arm="learning", window="7") == 21
+    assert value(found, metrics.COHORT_USERS, arm="learning", window="7") == 3
+    assert value(found, metrics.COHORT_VISITS, arm="learning", window="7") == 21
+    assert value(found, metrics.COHORT_USERS, arm="learning", window="28") == 0
+    assert value(found, metrics.COHORT_VISITS, arm="learning", window="28") == 0
     assert value(found, metrics.SNAPSHOT, arm="learning", policy="lin_ucb") == 9
-    assert value(found, metrics.COMPLETED_DAY, arm="plain") == 1
+    assert value(found, metrics.COMPLETED_DAY, arm="plain") == 9
     assert value(found, metrics.LAST_DAY, arm="plain") == 40
     assert value(found, metrics.KPI_SUCCESS, arm="plain") == 1_700_000_000.0
     assert value(found, metrics.ASSIGNMENTS, arm="plain") == 20
@@ -142,6 +169,15 @@ def test_paired_arms_expect_everybody() -> None:
     found = samples(fed(design="paired").text())
     assert value(found, metrics.EXPECTED_ASSIGNMENTS, arm="plain") == 100
     assert value(found, metrics.ASSIGNMENT_VARIANCE, arm="plain") == 0
+    assert not [name for name, _ in found if name == metrics.SRM_E_VALUE.name]
+
+
+def test_the_split_is_judged_while_arms_are_on_the_same_day() -> None:
+    run = fed()
+    wanted = sequential_srm([4, 3], [0.25, 0.75]).e_value[-1]
+    assert value(samples(run.text()), metrics.SRM_E_VALUE) == pytest.approx(wanted)
+    run.update("plain", figures(days=10))
+    assert not [name for name, _ in samples(run.text()) if name == metrics.SRM_E_VALUE.name]
 
 
 def test_the_histogram_is_cumulative() -> None:
@@ -172,7 +208,7 @@ def test_users_add_no_series() -> None:
         for arm in ("plain", "learning"):
             run.update(arm, figures(users=users))
     assert samples(few.text()).keys() == samples(many.text()).keys()
-    assert len(samples(many.text())) < 120
+    assert len(samples(many.text())) < 140
 
 
 def test_before_the_first_day_there_is_a_scrape() -> None:
@@ -194,9 +230,9 @@ def test_serves_within_the_body_and_no_longer() -> None:
         with urllib.request.urlopen(url) as answer:  # noqa: S310
             assert answer.headers["Content-Type"].startswith("text/plain; version=")
             assert samples(answer.read().decode()) == samples(run.text())
-        run.update("plain", figures(days=2))
+        run.update("plain", figures(days=12))
         with urllib.request.urlopen(url) as answer:  # noqa: S310
-            assert value(samples(answer.read().decode()), metrics.COMPLETED_DAY, arm="plain") == 2
+            assert value(samples(answer.read().decode()), metrics.COMPLETED_DAY, arm="plain") == 12
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(url.rsplit(":")[-1].split("/")[0])), timeout=5)
 

@@ -20,6 +20,7 @@ from matinee_platform.analysis.planning.plan import (
     size_for,
 )
 from matinee_platform.analysis.unit_metrics import unit_metric
+from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_policies.errors import ConfigError
 from stats.made_up_units import made_up_log
 
@@ -31,8 +32,11 @@ MEAN = given_baseline(value=5.0, sd=4.0, window_days=7)
 def test_a_size_is_that_of_statsmodels(share: float, comparisons: int, power: float) -> None:
     question = Question(treatment_share=share, comparisons=comparisons, power=power)
     plan = size_for(MEAN, relative=0.02, question=question)
+    # A lift of 2 % spreads treatment's values by 2 % as well.
+    even = 1 / share + 1 / (1 - share)
+    spread = 4.0 * math.sqrt((1.02**2 / share + 1 / (1 - share)) / even)
     first = NormalIndPower().solve_power(
-        effect_size=0.02 * 5.0 / 4.0,
+        effect_size=0.02 * 5.0 / spread,
         alpha=0.05 / comparisons,
         power=power,
         ratio=(1 - share) / share,
@@ -76,6 +80,14 @@ def test_reading_as_it_runs_costs_units() -> None:
     once = size_for(MEAN, relative=0.02, question=Question())
     ever = size_for(MEAN, relative=0.02, question=Question(always_valid=True))
     assert ever.units > 1.5 * once.units
+    # Sequences are as narrow as they can be where the experiment tunes them, which is its own say.
+    assert Question().tuned_for_units == AnalysisSettings().tuned_for_units
+    tuned = Question(always_valid=True, tuned_for_units=once.units)
+    assert size_for(MEAN, relative=0.02, question=tuned).units < ever.units
+    few = Question(always_valid=True, tuned_for_units=100)
+    assert size_for(MEAN, relative=0.02, question=few).units > ever.units
+    with pytest.raises(ConfigError, match="tuned_for_units must be"):
+        Question(tuned_for_units=0)
 
 
 @pytest.mark.parametrize("traffic", [300.0, 5_000.0, 1e6])

@@ -231,6 +231,28 @@ async def test_a_probe_sees_what_a_batch_would_meet(fault_kind: Any, tmp_path: P
 
 
 @asynchronous
+async def test_a_journal_that_is_used_again_is_no_room(tmp_path: Path) -> None:
+    """Its pages can be written though nothing can grow: the next batch would fail again."""
+    store = FullStore(file_of(tmp_path), windows=windows, busy_ms=20)
+    await store.open()
+    await store.write([example_decision(n, features=FEATURES) for n in range(40)])
+    with closing(sqlite3.connect(file_of(tmp_path))) as other:
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(LogUnavailableError, match="room"):
+            await store.probe()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await store.probe()
+    await store.write([example_decision(40)])
+    await store.close()
+    check_log(tmp_path, set(range(41)), set())
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["events.lock", "events.sqlite"]
+
+
+@asynchronous
 async def test_while_away_strict_refuses_at_once(tmp_path: Path) -> None:
     appender, store = await open_log(tmp_path, spool=False)
     fault = Locked(tmp_path, store)

@@ -1,6 +1,7 @@
 """The event log in a SQLite file."""
 
 import asyncio
+import functools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any
 import pytest
 
 from matinee_platform.storage import sqlite_appender as appender_module
+from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_log import sqlite_appender
 from matinee_platform.storage.ports import EventAppender, EventReader
 from matinee_platform.storage.records import Outcome
+from matinee_platform.storage.spool import Spool
 from matinee_platform.storage.sqlite_appender import SqliteStore
 from matinee_platform.storage.sqlite_checkpoints import Checkpoints
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.sqlite_statements import known_of
 from matinee_platform.storage.testing_events import (
     EventLogContract,
+    Told,
     asynchronous,
     example_decision,
     windows,
@@ -153,3 +157,48 @@ async def test_a_journal_that_cannot_be_moved_stops_nothing(tmp_path: Path) -> N
         plan = await store.write([example_decision(number)])
         assert plan.last_seq == number + 1
     await store.close()
+
+
+class Unsure(sqlite3.Connection):
+    """Tells of an error when a commit is done, once."""
+
+    fails = False
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        cursor = super().execute(statement, *values)
+        if statement == "COMMIT" and Unsure.fails:
+            Unsure.fails = False
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return cursor
+
+
+@pytest.mark.parametrize("spooled", [True, False])
+@asynchronous
+async def test_rows_of_a_commit_that_failed_are_known_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spooled: bool
+) -> None:
+    """They are in the log, and nobody was told of them: memory must be read anew."""
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Unsure))
+    told, skipped = Told(), list[int]()
+    log = await sqlite_appender(
+        tmp_path / "events.sqlite",
+        windows=windows,
+        published=told,
+        skipped=lambda: skipped.append(told.places[-1] if told.places else 0),
+        spool=Spool(tmp_path / "spool") if spooled else None,
+    )
+    await log.append_decision(example_decision(1))
+    assert (skipped, told.places) == ([0], [1])
+    Unsure.fails = True
+    if spooled:
+        await log.append_decision(example_decision(2))
+    else:
+        with pytest.raises(LogUnavailableError):
+            await log.append_decision(example_decision(2))
+    while log.state != "ok":
+        await asyncio.sleep(0.01)
+    assert (await log.append_decision(example_decision(3))).seq == 3
+    assert (skipped, told.places) == ([0, 1], [1, 3])
+    await log.close()

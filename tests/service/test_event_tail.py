@@ -8,6 +8,8 @@ import pytest
 
 from matinee_platform.storage import postgres_tail
 from matinee_platform.storage.append_plan import Plan
+from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.ports import Skipped
 from matinee_platform.storage.postgres_tail import PostgresTail
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 from matinee_platform.storage.testing_events import Told, asynchronous, example_decision
@@ -17,6 +19,7 @@ class Log:
     """Rows that are there, and what was asked for."""
 
     def __init__(self) -> None:
+        self.away = False
         self.rows: list[LoggedDecision] = []
         self.read: list[int] = []
         self.looks = 0
@@ -30,6 +33,8 @@ class Log:
         return plan
 
     def last_seq(self) -> int:
+        if self.away:
+            raise LogUnavailableError("away")
         return len(self.rows)
 
     def between(
@@ -43,8 +48,8 @@ class Log:
     def close(self) -> None: ...
 
 
-def tail_of(log: Log, told: Told) -> PostgresTail:
-    return PostgresTail(log, published=told)
+def tail_of(log: Log, told: Told, skipped: Skipped | None = None) -> PostgresTail:
+    return PostgresTail(log, published=told, skipped=skipped)
 
 
 @asynchronous
@@ -95,3 +100,27 @@ async def test_every_row_is_told_once_whatever_comes_between(
     await looking
     await tail._look()
     assert told.places == list(range(1, len(log.rows) + 1))
+
+
+@pytest.mark.parametrize("own", [True, False])
+@asynchronous
+async def test_a_late_first_look_says_that_rows_were_skipped(own: bool) -> None:
+    """What was stored until then may be missing in units that were read before."""
+    log, told, skipped = Log(), Told(), list[int]()
+    log.away = True
+    tail = tail_of(log, told, lambda: skipped.append(len(log.rows)))
+    await tail._look()
+    log.commit(3)
+    assert skipped == []
+    log.away = False
+    if own:
+        tail.committed(log.commit(2))
+        assert (skipped, told.places) == ([5], [4, 5])
+    else:
+        log.commit(2)
+        await tail._look()
+        assert (skipped, told.places) == ([5], [])
+    tail.committed(log.commit(1))
+    await tail._look()
+    assert skipped == [5]
+    assert told.places[-1] == 6

@@ -317,7 +317,7 @@ def test_replay_and_explanation_are_handed_the_logged_row(bench: Bench, serve: A
 def test_forgetting_and_retention(bench: Bench, client: Any) -> None:
     client.post(DECIDE, json=ASK)
     answer = client.post("/v1/admin/forget", json={"unit": "ada"})
-    assert answer.json() == {"decisions": 1, "rewards": 0}
+    assert answer.json() == {"decisions": 1, "rewards": 0, "settled": True}
     told = client.post("/v1/admin/retention", json={"days": 30}).json()
     assert told["before"] == bench.clock.now_ms() - 30 * 86_400_000
 

@@ -1,5 +1,6 @@
 """The master secret: made once, read back, refused when it is weak or open to others."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -28,7 +29,15 @@ def test_a_secret_is_made_on_loopback_and_read_again(tmp_path: Path) -> None:
     assert made.draws("e", "a") == again.draws("e", "a")
 
 
-def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_processes_that_start_together_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "there are no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
     found: list[bytes] = []
 
     def load() -> None:
@@ -41,6 +50,7 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
         thread.join()
     assert len(found) == 8
     assert len(set(found)) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["secret"]
 
 
 def test_elsewhere_a_secret_must_be_given(tmp_path: Path) -> None:

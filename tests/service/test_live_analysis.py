@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -32,8 +30,6 @@ from matinee_platform.metrics import ANALYSIS_METRICS
 from matinee_platform.service.analysis_metrics import AnalysisCollector, analysis_rows
 from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.live_analysis import (
-    AnalysisError,
-    AnalysisRenewal,
     LiveAnalyses,
 )
 from matinee_platform.service.log_lines import service_log
@@ -167,7 +163,7 @@ def test_one_analysis_on_every_surface(live: Live, bench: Any, serve: Callable[.
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout) == wanted
 
-    process = AnalysisProcess(live.data_dir, live.database)
+    process = AnalysisProcess(live.data_dir, live.database, log=service_log(StringIO()))
     analyses = LiveAnalyses(process.analyse, close=process.close, clock=FakeClock(UNTIL))
     registry = CollectorRegistry(auto_describe=False)
     client = serve(bench, analysis=analyses.analysis)
@@ -219,7 +215,7 @@ def test_a_bad_log_is_told_on_every_surface(
     assert answer.stdout == ""
     assert str(answer.exception) == str(refused.value)
 
-    process = AnalysisProcess(on_file.data_dir, on_file.database)
+    process = AnalysisProcess(on_file.data_dir, on_file.database, log=service_log(StringIO()))
     analyses = LiveAnalyses(process.analyse, close=process.close, clock=FakeClock(UNTIL))
     client = serve(bench, analysis=analyses.analysis)
     results = client.get("/v1/experiments/home/results").json()
@@ -357,6 +353,12 @@ def test_an_experiment_without_its_first_rows_is_refused(live: Live) -> None:
     assert removed.decisions > 20
     with pytest.raises(DataError, match=r"before 2026-01-03.* removed by retention .*2026-01-01"):
         analysed(live)
+    # Nobody plans on, or assigns anew, units whose exposure is not known any more.
+    where = live.command()[1:]
+    for command in (["plan", *where, "--effect", "0.1"], ["aa", *where, "--salts", "2", "--quiet"]):
+        refused = CliRunner().invoke(app, command)
+        assert isinstance(refused.exception, DataError)
+        assert "removed by retention" in str(refused.exception)
     events.dispose()
     control.dispose()
 
@@ -375,82 +377,3 @@ def test_a_stopped_experiment_is_told_up_to_its_stop(on_file: Live) -> None:
     assert after["metrics"] == before["metrics"]
     assert not after["running"]
     assert "at every look" in after["verdict"]["arms"]["new"]["sentence"]
-
-
-class Slow:
-    """An analysis that waits until it may go on."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.go = threading.Event()
-
-    def __call__(self, key: str, until_ms: int) -> dict[str, Any]:
-        self.asked.append(key)
-        assert self.go.wait(30)
-        if key == "broken":
-            raise AnalysisError("it is")
-        return {"key": key, "number": len(self.asked)}
-
-
-def test_who_asks_at_once_shares_one_analysis() -> None:
-    slow = Slow()
-
-    async def main() -> None:
-        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=1_000.0)
-        first = [asyncio.create_task(analyses.analysis("home")) for _ in range(5)]
-        # The loop goes on meanwhile.
-        await asyncio.sleep(0.01)
-        first[0].cancel()
-        slow.go.set()
-        found = await asyncio.gather(*first[1:])
-        assert all(one is found[0] for one in found)
-        assert await analyses.analysis("home") is found[0]
-        assert slow.asked == ["home"]
-        await analyses.close()
-
-    asyncio.run(main())
-
-
-def test_an_analysis_is_not_held_for_long() -> None:
-    slow = Slow()
-    slow.go.set()
-
-    async def main() -> None:
-        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=0.0)
-        assert (await analyses.analysis("home"))["number"] == 1
-        assert (await analyses.analysis("home"))["number"] == 2
-        await analyses.renew(["home", "broken"])
-        assert set(analyses.shown) == {"home"}
-        await analyses.renew([])
-        assert not analyses.shown
-        await analyses.close()
-
-    asyncio.run(main())
-
-
-def test_renewal_rests_longer_than_it_works() -> None:
-    slow = Slow()
-    slow.go.set()
-
-    async def main() -> None:
-        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=0.0)
-        log = service_log(StringIO())
-        passes: list[float] = []
-
-        def keys() -> list[str]:
-            passes.append(time.monotonic())
-            if len(passes) == 1:
-                raise RuntimeError("the database is away")
-            time.sleep(0.05)
-            return ["home"]
-
-        renewal = AnalysisRenewal(analyses, keys=keys, every_seconds=0.01, log=log)
-        renewal.start()
-        while len(passes) < 3:
-            await asyncio.sleep(0.01)
-        assert passes[2] - passes[1] >= 20 * 0.05
-        assert analyses.shown["home"]["key"] == "home"
-        await renewal.stop()
-        await analyses.close()
-
-    asyncio.run(main())

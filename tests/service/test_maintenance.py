@@ -2,18 +2,15 @@
 
 import asyncio
 import json
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from matinee_platform.cli import app
@@ -21,22 +18,16 @@ from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import HOLDOUT_ARM
 from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.maintenance.backup import back_up, check_backup
-from matinee_platform.maintenance.caretaker import MAINTENANCE, Caretaker
-from matinee_platform.maintenance.export import ExportFacts, export_log
+from matinee_platform.maintenance.caretaker import MAINTENANCE
 from matinee_platform.maintenance.removal import Removed, SqlEventEraser, open_events
-from matinee_platform.pseudonyms import pseudonyms
+from matinee_platform.maintenance.testing_place import ADA, SECRET, Place, opened, some_rows
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.storage.audit_log import AuditLog
 from matinee_platform.storage.barrier_store import SqlBarrierStore
-from matinee_platform.storage.control_database import control_url, open_engine, upgrade
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.errors import LogBusyError, LogUnavailableError
-from matinee_platform.storage.event_log import event_reader, make_event_log
-from matinee_platform.storage.event_migrations import postgres_url
-from matinee_platform.storage.event_migrations import upgrade as upgrade_events
+from matinee_platform.storage.event_log import make_event_log
 from matinee_platform.storage.lease import FileLease
-from matinee_platform.storage.ports import EventReader
-from matinee_platform.storage.records import DecisionRecord, RewardRecord
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore
 from matinee_platform.storage.testing_control import (
     example_barrier,
@@ -52,66 +43,8 @@ from matinee_platform.storage.testing_events import (
 from matinee_policies.errors import ConfigError, DataError
 from matinee_policies.snapshot_signature import SigningKeys
 
-SECRET = bytes(range(32))
 KEYS = SigningKeys({"ours": SECRET})
 DAY_MS = 86_400_000
-ADA = int(pseudonyms(["ada"], secret=SECRET)[0])
-
-
-@dataclass
-class Place:
-    """The data of a service.
-
-    Attributes:
-        settings: where they are.
-        control: engine of the control database.
-        events: engine of the database of events.
-        clock: tells the time.
-    """
-
-    settings: ServiceSettings
-    control: Engine
-    events: Engine
-    clock: FakeClock
-
-    def caretaker(self, **options: Any) -> Caretaker:
-        eraser = SqlEventEraser(self.events, pause=lambda _: None)
-        return Caretaker(
-            eraser,
-            control=self.control,
-            pseudonym_secret=SECRET,
-            clock=self.clock,
-            lease=FileLease(self.settings.data_dir),
-            **options,
-        )
-
-    def reader(self) -> EventReader:
-        return event_reader(self.settings)
-
-    def last_seq(self) -> int:
-        with closing(self.reader()) as reader:
-            return reader.last_seq()
-
-    def append(self, decisions: list[DecisionRecord], rewards: list[RewardRecord]) -> None:
-        async def main() -> None:
-            log = await make_event_log(self.settings, windows=windows)
-            await asyncio.gather(*(log.appender.append_decision(one) for one in decisions))
-            await log.appender.append_rewards(rewards)
-            await log.appender.close()
-            log.reader.close()
-
-        asyncio.run(main())
-
-    def export(self, target: Path, *, after: int = 0) -> ExportFacts:
-        with closing(self.reader()) as reader:
-            return export_log(reader, target, after=after)
-
-    def rows(self) -> tuple[list[DecisionRecord], list[RewardRecord]]:
-        with closing(self.reader()) as reader:
-            upto = reader.last_seq()
-            decisions = [one.record for one in reader.decisions(upto=upto)]
-            rewards = [one.record for one in reader.rewards(upto=upto)]
-            return decisions, rewards
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -130,38 +63,6 @@ def local(tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(START_MS + 100 * DAY_MS)
-
-
-def opened(data_dir: Path, database: str, clock: FakeClock) -> Iterator[Place]:
-    settings = ServiceSettings(data_dir=data_dir, database=database, experiments=[])
-    url = control_url(data_dir, database)
-    upgrade(url)
-    control = open_engine(url)
-    if database == "sqlite":
-        place = Place(settings, control, control, clock)
-        place.append([], [])
-    else:
-        upgrade_events(postgres_url(database))
-        with control.begin() as connection:
-            connection.exec_driver_sql("TRUNCATE decisions, rewards, items")
-            connection.exec_driver_sql("UPDATE seq SET last = 0")
-    events = open_events(data_dir, database)
-    yield Place(settings, control, events, clock)
-    control.dispose()
-    events.dispose()
-
-
-def some_rows(key: str) -> tuple[list[DecisionRecord], list[RewardRecord]]:
-    """60 decisions of 7 units, of whom one is ada; every other one has two rewards."""
-    decisions = [example_decision(number, experiment=key) for number in range(60)]
-    decisions = [replace(one, unit=ADA) if one.unit == 3 else one for one in decisions]
-    decisions[50] = replace(decisions[50], unit=ADA, arm=HOLDOUT_ARM)
-    rewards = [
-        example_reward(2 * number + slot, decision=number, slot=slot)
-        for number in range(0, 60, 2)
-        for slot in range(2)
-    ]
-    return decisions, rewards
 
 
 def test_forgetting_removes_a_unit_and_nothing_else(place: Place) -> None:
@@ -186,6 +87,7 @@ def test_forgetting_removes_a_unit_and_nothing_else(place: Place) -> None:
     assert not barriers.genesis_due("forget", HOLDOUT_ARM)
     audit = AuditLog(place.control, clock=place.clock)
     (entry,) = audit.entries(subject=f"{ADA:016x}")
+    assert audit.entries()[-1].action == "data.settle"
     assert (entry.who, entry.action, entry.at) == ("officer", "data.forget", place.clock.now_ms())
     assert entry.details == {
         "decisions": removed.decisions,
@@ -207,46 +109,6 @@ def test_forgetting_twice_finds_nothing(place: Place) -> None:
     assert caretaker.forget("nobody", who="officer") == Removed()
     assert place.rows() == rows
     assert not barriers.genesis_due("twice", "new")
-
-
-def test_forgotten_bytes_are_gone_from_the_files(local: Place) -> None:
-    canary = b"canary-state-of-ada-0123456789abcdef"
-    decisions = [
-        replace(one, unit_state=canary) if one.unit == ADA else one for one in some_rows("bytes")[0]
-    ]
-    local.append(decisions, [])
-    folder = local.settings.data_dir
-
-    def found() -> list[str]:
-        return [path.name for path in folder.glob("events.*") if canary in path.read_bytes()]
-
-    assert found()
-    local.caretaker().forget("ada", who="officer")
-    assert found() == []
-
-
-def test_a_reader_that_stays_holds_no_writer_up(local: Place) -> None:
-    """Emptying the write-ahead log waits for readers; decisions must not wait with it."""
-    local.append(*some_rows("reader"))
-    path = local.settings.data_dir / "events.sqlite"
-    pauses: list[float] = []
-
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        writer.execute("UPDATE seq SET last = last + 1")
-        if len(pauses) == 3:
-            reader.execute("COMMIT")
-
-    with (
-        closing(sqlite3.connect(path, isolation_level=None)) as reader,
-        closing(sqlite3.connect(path, isolation_level=None, timeout=0.0)) as writer,
-    ):
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM decisions").fetchone()
-        writer.execute("UPDATE seq SET last = last + 1")
-        SqlEventEraser(local.events, pause=pause).settle()
-    assert len(pauses) == 3
-    assert path.with_name("events.sqlite-wal").stat().st_size == 0
 
 
 def test_retention_keeps_to_the_day(place: Place) -> None:
@@ -272,7 +134,7 @@ def test_retention_keeps_to_the_day(place: Place) -> None:
         barriers.append(example_barrier("retain", version=version, genesis=True))
     assert caretaker.retain(before_ms=before_ms, who="cron") == Removed()
     assert not barriers.genesis_due("retain", "new")
-    assert audit.entries()[-1] == told[0]
+    assert [one.action for one in audit.entries()[-2:]] == ["data.retain", "data.settle"]
     # A day later the same number of days reaches further.
     assert caretaker.retain(before_ms=before_ms + 10_000, who="cron") == Removed(10, 10)
 
@@ -512,12 +374,12 @@ def test_commands(tmp_path: Path) -> None:
         assert run("restore-check", backup, *where) == made
         assert run("export", "--out", export, *where)["rewards"] == 60
         with_service.release("events")
-        assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0}
-        assert set(run("retention", "--days", "36000", *where).values()) == {0}
+        assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0, "settled": True}
+        assert set(run("retention", "--days", "36000", *where).values()) == {0, True}
         spool = data_dir / "spool" / "events-0.spool"
         spool.parent.mkdir(exist_ok=True)
         spool.with_name("events-0.spool.damaged").write_bytes(b"rows")
-        assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0}
+        assert run("forget", "ada", *where) == {"decisions": 0, "rewards": 0, "settled": True}
         spool.write_bytes(b"rows")
         with pytest.raises(LogBusyError, match="spool"):
             run("forget", "ada", *where)

@@ -179,7 +179,7 @@ class AsyncClient:
         return await self.send(calls.stop_experiment(key))
 
     async def results(self, key: str) -> ResultsAnswer:
-        """Counts by arm."""
+        """Counts by arm, and the analysis once `statistics` is no longer `pending`."""
         return await self.send(calls.results(key))
 
     async def forget(self, unit: str) -> ForgetAnswer:

@@ -215,8 +215,8 @@ def stop_experiment(key: str) -> Call[ExperimentAnswer]:
 
 
 def results(key: str) -> Call[ResultsAnswer]:
-    """Asks for counts by arm."""
-    return Call("GET", _path("experiments", key, "results"), ResultsAnswer)
+    """Asks for counts by arm and the analysis, which may have to be asked for again."""
+    return Call("GET", _path("experiments", key, "results"), ResultsAnswer, fine=(200, 202))
 
 
 def forget(unit: str) -> Call[ForgetAnswer]:

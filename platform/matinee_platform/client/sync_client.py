@@ -178,7 +178,7 @@ class Client:
         return self.send(calls.stop_experiment(key))
 
     def results(self, key: str) -> ResultsAnswer:
-        """Counts by arm."""
+        """Counts by arm, and the analysis once `statistics` is no longer `pending`."""
         return self.send(calls.results(key))
 
     def forget(self, unit: str) -> ForgetAnswer:

@@ -39,7 +39,7 @@ def aa(
     from matinee_platform.analysis.unit_metrics import METRICS, unit_metric
 
     names = list(METRICS) if metrics is None else [name.strip() for name in metrics.split(",")]
-    days, _ = past_units(run, database=database, experiment=experiment)
+    days = past_units(run, database=database, experiment=experiment).units
     chosen = [unit_metric(days, name) for name in names]
     matured = [metric for metric in chosen if metric.values.size >= 2]
 

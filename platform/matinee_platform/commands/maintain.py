@@ -182,4 +182,5 @@ def _show(facts: dict[str, Any], *, as_json: bool) -> None:
         print(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
-        print(f"{name:<10} {value:,}")
+        told = str(value).lower() if isinstance(value, bool) else f"{value:,}"
+        print(f"{name:<10} {told}")

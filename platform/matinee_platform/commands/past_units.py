@@ -1,5 +1,6 @@
 """What the units of a past experiment did: of a finished run, or of a service's database."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from matinee_platform.analysis.unit_days.records import UnitDays
+    from matinee_platform.analysis_settings import AnalysisSettings
 
 DatabaseOption = Annotated[
     str | None,
@@ -22,10 +24,23 @@ ExperimentOption = Annotated[
 ]
 
 
-def past_units(
-    folder: Path | None, *, database: str | None, experiment: str | None
-) -> "tuple[UnitDays, str]":
-    """Sums by unit and day, and the name of the control arm.
+@dataclass(frozen=True, slots=True)
+class PastUnits:
+    """A past experiment.
+
+    Attributes:
+        units: sums by unit and day.
+        control: name of its arm.
+        settings: what it declared of its analysis.
+    """
+
+    units: "UnitDays"
+    control: str
+    settings: "AnalysisSettings"
+
+
+def past_units(folder: Path | None, *, database: str | None, experiment: str | None) -> PastUnits:
+    """Sums by unit and day, and what the experiment declared.
 
     Args:
         folder: of a run, or the data folder of a service.
@@ -46,7 +61,8 @@ def past_units(
 
         if experiment is not None:
             raise ConfigError("--experiment is for services; a run has one experiment")
-        return read_run_unit_days(folder), run_settings(folder).control
+        settings = run_settings(folder)
+        return PastUnits(read_run_unit_days(folder), settings.control, settings.analysis)
     from matinee_platform.analysis.experiment.of_service import service_units
     from matinee_platform.clock import SystemClock
     from matinee_platform.storage.control_database import control_url, upgrade
@@ -54,4 +70,4 @@ def past_units(
     data_dir, name = folder or Path(), database or "sqlite"
     upgrade(control_url(data_dir, name))
     found, units = service_units(data_dir, name, key=experiment, until_ms=SystemClock().now_ms())
-    return units, found.control
+    return PastUnits(units, found.control, found.analysis)

@@ -1,6 +1,7 @@
 """`matinee plan`: how many units and days an experiment takes, and what it can find."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,15 @@ def plan(
     always_valid: Annotated[
         bool, typer.Option("--always-valid", help="Results are read while it runs.")
     ] = False,
+    tuned_for: Annotated[
+        int | None,
+        typer.Option(
+            "--tuned-for",
+            metavar="N",
+            min=10,
+            help="tuned_for_units of the experiment; that of the past data, else 10000.",
+        ),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--no-cuped", help="Leave what is known before aside.")
     ] = False,
@@ -103,11 +113,15 @@ def plan(
         power=wanted,
         always_valid=always_valid,
     )
+    if tuned_for is not None:
+        question = replace(question, tuned_for_units=tuned_for)
     if run is not None or database is not None:
         if any(one is not None for one in (rate, value, sd)):
             raise ConfigError("--rate, --value and --sd stand in for past data, which were given")
         past = past_units(run, database=database, experiment=experiment)
-        baselines = _measured(*past, metrics=metrics, arm=arm, adjust=not plain)
+        if tuned_for is None:
+            question = replace(question, tuned_for_units=past.settings.tuned_for_units)
+        baselines = _measured(past.units, past.control, metrics=metrics, arm=arm, adjust=not plain)
     else:
         from matinee_platform.analysis.planning.baseline import given_baseline
 
@@ -200,7 +214,9 @@ def _json(
 
 
 def _lines(plans: "list[Plan]", stages: "list[Stage] | None", question: "Question") -> list[str]:
-    kind = "read while it runs" if question.always_valid else "read at its end"
+    kind = "read at its end"
+    if question.always_valid:
+        kind = f"read while it runs, tuned for {question.tuned_for_units:,} units"
     lines = [
         f"Two arms, {question.treatment_share:.0%} in treatment, alpha {question.alpha:g} over "
         f"{question.comparisons} comparison{'s' if question.comparisons > 1 else ''}, power "

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Engine
 
@@ -10,6 +11,7 @@ from matinee_platform.clock import Clock
 from matinee_platform.maintenance.forget import forget_unit
 from matinee_platform.maintenance.removal import EventEraser, Removed
 from matinee_platform.maintenance.retention import retain_events
+from matinee_platform.maintenance.settling import Settling
 from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.storage.audit_log import AuditLog
 from matinee_platform.storage.barrier_store import SqlBarrierStore
@@ -23,6 +25,11 @@ MAINTENANCE = "maintenance"
 
 LOOK_SECONDS = 1.0
 """Between two looks of a process for units that were forgotten."""
+
+_TRIES = 20
+"""Of a call to have removed content leave files: some two seconds. `settle` goes on later."""
+
+_TRIES_AGAIN = 3
 
 _AT_WORK = "other maintenance of this data is at work: try again when it ends"
 
@@ -77,6 +84,15 @@ class Caretaker:
         self._forgotten = forgotten
         self._known = known
         self._list = ForgottenUnits(control, clock=clock)
+        self._settling = Settling(eraser, self._audit)
+
+    @property
+    def unsettled_since(self) -> int | None:
+        """UTC milliseconds of the oldest removal whose content was still in files, when seen last.
+
+        None if there is none.
+        """
+        return self._settling.since
 
     def forget(self, unit: str, *, who: str) -> Removed:
         """Remove everything of a unit, given by its raw id.
@@ -99,16 +115,36 @@ class Caretaker:
         """
         windows = [max(one.definition.windows_ms()) for one in self._experiments.experiments()]
         return self._alone(
-            lambda: retain_events(
-                before_ms,
-                who=who,
-                longest_window_ms=max(windows, default=0),
-                clock=self._clock,
-                eraser=self._eraser,
-                barriers=self._barriers,
-                audit=self._audit,
+            lambda: self._settled(
+                retain_events(
+                    before_ms,
+                    who=who,
+                    longest_window_ms=max(windows, default=0),
+                    clock=self._clock,
+                    eraser=self._eraser,
+                    barriers=self._barriers,
+                    audit=self._audit,
+                )
             )
         )
+
+    def settle(self) -> bool:
+        """Go on where content of an earlier removal stayed in files; whether nothing is left.
+
+        Nothing happens while other maintenance is at work.
+
+        Raises:
+            LogUnavailableError: a database is away.
+        """
+        if not self._settling.look():
+            return True
+        try:
+            return self._alone(lambda: self._settled(Removed(), _TRIES_AGAIN)).settled
+        except LogBusyError:
+            return False
+
+    def _settled(self, removed: Removed, tries: int = _TRIES) -> Removed:
+        return replace(removed, settled=self._settling.settle(tries=tries))
 
     def _forget(self, unit: int, who: str) -> Removed:
         places: list[int] = []
@@ -128,7 +164,7 @@ class Caretaker:
             tell=tell,
         )
         self._forgotten(unit, places[-1])
-        return removed
+        return self._settled(removed)
 
     def _alone(self, work: Callable[[], Removed]) -> Removed:
         waiting = self._spooled()

@@ -63,5 +63,4 @@ def forget_unit(
             "arms": sorted(f"{experiment}/{arm}" for experiment, arm in removed),
         },
     )
-    eraser.settle()
     return total

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.exc import DBAPIError
 
@@ -22,14 +21,11 @@ from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_platform.storage.event_tables import EVENT_METADATA
 from matinee_platform.storage.int64 import to_signed
 
-_LOG = structlog.get_logger(__name__)
-
 _STEP_ROWS = 200
 _STEP_SECONDS = 0.02
 """A step that takes longer is followed by a smaller one: on SQLite decisions wait meanwhile."""
 _PAUSE_SECONDS = 0.01
 
-_SETTLE_TRIES = 100
 _SETTLE_WAIT_MS = 20
 """How long the appender may be held up by a reader that the emptying of a file waits for."""
 
@@ -37,21 +33,38 @@ _DECISIONS = EVENT_METADATA.tables["decisions"]
 _REWARDS = EVENT_METADATA.tables["rewards"]
 _SEQ = EVENT_METADATA.tables["seq"]
 
+_OLDER_READERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND age(backend_xmin) > age(CAST(%(since)s AS xid))
+"""
+"""Transactions that see the log as it was before a place: a vacuum leaves them what they see."""
+
 
 @dataclass(frozen=True, slots=True)
 class Removed:
     """Rows that were removed.
 
+    Attributes:
+        decisions: of them.
+        rewards: of them.
+        settled: whether their content has left the files of the database too.
+
     Example:
         >>> Removed(1, 5) + Removed(2, 0)
-        Removed(decisions=3, rewards=5)
+        Removed(decisions=3, rewards=5, settled=True)
     """
 
     decisions: int = 0
     rewards: int = 0
+    settled: bool = True
 
     def __add__(self, other: "Removed") -> "Removed":
-        return Removed(self.decisions + other.decisions, self.rewards + other.rewards)
+        return Removed(
+            self.decisions + other.decisions,
+            self.rewards + other.rewards,
+            self.settled and other.settled,
+        )
 
 
 class EventEraser(Protocol):
@@ -78,8 +91,11 @@ class EventEraser(Protocol):
     def erase_stray_rewards(self, before_ms: int) -> Removed:
         """Remove rewards from before a time whose decision is not in the log."""
 
-    def settle(self) -> None:
-        """See to it that removed content does not stay in files of the database."""
+    def mark(self) -> str:
+        """What names this moment to `settle`: all removals so far came before."""
+
+    def settle(self, *, since: str, tries: int) -> bool:
+        """Have what was removed before a moment leave the files of the database; whether it has."""
 
 
 class SqlEventEraser:
@@ -150,32 +166,49 @@ class SqlEventEraser:
             if stray:
                 self._pause(_PAUSE_SECONDS)
 
-    def settle(self) -> None:
-        """See to it that removed content does not stay in files of the database.
+    def mark(self) -> str:
+        """What names this moment to `settle`: all removals so far came before."""
+        if self._engine.dialect.name == "sqlite":
+            return "now"
+        with _unavailable(), self._engine.begin() as connection:
+            query = "SELECT CAST(CAST(pg_current_xact_id() AS xid) AS text)"
+            return str(connection.exec_driver_sql(query).scalar_one())
 
-        SQLite overwrote it (`secure_delete`), and the write-ahead log is emptied as soon as no
-        reader stands in the way; PostgreSQL reclaims it.
+    def settle(self, *, since: str, tries: int) -> bool:
+        """Have what was removed before a moment leave the files of the database.
+
+        SQLite overwrote it (`secure_delete`), and the write-ahead log is emptied if no reader
+        stands in the way; PostgreSQL reclaims what no transaction sees any more.
+
+        Args:
+            since: of `mark`.
+            tries: at most, on SQLite.
+
+        Returns:
+            Whether nothing is left; else a reader stands in the way.
         """
         with _unavailable(), self._engine.connect() as connection:
             if connection.dialect.name == "sqlite":
-                self._empty_write_ahead_log(connection.connection)
-                return
+                return self._empty_write_ahead_log(connection.connection, tries)
             plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+            older = plain.exec_driver_sql(_OLDER_READERS, {"since": since}).scalar_one()
             plain.exec_driver_sql("VACUUM decisions, rewards")
+            return int(older) == 0
 
-    def _empty_write_ahead_log(self, connection: Any) -> None:
-        """No writer gets in while SQLite waits for readers: many short waits, the work before."""
+    def _empty_write_ahead_log(self, connection: Any, tries: int) -> bool:
+        """No writer gets in while SQLite waits for readers: short waits, the work before."""
         connection.execute(f"PRAGMA busy_timeout = {_SETTLE_WAIT_MS}")
         try:
-            for _ in range(_SETTLE_TRIES):
+            for attempt in range(tries):
+                if attempt:
+                    self._pause(5 * _SETTLE_WAIT_MS / 1_000)
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 if not busy:
-                    return
-                self._pause(5 * _SETTLE_WAIT_MS / 1_000)
+                    return True
         finally:
             connection.execute(f"PRAGMA busy_timeout = {round(1_000 * BUSY_SECONDS)}")
-        _LOG.warning("write_ahead_log_not_emptied", reason="a reader stands in the way")
+        return False
 
     def _any(self, which: Sequence[Any]) -> bool:
         query = select(_DECISIONS.c.seq).where(*which).limit(1)

@@ -63,5 +63,4 @@ def retain_events(
                 "arms": sorted(f"{experiment}/{arm}" for experiment, arm in removed),
             },
         )
-        eraser.settle()
     return total

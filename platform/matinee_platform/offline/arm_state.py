@@ -232,7 +232,7 @@ def new_arm_state(
         regret=RegretLog(run, arm.name, every=settings.regret_every),
         exploration=ExplorationLog(run, arm.name),
         plays=shared.plays,
-        kpis=KpiCounter(own, days=settings.days, embeddings=model.items.embeddings),
+        kpis=KpiCounter(own, days=settings.days, items=model.items),
         pages_of_last_session=np.zeros(users.size, dtype=np.int32),
     )
 

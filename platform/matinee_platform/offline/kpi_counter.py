@@ -12,6 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matinee_platform.analysis.slate_metrics import EXPLORED_BELOW, intra_list_diversity
+from matinee_platform.kpis.figures import (
+    COHORT_WINDOWS,
+    RETENTION_DAYS,
+    WINDOWS,
+    WITHIN_DAY,
+    Activity,
+    Drawn,
+    KpiFigures,
+    Returns,
+)
 from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.metrics import LEARNER_UPDATES
 from matinee_policies.arrays import (
@@ -24,16 +34,8 @@ from matinee_policies.arrays import (
     UInt64Array,
 )
 from matinee_policies.compiled import lean_kernel
+from matinee_policies.features import ItemFeatures
 from matinee_policies.records import PAD, SlateBatch
-
-RETENTION_DAYS = (1, 7, 28)
-"""Days after first exposure whose retention is counted."""
-
-WITHIN_DAY = 7
-"""Last day of the early retention figure: back on any day from 1 to this."""
-
-WINDOWS = (1, 7, 28)
-"""Lengths in days over which active users are counted."""
 
 JOINED, LATE = "joined", "late"
 _REWARDS = (*((name, JOINED) for name in COMPONENTS), ("return_visit", LATE))
@@ -45,72 +47,24 @@ _HALF_BITS = 27
 
 
 @dataclass(frozen=True, slots=True)
-class Returns:
-    """Users who came back, of those who had the time to.
-
-    Attributes:
-        eligible: exposed units whose day is over.
-        returned: of these, active on that day.
-    """
-
-    eligible: int
-    returned: int
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What happened within a window of the last days.
-
-    Attributes:
-        users: distinct units active.
-        sessions: sessions, at most one a unit and day.
-    """
-
-    users: int
-    sessions: int
-
-
-@dataclass(frozen=True, slots=True)
 class ArmFigures:
     """An arm's figures since the start of the run, as of the end of a day.
 
     Attributes:
         completed_days: days that are over.
-        exposed: units with at least one decision.
-        decisions: slates.
-        impressions: items shown.
-        exploratory: items shown with a propensity below `EXPLORED_BELOW`.
+        kpis: its key figures.
         exploration_cost: expected value given up per page by exploration, in the policy's own
             estimates; None if it cannot tell or no decision was sampled.
         rewards: events by component and outcome.
-        sessions: days of activity, summed over units.
-        engagement: sum of watched fractions.
-        diversity: sum of intra-list diversities.
-        diversity_slates: slates of at least two items.
-        coverage: share of the catalogue shown.
-        retention: by day after exposure.
-        returned_within: of the units eligible on `WITHIN_DAY`, those back on any day up to it.
-        activity: by window.
         update_counts: learner updates by bucket of their time, the last one open.
         update_seconds: their wall time.
         snapshot: version of the policy.
     """
 
     completed_days: int
-    exposed: int
-    decisions: int
-    impressions: int
-    exploratory: int
+    kpis: KpiFigures
     exploration_cost: float | None
     rewards: dict[tuple[str, str], int]
-    sessions: int
-    engagement: float
-    diversity: float
-    diversity_slates: int
-    coverage: float
-    retention: dict[int, Returns]
-    returned_within: int
-    activity: dict[int, Activity]
     update_counts: tuple[int, ...]
     update_seconds: float
     snapshot: int
@@ -122,25 +76,28 @@ class KpiCounter:
     Args:
         pseudonyms: of the arm's units, `uint64 [n]`.
         days: length of the run.
-        embeddings: similarity vectors of the catalogue, `float32 [M, m]`.
+        items: of the catalogue, `M` of them.
     """
 
-    def __init__(self, pseudonyms: UInt64Array, *, days: int, embeddings: Float32Array) -> None:
+    def __init__(self, pseudonyms: UInt64Array, *, days: int, items: ItemFeatures) -> None:
         self._order: IndexArray = np.argsort(pseudonyms).astype(np.int32)
-        self._embeddings = embeddings
+        self._embeddings = items.embeddings
+        self._novelty = items.novelty.astype(np.float64)
         units, updates = pseudonyms.size, len(LEARNER_UPDATES.buckets) + 1
         self._first: NDArray[np.int16] = np.full(units, _NEVER, dtype=np.int16)
         self._last: NDArray[np.int16] = np.full(units, _NEVER, dtype=np.int16)
         self._watched: FloatArray = np.zeros(units)
         self._cost: FloatArray = np.zeros(units)
         self._costed: IndexArray = np.zeros(units, dtype=np.int32)
-        self._shown: BoolArray = np.zeros(embeddings.shape[0], dtype=np.bool_)
+        self._weights: FloatArray = np.zeros((2, units))
+        self._shown: Int64Array = np.zeros(len(items), dtype=np.int64)
         self._exposures: Int64Array = np.zeros(days, dtype=np.int64)
         self._active: Int64Array = np.zeros(days, dtype=np.int64)
         self._last_active: Int64Array = np.zeros(days, dtype=np.int64)
         self._within: Int64Array = np.zeros(days, dtype=np.int64)
         self._returned: Int64Array = np.zeros(len(RETENTION_DAYS), dtype=np.int64)
-        self._pages: Int64Array = np.zeros(3, dtype=np.int64)
+        self._cohorts: Int64Array = np.zeros((len(COHORT_WINDOWS), days), dtype=np.int64)
+        self._pages: Int64Array = np.zeros(4, dtype=np.int64)
         self._rewards: Int64Array = np.zeros(len(_REWARDS), dtype=np.int64)
         self._diversity: Int64Array = np.zeros(3, dtype=np.int64)
         self._updates: Int64Array = np.zeros(updates, dtype=np.int64)
@@ -154,12 +111,14 @@ class KpiCounter:
             "watched": self._watched,
             "cost": self._cost,
             "costed": self._costed,
+            "weights": self._weights,
             "shown": self._shown,
             "exposures": self._exposures,
             "active": self._active,
             "last_active": self._last_active,
             "within": self._within,
             "returned": self._returned,
+            "cohorts": self._cohorts,
             "pages": self._pages,
             "rewards": self._rewards,
             "diversity": self._diversity,
@@ -168,29 +127,38 @@ class KpiCounter:
         }
 
     def observe_pages(
-        self, units: IndexArray, slates: SlateBatch, clicks: BoolArray, watch: Float32Array
+        self,
+        units: IndexArray,
+        slates: SlateBatch,
+        clicks: BoolArray,
+        watch: Float32Array,
+        *,
+        candidates: IndexArray,
     ) -> None:
         """Count one page of each of some units.
 
         Args:
             units: index among the arm's units, distinct, `int32 [n]`.
             slates: what was shown.
+            candidates: what it was chosen from, padded with `PAD`, `int32 [n, K]`.
             clicks: `bool [n, L]`.
             watch: watched fraction where clicked, `float32 [n, L]`.
         """
-        found = np.zeros(3, dtype=np.int64)
+        found = np.zeros(4, dtype=np.int64)
         _count_pages(
             units,
             slates.items,
             slates.propensities,
+            (candidates != PAD).sum(axis=1),
             clicks,
             watch,
             self._shown,
             self._watched,
+            self._weights,
             found,
         )
-        impressions, explored, clicked = found.tolist()
-        self._pages += (len(slates), impressions, explored)
+        impressions, explored, clicked, drawn = found.tolist()
+        self._pages += (len(slates), impressions, explored, drawn)
         self._count("click", clicked)
         self._count("watch", clicked)
         diversity = intra_list_diversity(slates.items, self._embeddings)
@@ -238,36 +206,58 @@ class KpiCounter:
         self._last_active[day] += active.size
         self._first[active[new]] = day
         self._last[active] = day
+        since = self._first[active]
+        for place, window in enumerate(COHORT_WINDOWS):
+            early = since[day - since < window]
+            self._cohorts[place] += np.bincount(early, minlength=self._within.size)
         exposed = self._first[self._order] != _NEVER
         # A counter never falls, not even by a rounding when users without plays change the sum.
         self._sums[0] = max(self._sums[0], self._watched[self._order][exposed].sum())
 
     def figures(self, day: int, *, snapshot: int) -> ArmFigures:
         """The figures after `day`, the last one closed, or -1 before the first."""
-        pages, impressions, exploratory = self._pages.tolist()
-        slates, high, low = self._diversity.tolist()
         return ArmFigures(
             completed_days=day + 1,
-            exposed=self._matured(day, 0),
-            decisions=pages,
-            impressions=impressions,
-            exploratory=exploratory,
+            kpis=self._kpis(day),
             exploration_cost=self._mean_cost(),
             rewards=dict(zip(_REWARDS, self._rewards.tolist(), strict=True)),
-            sessions=int(self._active.sum()),
-            engagement=float(self._sums[0]),
-            diversity=((high << _HALF_BITS) + low) / _DIVERSITY_UNIT,
-            diversity_slates=slates,
-            coverage=float(self._shown.mean()),
+            update_counts=tuple(self._updates.tolist()),
+            update_seconds=float(self._sums[1]),
+            snapshot=snapshot,
+        )
+
+    def _kpis(self, day: int) -> KpiFigures:
+        pages, impressions, exploratory, drawn = self._pages.tolist()
+        slates, high, low = self._diversity.tolist()
+        weights, squares = self._weights.sum(axis=1).tolist()
+        return KpiFigures(
+            exposed=self._matured(day, 0),
+            activity={window: self._activity(day, window) for window in WINDOWS},
+            cohorts={
+                window: Activity(
+                    self._matured(day, window - 1),
+                    int(self._cohorts[place, : max(0, day + 2 - window)].sum()),
+                )
+                for place, window in enumerate(COHORT_WINDOWS)
+            },
             retention={
                 after: Returns(self._matured(day, after), int(self._returned[place]))
                 for place, after in enumerate(RETENTION_DAYS)
             },
             returned_within=int(self._within[: max(0, day + 1 - WITHIN_DAY)].sum()),
-            activity={window: self._activity(day, window) for window in WINDOWS},
-            update_counts=tuple(self._updates.tolist()),
-            update_seconds=float(self._sums[1]),
-            snapshot=snapshot,
+            sessions=int(self._active.sum()),
+            pages=pages,
+            fallback_pages=0,
+            impressions=impressions,
+            exploratory=exploratory,
+            clicks=int(self._rewards[_REWARDS.index(("click", JOINED))]),
+            engagement=float(self._sums[0]),
+            diversity=((high << _HALF_BITS) + low) / _DIVERSITY_UNIT,
+            diversity_pages=slates,
+            coverage=float((self._shown > 0).mean()),
+            novelty=float((self._shown * self._novelty).sum()),
+            novelty_impressions=impressions,
+            drawn=Drawn(drawn, weights, squares),
         )
 
     def _count(self, component: str, events: int, outcome: str = JOINED) -> None:
@@ -291,23 +281,33 @@ def _count_pages(
     units: IndexArray,
     items: IndexArray,
     propensities: FloatArray,
+    candidates: Int64Array,
     clicks: BoolArray,
     watch: Float32Array,
-    shown: BoolArray,
+    shown: Int64Array,
     watched: FloatArray,
+    weights: FloatArray,
     found: Int64Array,
 ) -> None:
-    """Note items shown and what was watched; add up impressions, explored slots and clicks.
+    """Count items shown and what was watched; add up impressions, explored and drawn slots, clicks.
 
     Event by event, as the analysis adds: the same order gives the same bits.
     """
     for row in range(items.shape[0]):
+        left = candidates[row]
         for slot in range(items.shape[1]):
             item = items[row, slot]
+            propensity = propensities[row, slot]
             if item != PAD:
-                shown[item] = True
+                shown[item] += 1
                 found[0] += 1
-            if propensities[row, slot] < EXPLORED_BELOW:
+                if propensity < 1.0:
+                    weight = 1.0 / (propensity * left)
+                    weights[0, units[row]] += weight
+                    weights[1, units[row]] += weight * weight
+                    found[3] += 1
+                left -= 1
+            if propensity < EXPLORED_BELOW:
                 found[1] += 1
             if clicks[row, slot]:
                 watched[units[row]] += np.float64(watch[row, slot])

@@ -4,7 +4,6 @@ Arms run in other processes; their figures come with their day reports, each of 
 the start of the run. So this holds the latest figures of each arm and no counter of its own.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,8 +21,10 @@ from prometheus_client.registry import Collector
 
 from matinee_platform import metrics
 from matinee_platform.analysis.drift import ALL_ITEMS
-from matinee_platform.metrics import METRICS, Metric
-from matinee_platform.offline.kpi_counter import WITHIN_DAY, ArmFigures
+from matinee_platform.analysis.inference.sequential_srm import sequential_srm
+from matinee_platform.kpis.figures import Row, kpi_rows
+from matinee_platform.metrics import METRICS
+from matinee_platform.offline.kpi_counter import ArmFigures
 from matinee_platform.settings import ArmSettings, ExperimentSettings
 from matinee_policies.errors import ConfigError
 
@@ -32,9 +33,6 @@ METRICS_FILE = "metrics.prom"
 
 ADDRESS = "127.0.0.1"
 """Metrics are served to this machine alone."""
-
-Row = tuple[Metric, tuple[str, ...], float]
-"""A metric, its label values, its value."""
 
 
 class RunMetrics(Collector):
@@ -108,6 +106,7 @@ class RunMetrics(Collector):
                 yield metrics.KPI_SUCCESS, labels, held[1]
             yield from _drift_rows(self._drift.get(arm.name), labels)
         yield from self._assignment_rows()
+        yield from self._split_rows()
         if self._finished is not None:
             yield metrics.RUN_SUCCESS, (self._settings.name,), self._finished
 
@@ -122,6 +121,22 @@ class RunMetrics(Collector):
             yield metrics.EXPECTED_ASSIGNMENTS, labels, share * self._settings.users
             variance = share * (1.0 - share) * self._settings.users
             yield metrics.ASSIGNMENT_VARIANCE, labels, variance
+
+    def _split_rows(self) -> Iterator[Row]:
+        """Evidence against the split, while all arms have come to the same day."""
+        told = [
+            self._figures[arm.name][0] for arm in self._settings.arms if arm.name in self._figures
+        ]
+        same_day = len({figures.completed_days for figures in told}) == 1
+        if (
+            self._settings.design == "paired"
+            or len(told) < len(self._settings.arms)
+            or not same_day
+        ):
+            return
+        exposed = [figures.kpis.exposed for figures in told]
+        found = sequential_srm(exposed, [arm.weight for arm in self._settings.arms])
+        yield metrics.SRM_E_VALUE, (self._settings.name,), float(found.e_value[-1])
 
     def _update_times(self) -> HistogramMetricFamily:
         metric = metrics.LEARNER_UPDATES
@@ -200,24 +215,8 @@ def _drift_rows(drift: Mapping[str, Any] | None, labels: tuple[str, str]) -> Ite
 
 def _figure_rows(figures: ArmFigures, labels: tuple[str, str]) -> Iterable[Row]:
     yield metrics.COMPLETED_DAY, labels, figures.completed_days
-    yield metrics.EXPOSED_USERS, labels, figures.exposed
-    yield metrics.DECISIONS, labels, figures.decisions
-    yield metrics.IMPRESSIONS, labels, figures.impressions
-    yield metrics.EXPLORATORY_IMPRESSIONS, labels, figures.exploratory
     if figures.exploration_cost is not None:
         yield metrics.EXPLORATION_COST, labels, figures.exploration_cost
-    yield metrics.SESSIONS, labels, figures.sessions
-    yield metrics.ENGAGEMENT, labels, figures.engagement
-    yield metrics.DIVERSITY, labels, figures.diversity
-    yield metrics.DIVERSITY_SLATES, labels, figures.diversity_slates
-    if not math.isnan(figures.coverage):
-        yield metrics.COVERAGE, labels, figures.coverage
     for (component, outcome), events in figures.rewards.items():
         yield metrics.REWARDS, (*labels, component, outcome), events
-    for day, returns in figures.retention.items():
-        yield metrics.RETENTION_ELIGIBLE, (*labels, str(day)), returns.eligible
-        yield metrics.RETENTION_RETURNED, (*labels, str(day)), returns.returned
-    yield metrics.RETURNED_WITHIN, (*labels, str(WITHIN_DAY)), figures.returned_within
-    for window, activity in figures.activity.items():
-        yield metrics.ACTIVE_USERS, (*labels, str(window)), activity.users
-        yield metrics.WINDOW_SESSIONS, (*labels, str(window)), activity.sessions
+    yield from kpi_rows(figures.kpis, labels)

@@ -183,7 +183,13 @@ def _observe(
         )
         state.late_ratings.hold(units, decisions, feedback, day)
     with state.clock.stage("metrics"):
-        state.kpis.observe_pages(units, decisions.slates, feedback.clicks, feedback.watch)
+        state.kpis.observe_pages(
+            units,
+            decisions.slates,
+            feedback.clicks,
+            feedback.watch,
+            candidates=decisions.contexts.candidates,
+        )
 
 
 def _batches(visits: IndexArray, size: int) -> Iterator[IndexArray]:

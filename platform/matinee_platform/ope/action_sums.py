@@ -14,7 +14,7 @@ _TURN = 128
 
 
 @dataclass(frozen=True, slots=True)
-class ActionLog:
+class ActionTables:
     """Part of a log of single actions out of `K`, as many tools keep it.
 
     Attributes:
@@ -32,7 +32,7 @@ class ActionLog:
     predictions: FloatArray | None = None
 
 
-def add_actions(sums: SlotSums, log: ActionLog) -> None:
+def add_actions(sums: SlotSums, log: ActionTables) -> None:
     """Add to sums, as if a batch with one slot had been made of the log, without making it.
 
     Under a megabyte is used, whatever the rows.
@@ -119,7 +119,7 @@ def _expect(law: FloatArray, predictions: FloatArray, expected: FloatArray) -> N
         expected[i, 0] = total
 
 
-def gather_reference(log: ActionLog) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+def gather_reference(log: ActionTables) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
     """The plain twin: probabilities, predictions and expectations, each `float64 [n, 1]`."""
     place = log.actions[:, None]
     target = np.take_along_axis(log.law, place, axis=1)
@@ -129,7 +129,7 @@ def gather_reference(log: ActionLog) -> tuple[FloatArray, FloatArray | None, Flo
     return target, np.take_along_axis(log.predictions, place, axis=1), expected
 
 
-def _checked(log: ActionLog) -> int:
+def _checked(log: ActionTables) -> int:
     """Number of rows of a log whose arrays fit together."""
     n = log.actions.size
     tables: list[AnyArray] = [log.law] + ([] if log.predictions is None else [log.predictions])

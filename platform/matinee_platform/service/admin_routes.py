@@ -21,7 +21,9 @@ def admin_routes(service: Service) -> list[Route]:
         removed = await service.threads.run(
             lambda: maintenance.forget(body.unit, who=caller.key_id)
         )
-        return ForgetAnswer(decisions=removed.decisions, rewards=removed.rewards)
+        return ForgetAnswer(
+            decisions=removed.decisions, rewards=removed.rewards, settled=removed.settled
+        )
 
     async def retention(caller: Caller, body: RetentionRequest = _OF_SETTINGS) -> RetentionAnswer:
         """Delete raw events that are older than the retention allows."""
@@ -31,7 +33,12 @@ def admin_routes(service: Service) -> list[Route]:
         removed = await service.threads.run(
             lambda: maintenance.retain(before_ms=before, who=caller.key_id)
         )
-        return RetentionAnswer(decisions=removed.decisions, rewards=removed.rewards, before=before)
+        return RetentionAnswer(
+            decisions=removed.decisions,
+            rewards=removed.rewards,
+            settled=removed.settled,
+            before=before,
+        )
 
     return [
         Route(

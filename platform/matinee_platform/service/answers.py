@@ -180,9 +180,11 @@ class ResultsAnswer(Answer):
     """Last start of the experiment, UTC milliseconds: what was decided before does not count."""
     upto: int
     """Place of the log up to which rows are counted."""
-    statistics: Literal["none", "analysis"] = "none"
+    statistics: Literal["none", "pending", "analysis"] = "none"
+    """`pending`: the analysis is being made, ask again after `retry_after` seconds."""
     note: str = "This service makes no analysis."
     """Why there is no analysis; empty if there is one."""
+    retry_after: int | None = None
     arms: list[ArmResults]
     analysis: dict[str, Any] | None = None
     """As `matinee analyze --json` prints it (docs/statistics.md): verdict in words, gates, metrics
@@ -264,19 +266,26 @@ class AuditAnswer(Answer):
 class ForgetAnswer(Answer):
     """What was removed of a unit."""
 
-    model_config = _example(decisions=12, rewards=5)
+    model_config = _example(decisions=12, rewards=5, settled=True)
 
     decisions: int
     rewards: int
+    settled: bool
+    """Whether the content has left the files of the database too. If not, a reader stands in the
+    way; the service goes on, and tells in the audit (`data.settle`) when it is done."""
 
 
 class RetentionAnswer(Answer):
     """What was deleted for its age."""
 
-    model_config = _example(decisions=120_000, rewards=41_000, before=1_767_225_600_000)
+    model_config = _example(
+        decisions=120_000, rewards=41_000, settled=True, before=1_767_225_600_000
+    )
 
     decisions: int
     rewards: int
+    settled: bool
+    """As that of `ForgetAnswer`."""
     before: int
     """Rows of before this time were deleted, UTC milliseconds."""
 

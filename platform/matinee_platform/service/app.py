@@ -176,6 +176,7 @@ def _document(router: APIRouter, route: Route) -> None:
     if route.method == "POST":
         problems += ["not_json", "too_deep", "too_large", "media_type"]
     responses = documented(*problems, *route.problems)
+    responses.update((status, dict(described)) for status, described in route.others.items())
     if route.content is not None:
         responses[200] = {"content": {route.content: {"schema": {"type": "string"}}}}
     options: dict[str, Any] = {} if route.answer is None else {"response_model": route.answer}

@@ -13,6 +13,9 @@ from matinee_platform.auth.api_keys import ApiKeys
 from matinee_platform.auth.decision_tokens import DecisionTokens
 from matinee_platform.clock import Clock, SystemClock
 from matinee_platform.experiments.lifecycle import State
+from matinee_platform.kpis.kpi_status import STATUS_FILE as KPI_FILE
+from matinee_platform.kpis.kpi_status import KpiStatus
+from matinee_platform.kpis.kpi_status import read_status as read_kpi_status
 from matinee_platform.learning.learner_metrics import LearnerCollector
 from matinee_platform.learning.learner_status import STATUS_FILE, LearnerStatus, read_status
 from matinee_platform.maintenance.caretaker import Caretaker, others_know
@@ -22,6 +25,7 @@ from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
+from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.service.learner_condition import learner_condition
 from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
@@ -30,6 +34,7 @@ from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
 from matinee_platform.serving.swap import SnapshotPoller
@@ -93,6 +98,10 @@ async def open_parts(
         if runtime_of:
             runtime_of[0].published(decisions, rewards)
 
+    def skipped() -> None:
+        if runtime_of:
+            runtime_of[0].skipped()
+
     forgotten = ForgottenUnits(engine, clock=clock)
     # What was forgotten before is in no memory: it starts empty.
     forgotten_before = await asyncio.to_thread(forgotten.last)
@@ -104,6 +113,7 @@ async def open_parts(
         settings,
         windows=lambda key: windows.get(key, (0, 0, 0, 0)),
         published=published,
+        skipped=skipped,
         forgotten_at=forgotten.times,
     )
 
@@ -137,7 +147,7 @@ async def open_parts(
         raise
     looks.start()
     following.start()
-    process = AnalysisProcess(settings.data_dir, settings.database)
+    process = AnalysisProcess(settings.data_dir, settings.database, log=log)
     analyses = LiveAnalyses(process.analyse, close=process.close, clock=clock)
     renewal = AnalysisRenewal(
         analyses,
@@ -147,6 +157,23 @@ async def open_parts(
     )
     renewal.start()
     events_engine = open_events(settings.data_dir, settings.database)
+    lease: Lease = (
+        FileLease(settings.data_dir)
+        if settings.database == "sqlite"
+        else PostgresLease(settings.database)
+    )
+    caretaker = Caretaker(
+        SqlEventEraser(events_engine),
+        control=engine,
+        pseudonym_secret=secrets.pseudonyms,
+        clock=clock,
+        lease=lease,
+        spooled=lambda: events.appender.spooled,
+        forgotten=_on_loop(forget),
+        known=others_know(settings.database),
+    )
+    settling = SettleRemoved(caretaker, log=log)
+    settling.start()
     status = _status(settings)
     started_ms = clock.now_ms()
 
@@ -167,6 +194,7 @@ async def open_parts(
     async def close() -> None:
         await looks.stop()
         await following.stop()
+        await settling.stop()
         await renewal.stop()
         await analyses.close()
         await events.appender.close()
@@ -188,11 +216,6 @@ async def open_parts(
             secrets=secrets,
         )
 
-    lease: Lease = (
-        FileLease(settings.data_dir)
-        if settings.database == "sqlite"
-        else PostgresLease(settings.database)
-    )
     return ServiceParts(
         secrets=secrets,
         appender=events.appender,
@@ -201,25 +224,18 @@ async def open_parts(
         control=LiveControl(control, AuditLog(engine, clock=clock), bundles=bundles),
         counts=SqlArmCounter(events_engine),
         keys=keys,
-        maintenance=Caretaker(
-            SqlEventEraser(events_engine),
-            control=engine,
-            pseudonym_secret=secrets.pseudonyms,
-            clock=clock,
-            lease=lease,
-            spooled=lambda: events.appender.spooled,
-            forgotten=_on_loop(forget),
-            known=others_know(settings.database),
-        ),
+        maintenance=caretaker,
         tokens=DecisionTokens(secrets.tokens) if settings.signed_tokens else None,
         replay=lambda logged: again().replay(logged),
         explain=lambda logged, reader: again().explain(logged, reader),
-        analysis=analyses.analysis,
+        analysis=analyses.soon,
         conditions=conditions,
         collectors=(
             *observer.collectors,
             LearnerCollector(status, clock=clock),
+            RemovedCollector(caretaker, clock=clock),
             AnalysisCollector(lambda: analyses.shown),
+            KpiCollector(_kpi_status(settings), clock=clock),
         ),
         changed=feed.refresh,
         close=close,
@@ -331,6 +347,11 @@ def _snapshots(settings: ServiceSettings, engine: Engine, secrets: Secrets) -> S
 def _status(settings: ServiceSettings) -> Callable[[], LearnerStatus | None]:
     path = settings.data_dir / STATUS_FILE
     return lambda: read_status(path)
+
+
+def _kpi_status(settings: ServiceSettings) -> Callable[[], KpiStatus | None]:
+    path = settings.data_dir / KPI_FILE
+    return lambda: read_kpi_status(path)
 
 
 def _on_loop(forget: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, cast
 
 from fastapi import Query
+from starlette.responses import Response
 
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.log_rows import COMPONENTS
@@ -14,7 +15,11 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ResultsAnswer,
 )
-from matinee_platform.service.live_analysis import AnalysisError
+from matinee_platform.service.live_analysis import (
+    RETRY_AFTER_SECONDS,
+    AnalysisError,
+    AnalysisPendingError,
+)
 from matinee_platform.service.parts import Caller, ExperimentState
 from matinee_platform.service.requests import AuditQuery, RampRequest, StartRequest
 from matinee_platform.service.route import Route
@@ -26,6 +31,18 @@ from matinee_platform.storage.records import ServedBy
 
 _AS_DEFINED = StartRequest()
 _CHANGE = ("not_found", "conflict")
+_PENDING = {
+    202: {
+        "model": ResultsAnswer,
+        "description": "The analysis is being made",
+        "headers": {
+            "Retry-After": {
+                "description": "Seconds after which it may be there.",
+                "schema": {"type": "integer", "minimum": 1},
+            }
+        },
+    }
+}
 
 
 def experiment_routes(service: Service) -> list[Route]:
@@ -70,11 +87,12 @@ def experiment_routes(service: Service) -> list[Route]:
         await service.parts.changed()
         return _answer(changed)
 
-    async def results(key: str) -> ResultsAnswer:
+    async def results(key: str) -> ResultsAnswer | Response:
         """Counts by arm since the last start, and what the declared analysis says of them.
 
         A start with a new salt assigns units anew: what was decided before it is no part of the
-        comparison, and does not count.
+        comparison, and does not count. While the analysis is being made the answer is 202, with
+        the counts alone.
         """
         parts = service.parts
 
@@ -97,6 +115,8 @@ def experiment_routes(service: Service) -> list[Route]:
             return found
         try:
             analysis = dict(await parts.analysis(key))
+        except AnalysisPendingError as error:
+            return _pending(found, note=str(error))
         except AnalysisError as error:
             return found.model_copy(update={"note": str(error)})
         return found.model_copy(update={"statistics": "analysis", "note": "", "analysis": analysis})
@@ -165,6 +185,8 @@ def experiment_routes(service: Service) -> list[Route]:
             scope="read",
             problems=("not_found",),
             tag=tag,
+            answer=ResultsAnswer,
+            others=_PENDING,
         ),
         Route(method="GET", path="/v1/audit", endpoint=audit, scope="admin", tag=tag),
     ]
@@ -177,6 +199,19 @@ def _answer(found: ExperimentState) -> ExperimentAnswer:
         created_at=found.created_at,
         changed_at=found.changed_at,
         definition=found.definition,
+    )
+
+
+def _pending(found: ResultsAnswer, *, note: str) -> Response:
+    """The counts, until the analysis is there."""
+    told = found.model_copy(
+        update={"statistics": "pending", "note": note, "retry_after": RETRY_AFTER_SECONDS}
+    )
+    return Response(
+        told.model_dump_json(),
+        status_code=202,
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+        media_type="application/json",
     )
 
 

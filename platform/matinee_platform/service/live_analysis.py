@@ -17,7 +17,14 @@ from matinee_platform.service.background_task import BackgroundTask
 from matinee_policies.errors import MatineeError
 
 HOLD_SECONDS = 10.0
-"""How long an analysis is given to whoever asks for it again."""
+"""How long an analysis, or why there is none, is given to whoever asks for it again; at least as
+long as it took to make, so that a log that is asked for all the time is read half of it at most."""
+
+PATIENCE_SECONDS = 3.0
+"""How long a caller is kept waiting for an analysis."""
+
+RETRY_AFTER_SECONDS = 5
+"""After which one that was not ready is asked for again."""
 
 _REST = 20.0
 """A pass over all experiments is followed by a pause of at least so many times its length."""
@@ -25,6 +32,10 @@ _REST = 20.0
 
 class AnalysisError(MatineeError):
     """There is no analysis; the message says why."""
+
+
+class AnalysisPendingError(AnalysisError):
+    """The analysis is being made."""
 
 
 Analyse = Callable[[str, int], Mapping[str, Any]]
@@ -38,7 +49,8 @@ class LiveAnalyses:
         analyse: makes one; called in a thread.
         close: ends what `analyse` does.
         clock: tells up to when.
-        hold_seconds: how long one is held.
+        hold_seconds: how long one is held, or longer if it took longer.
+        patience_seconds: how long `soon` waits.
     """
 
     def __init__(
@@ -48,12 +60,13 @@ class LiveAnalyses:
         close: Callable[[], None] = lambda: None,
         clock: Clock,
         hold_seconds: float = HOLD_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._analyse, self._close, self._clock = analyse, close, clock
-        self._hold = hold_seconds
+        self._hold, self._patience = hold_seconds, patience_seconds
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="analysis")
-        self._asked: dict[str, asyncio.Task[Mapping[str, Any]]] = {}
-        self._held: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._asked: dict[str, asyncio.Task[_Found]] = {}
+        self._held: dict[str, tuple[float, _Found]] = {}
         self._shown: dict[str, Mapping[str, Any]] = {}
 
     @property
@@ -67,15 +80,24 @@ class LiveAnalyses:
         Raises:
             AnalysisError: with the reason why there is none.
         """
-        held = self._held.get(key)
-        if held is not None and time.monotonic() - held[0] < self._hold:
-            return held[1]
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.create_task(self._make(key))
-            task.add_done_callback(lambda _: self._asked.pop(key, None))
+        found = self._found(key)
         # Whoever asked first may go away; the others still wait.
-        return await asyncio.shield(task)
+        return _told(await asyncio.shield(found) if isinstance(found, asyncio.Task) else found)
+
+    async def soon(self, key: str) -> Mapping[str, Any]:
+        """As `analysis`, for callers who do not wait for long; it goes on being made.
+
+        Raises:
+            AnalysisPendingError: it was not ready in time.
+            AnalysisError: with the reason why there is none.
+        """
+        found = self._found(key)
+        if not isinstance(found, asyncio.Task):
+            return _told(found)
+        done, _ = await asyncio.wait([found], timeout=self._patience)
+        if not done:
+            raise AnalysisPendingError("the analysis is being made: ask again")
+        return _told(found.result())
 
     async def renew(self, keys: Sequence[str]) -> None:
         """Make the analyses that metrics show anew; those of other experiments are let go."""
@@ -94,12 +116,40 @@ class LiveAnalyses:
                 await task
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
-    async def _make(self, key: str) -> Mapping[str, Any]:
-        until_ms = self._clock.now_ms()
+    def _found(self, key: str) -> "_Found | asyncio.Task[_Found]":
+        """What is held, else who makes it."""
+        held = self._held.get(key)
+        if held is not None and time.monotonic() < held[0]:
+            return held[1]
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(self._make(key))
+            task.add_done_callback(lambda _: self._asked.pop(key, None))
+        return task
+
+    async def _make(self, key: str) -> "_Found":
+        found: _Found
+        start = time.monotonic()
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._pool, self._analyse, key, until_ms)
-        self._held[key] = (time.monotonic(), found)
+        try:
+            found = await loop.run_in_executor(self._pool, self._analyse, key, self._clock.now_ms())
+        except Exception as error:  # held too: the next caller would have it made in vain
+            found = error
+        now = time.monotonic()
+        self._held[key] = (now + max(self._hold, now - start), found)
         return found
+
+
+_Found = Mapping[str, Any] | Exception
+"""An analysis, or why there is none."""
+
+
+def _told(found: _Found) -> Mapping[str, Any]:
+    if isinstance(found, AnalysisError):
+        raise AnalysisError(str(found))
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 class AnalysisRenewal(BackgroundTask):

@@ -155,6 +155,10 @@ class Removed(Protocol):
     def rewards(self) -> int:
         """How many of them."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether their content has left the files of the database too."""
+
 
 class Maintenance(Protocol):
     """Removes rows for good, and says so in the audit."""
@@ -230,7 +234,8 @@ class ServiceParts:
         tokens: of decisions; None without `signed_tokens`.
         replay: takes a logged decision again; None if this service cannot.
         explain: tells how a logged decision came about, as JSON values; None likewise.
-        analysis: what an experiment says so far, as JSON values; None if this service cannot tell.
+        analysis: what an experiment says so far, as JSON values, or soon; None if this service
+            cannot tell.
         conditions: how the parts are; must not wait for anything.
         collectors: further metrics of the parts, for the registry of the service.
         changed: takes up changes of experiments at once; called after each change.

@@ -6,8 +6,8 @@ bytes, and writes the answer straight to bytes.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -51,6 +51,7 @@ class Route:
         tag: heading in the OpenAPI document.
         answer: model of the answer, of an endpoint that gives a `Response`.
         content: media types of an answer that is not JSON.
+        others: further statuses that are no problem, as FastAPI describes responses.
     """
 
     method: Literal["GET", "POST"]
@@ -61,6 +62,7 @@ class Route:
     tag: str = "service"
     answer: type[BaseModel] | None = None
     content: str | None = None
+    others: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def route_app(route: Route, service: Service) -> ASGIApp:

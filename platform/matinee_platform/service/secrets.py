@@ -4,6 +4,7 @@ Whoever holds one derived key learns nothing of the others. No secret appears in
 or a log.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Self
 
 from matinee_platform.service.loopback import is_loopback
 from matinee_platform.service.settings import ServiceSettings
-from matinee_platform.storage.private_files import private_folder
+from matinee_platform.storage.private_files import NO_LINKS, private_folder
 from matinee_policies.errors import ConfigError
 from matinee_policies.snapshot_signature import SigningKeys
 
@@ -149,5 +150,20 @@ def _make(path: Path) -> None:
             os.link(draft, path)
         except FileExistsError:
             return
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            _name(draft, path)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
+
+
+def _name(draft: Path, path: Path) -> None:
+    """Give a draft its name, unless another process did, where there are no hard links."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not path.exists():
+            draft.replace(path)
+    finally:
+        os.close(folder)

@@ -262,6 +262,7 @@ class RemovedRows:
 
     decisions: int
     rewards: int
+    settled: bool = True
 
 
 class MemoryMaintenance:

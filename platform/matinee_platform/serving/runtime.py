@@ -240,6 +240,11 @@ class LiveRuntime:
         """See `ports.Published`: fold rows that became durable."""
         publish(decisions, rewards, memories=self._memories, early=self._early)
 
+    def skipped(self) -> None:
+        """See `ports.Skipped`: read units anew."""
+        for memory in self._memories.values():
+            memory.forget_all()
+
     def forget(self, unit: str) -> None:
         """Drop the state of a unit; it is read anew when the unit comes again."""
         self.forget_pseudonym(self._pseudonym(unit))

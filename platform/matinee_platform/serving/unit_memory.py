@@ -303,6 +303,11 @@ class UnitMemory:
             if unit.users == 0:
                 self._free.append(unit.row)
 
+    def forget_all(self) -> None:
+        """Drop every unit: the log has rows of which nobody was told here."""
+        for pseudonym in {*self._units, *self._loading}:
+            self.forget(pseudonym)
+
     def _drop(self, unit: Unit) -> None:
         del self._units[unit.pseudonym]
         for decision_id in unit.slates:

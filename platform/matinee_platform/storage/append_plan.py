@@ -90,6 +90,11 @@ class Plan:
     rewards: list[LoggedReward] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
 
+    @property
+    def before(self) -> int:
+        """The place before the new rows."""
+        return self.last_seq - len(self.decisions) - len(self.rewards)
+
 
 def plan_append(
     batch: Sequence[Record],

@@ -1,7 +1,7 @@
 """The audit in the control database: entries go in with the change that they tell of."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -46,18 +46,26 @@ class AuditLog:
             )
 
     def entries(
-        self, *, subject: str | None = None, after: int = 0, limit: int = 1_000
+        self,
+        *,
+        subject: str | None = None,
+        actions: Sequence[str] = (),
+        after: int = 0,
+        limit: int = 1_000,
     ) -> list[AuditEntry]:
         """Entries in their order, at most `limit`.
 
         Args:
             subject: of this subject only.
+            actions: of these only, if any are given.
             after: with a larger number only.
             limit: most entries.
         """
         query = select(AuditRow).where(col(AuditRow.number) > after)
         if subject is not None:
             query = query.where(AuditRow.subject == subject)
+        if actions:
+            query = query.where(col(AuditRow.action).in_(actions))
         with reading(self._engine) as session:
             rows = session.exec(query.order_by(col(AuditRow.number)).limit(limit)).all()
             return [_entry(row) for row in rows]

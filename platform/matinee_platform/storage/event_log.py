@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matinee_platform.service.settings import ServiceSettings
-from matinee_platform.storage.append_plan import REWARDS_PER_DECISION, Plan
+from matinee_platform.storage.append_plan import REWARDS_PER_DECISION
+from matinee_platform.storage.direct_tail import DirectTail
 from matinee_platform.storage.group_commit import QUEUE_ROWS, Committed, GroupCommit
-from matinee_platform.storage.ports import EventReader, Published, Windows
+from matinee_platform.storage.ports import EventReader, Published, Skipped, Windows
 from matinee_platform.storage.spool import Spool
 from matinee_platform.storage.spool_drain import ForgottenAt
 from matinee_platform.storage.sqlite_appender import SqliteStore
@@ -30,6 +31,7 @@ async def make_event_log(
     *,
     windows: Windows,
     published: Published | None = None,
+    skipped: Skipped | None = None,
     forgotten_at: ForgottenAt | None = None,
 ) -> EventLog:
     """Open the log that settings name; call it on the event loop that appends.
@@ -40,6 +42,7 @@ async def make_event_log(
         settings: of the service.
         windows: of rewards.
         published: told of rows.
+        skipped: told where nobody is told of rows.
         forgotten_at: when units were forgotten; asked before rows leave the spool.
 
     Raises:
@@ -54,6 +57,7 @@ async def make_event_log(
             settings.data_dir / SQLITE_FILE,
             windows=windows,
             published=published,
+            skipped=skipped,
             spool=spool,
             queue_rows=settings.queue_rows,
             rewards_per_decision=rewards,
@@ -64,6 +68,7 @@ async def make_event_log(
             settings.database,
             windows=windows,
             published=published,
+            skipped=skipped,
             spool=spool,
             queue_rows=settings.queue_rows,
             rewards_per_decision=rewards,
@@ -86,6 +91,7 @@ async def sqlite_appender(
     *,
     windows: Windows,
     published: Published | None = None,
+    skipped: Skipped | None = None,
     spool: Spool | None = None,
     queue_rows: int = QUEUE_ROWS,
     rewards_per_decision: int = REWARDS_PER_DECISION,
@@ -99,7 +105,7 @@ async def sqlite_appender(
     store = SqliteStore(path, windows=windows, rewards_per_decision=rewards_per_decision)
     appender = GroupCommit(
         store,
-        committed=_direct(published),
+        committed=_direct(published, skipped),
         spool=spool,
         queue_rows=queue_rows,
         forgotten_at=forgotten_at,
@@ -112,6 +118,7 @@ async def postgres_appender(
     *,
     windows: Windows,
     published: Published | None = None,
+    skipped: Skipped | None = None,
     spool: Spool | None = None,
     queue_rows: int = QUEUE_ROWS,
     rewards_per_decision: int = REWARDS_PER_DECISION,
@@ -132,13 +139,13 @@ async def postgres_appender(
     if published is None:
         appender = GroupCommit(
             store,
-            committed=_direct(None),
+            committed=_direct(None, None),
             spool=spool,
             queue_rows=queue_rows,
             forgotten_at=forgotten_at,
         )
         return await appender.start()
-    tail = PostgresTail(PostgresReader(address), published=published)
+    tail = PostgresTail(PostgresReader(address), published=published, skipped=skipped)
     appender = GroupCommit(
         store,
         committed=tail.committed,
@@ -151,9 +158,7 @@ async def postgres_appender(
     return await appender.start()
 
 
-def _direct(published: Published | None) -> Committed:
-    def committed(plan: Plan) -> None:
-        if published is not None and (plan.decisions or plan.rewards):
-            published(plan.decisions, plan.rewards)
-
-    return committed
+def _direct(published: Published | None, skipped: Skipped | None) -> Committed:
+    if published is None:
+        return lambda _: None
+    return DirectTail(published=published, skipped=skipped).committed

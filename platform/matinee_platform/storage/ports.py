@@ -24,6 +24,9 @@ Windows = Callable[[str], Sequence[int]]
 Published = Callable[[Sequence[LoggedDecision], Sequence[LoggedReward]], None]
 """Told of rows in log order, each exactly once, after they are durable."""
 
+Skipped = Callable[[], None]
+"""Told that rows became durable of which nobody will be told: who folded the log reads it anew."""
+
 
 class EventAppender(Protocol):
     """Appends to the log; a row is durable when its receipt comes.

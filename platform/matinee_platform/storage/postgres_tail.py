@@ -18,7 +18,7 @@ import structlog
 
 from matinee_platform.storage.append_plan import Plan
 from matinee_platform.storage.errors import LogUnavailableError
-from matinee_platform.storage.ports import Published
+from matinee_platform.storage.ports import Published, Skipped
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 _LOG = structlog.get_logger(__name__)
@@ -50,14 +50,20 @@ class PostgresTail:
     Args:
         reader: of the log, for this tail alone.
         published: told of rows, on the event loop.
+        skipped: told when the place is known from which on it is told of rows.
         poll_seconds: time between two looks.
     """
 
     def __init__(
-        self, reader: TailReader, *, published: Published, poll_seconds: float = 0.1
+        self,
+        reader: TailReader,
+        *,
+        published: Published,
+        skipped: Skipped | None = None,
+        poll_seconds: float = 0.1,
     ) -> None:
         self._reader = reader
-        self._published = published
+        self._published, self._skipped = published, skipped
         self._poll_seconds = poll_seconds
         self._told: int | None = None
         self._own: deque[Plan] = deque()
@@ -65,17 +71,17 @@ class PostgresTail:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Follow the log from its present end."""
+        """Follow the log from its present end, or from the one that it has when it is back."""
         await self._look()
         self._task = asyncio.create_task(self._follow())
 
     def committed(self, plan: Plan) -> None:
         """This process committed some rows."""
-        before = _before(plan)
+        before = plan.before
         if before == plan.last_seq:
             return
         if self._told is None:
-            self._told = before
+            self._begin(before)
         if self._told == before and not self._reading:
             self._publish(plan)
         elif len(self._own) < MOST_OWN:
@@ -99,14 +105,13 @@ class PostgresTail:
         self._reading = True
         try:
             last = await asyncio.to_thread(self._reader.last_seq)
-            if self._told is None:
-                self._told = last
-            while self._told < last:
-                upto = min(last, self._told + _CHUNK)
-                await self._tell(self._told, upto)
-                self._told = upto
+            told = self._begin(last) if self._told is None else self._told
+            while told < last:
+                upto = min(last, told + _CHUNK)
+                await self._tell(told, upto)
+                told = self._told = upto
             self._drop_told()
-            while self._own and _before(self._own[0]) == self._told:
+            while self._own and self._own[0].before == self._told:
                 self._publish(self._own.popleft())
         except LogUnavailableError as error:
             _LOG.debug("tail_away", error=str(error))
@@ -115,9 +120,16 @@ class PostgresTail:
         finally:
             self._reading = False
 
+    def _begin(self, place: int) -> int:
+        """Follow from a place on; units may have been read from the log before it was known."""
+        self._told = place
+        if self._skipped is not None:
+            self._skipped()
+        return place
+
     def _drop_told(self) -> None:
         """Forget own rows that were read: a look may come between a commit and `committed`."""
-        while self._own and _before(self._own[0]) < (self._told or 0):
+        while self._own and self._own[0].before < (self._told or 0):
             self._own.popleft()
 
     def _publish(self, plan: Plan) -> None:
@@ -142,8 +154,3 @@ class PostgresTail:
             rewards = sorted(rewards + others[1], key=_seq)
         if decisions or rewards:
             self._published(decisions, rewards)
-
-
-def _before(plan: Plan) -> int:
-    """The place before the rows of a commit."""
-    return plan.last_seq - len(plan.decisions) - len(plan.rewards)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -54,7 +55,7 @@ _CHECKPOINT_PAGES = 100_000
 
 _CACHE_KIB = 32_768
 _PROBE_BYTES = 65_536
-"""By how much the file must be able to grow for the log to count as well: by a small batch."""
+"""What must fit into the file, and on its disk, for the log to count as well: a small batch."""
 
 
 class SqliteStore:
@@ -108,8 +109,8 @@ class SqliteStore:
         return await self._in_thread(lambda: self._transaction(lambda it: intern(it, ids)))
 
     async def probe(self) -> None:
-        """Write a page that stays as it was, and see whether the file may grow."""
-        await self._in_thread(lambda: self._transaction(_touch))
+        """Write a page that stays as it was, and see whether file and disk have room for more."""
+        await self._in_thread(self._probe)
 
     async def close(self) -> None:
         """Close the file, then let the lock go."""
@@ -118,6 +119,13 @@ class SqliteStore:
         self._thread.shutdown()
         if self._lock is not None:
             self._lock.close()
+
+    def _probe(self) -> None:
+        self._transaction(_touch)
+        try:
+            _find_room(self._path.parent)
+        except OSError as error:
+            raise LogUnavailableError(f"{self._path} has no room to grow: {error}") from error
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
@@ -243,6 +251,22 @@ def _touch(connection: sqlite3.Connection) -> None:
     connection.execute("RELEASE probe")
     connection.execute("UPDATE seq SET last = last + 1")
     connection.execute("UPDATE seq SET last = last - 1")
+
+
+def _find_room(folder: Path) -> None:
+    """Store as much as a small batch, and delete it.
+
+    A page of the database is no proof: the journal is written from its beginning again and again,
+    and what a transaction takes back never leaves memory.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with TemporaryFile(dir=folder, prefix=".room-", buffering=0) as file:
+        left = memoryview(bytes(_PROBE_BYTES))
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
 
 
 def _hold(path: Path) -> Any:

@@ -82,7 +82,7 @@ def id_column(parts: Parts, name: str) -> IdColumn:
     labels: list[str] = flat.dictionary.to_pylist()
     for code, label in enumerate(labels):
         _check_label(parts, name, label=label, code=code, codes=codes)
-    numbers = [label for label in labels if _WHOLE.fullmatch(label)]
+    numbers = [label for label in labels if is_whole_id(label)]
     numeric = len(numbers) == len(labels)
     order = sorted(range(len(labels)), key=lambda k: int(labels[k]) if numeric else labels[k])
     place = np.empty(len(labels), dtype=np.int32)
@@ -91,8 +91,13 @@ def id_column(parts: Parts, name: str) -> IdColumn:
     ids = [int(label) for label in ordered] if numeric else range(len(ordered))
     mixed = None
     if numbers and not numeric:
-        mixed = numbers[0], next(label for label in labels if not _WHOLE.fullmatch(label))
+        mixed = numbers[0], next(label for label in labels if not is_whole_id(label))
     return IdColumn(place[codes], np.array(ids, dtype=np.int64), ordered, numeric, mixed)
+
+
+def is_whole_id(label: str) -> bool:
+    """Whether an id is a whole number, without leading zeros."""
+    return bool(_WHOLE.fullmatch(label))
 
 
 def number_column(parts: Parts, name: str) -> FloatArray:
@@ -118,13 +123,16 @@ def number_column(parts: Parts, name: str) -> FloatArray:
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
-def time_column(parts: Parts, name: str, *, unit: str = "s") -> Int64Array:
-    """Times as unix seconds from 1970 to 2100, `int64 [n]`; fractions of a second are cut.
+def time_column(
+    parts: Parts, name: str, *, unit: str = "s", ticks_per_second: int = 1
+) -> Int64Array:
+    """Times from 1970 to 2100, in seconds by default, `int64 [n]`; what is finer is cut.
 
     Args:
         parts: numbers in `unit` since 1970, or dates and times; without an offset they are UTC.
         name: of the column.
         unit: `"s"`, `"ms"` or `"us"`, of numbers.
+        ticks_per_second: of the result, 1 to 1,000.
 
     Raises:
         DataError: a null, a time out of range, or a column of another type.
@@ -137,18 +145,18 @@ def time_column(parts: Parts, name: str, *, unit: str = "s") -> Int64Array:
             if pa.types.is_date(kind):
                 column = _cast(file, name, column, pa.timestamp("ms"))
             ticks = _cast(file, name, column, pa.int64()).to_numpy()
-            seconds = ticks // _TICKS[column.type.unit]
+            times = _in_ticks(ticks, _TICKS[column.type.unit], ticks_per_second)
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
             raw = column.to_numpy()
             good: BoolArray = np.isfinite(raw) & (raw >= 0) & (raw <= LATEST * SECONDS[unit])
             _refuse(file, good, raw, rule=_time_rule(name, unit))
-            seconds = (raw // SECONDS[unit]).astype(np.int64)
+            times = _in_ticks(raw, SECONDS[unit], ticks_per_second).astype(np.int64)
         else:
             rule = f"column {name} must hold times: numbers, dates or timestamps"
             raise DataError(file.path, rule=rule, value=str(kind))
-        inside = (seconds >= 0) & (seconds <= LATEST)
-        _refuse(file, inside, seconds, rule=f"{name} must be a time from 1970 to 2100")
-        columns.append(np.asarray(seconds, dtype=np.int64))
+        inside = (times >= 0) & (times <= LATEST * ticks_per_second)
+        _refuse(file, inside, times, rule=f"{name} must be a time from 1970 to 2100")
+        columns.append(np.asarray(times, dtype=np.int64))
     return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
@@ -169,6 +177,14 @@ def _time_rule(name: str, unit: str) -> str:
         f"{name} must be {words} since 1970, at most {LATEST * SECONDS[unit]} (year 2100); "
         "time_unit says which of s, ms, us"
     )
+
+
+def _in_ticks(times: AnyArray, per_second: int, wanted: int) -> AnyArray:
+    # Whole factors only, so that whole numbers stay exact.
+    if wanted > per_second:
+        return times * (wanted // per_second)
+    ticks: AnyArray = times // (per_second // wanted)
+    return ticks
 
 
 def _first_field(file: TableFile, name: str) -> str:

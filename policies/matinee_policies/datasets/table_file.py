@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
@@ -25,6 +26,7 @@ CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _SHOWN = 60
 _BLOCK = 8 << 20
+_LINES_AT_ONCE = 1 << 20
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -36,17 +38,20 @@ class TableFile:
         path: the file.
         names: its columns, in order.
         delimiter: between the fields of a CSV file; None for Parquet.
+        first: rows of the file that stand above those that are looked at.
     """
 
     path: Path
     names: tuple[str, ...]
     delimiter: str | None
+    first: int = 0
 
     def error(self, row: int, *, rule: str, value: object = None) -> DataError:
         """The error of row `row`, counted from 0: by line in a CSV file, else by row from 1."""
+        number = self.first + row
         if self.delimiter is not None:
-            return DataError(self.path, rule=rule, line=row + 2, value=value)
-        return DataError(self.path, rule=f"row {row + 1}: {rule}", value=value)
+            return DataError(self.path, rule=rule, line=number + 2, value=value)
+        return DataError(self.path, rule=f"row {number + 1}: {rule}", value=value)
 
     def shown_names(self) -> str:
         """The columns for an error; a CSV header of one field hints at its delimiter."""
@@ -204,27 +209,61 @@ def _read_csv(
     try:
         return _arrow_csv(file, {name: kind or pa.string() for name, kind in types.items()})
     except (pa.ArrowInvalid, OSError) as error:
-        raise _blame(file, types, str(error)) from None
+        raise csv_blame(file, types, str(error)) from None
 
 
-def _arrow_csv(file: TableFile, types: Mapping[str, pa.DataType]) -> dict[str, pa.ChunkedArray]:
-    table = arrow_csv.read_csv(
-        file.path,
-        read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
-        parse_options=arrow_csv.ParseOptions(delimiter=file.delimiter, ignore_empty_lines=False),
-        convert_options=arrow_csv.ConvertOptions(
+def csv_options(file: TableFile, types: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """How Arrow shall read columns of a CSV file, whole or as a stream."""
+    return {
+        "read_options": arrow_csv.ReadOptions(block_size=_BLOCK),
+        "parse_options": arrow_csv.ParseOptions(delimiter=file.delimiter, ignore_empty_lines=False),
+        "convert_options": arrow_csv.ConvertOptions(
             include_columns=list(types),
             column_types=dict(types),
             null_values=[],
             strings_can_be_null=False,
             quoted_strings_can_be_null=False,
         ),
-    )
+    }
+
+
+def _arrow_csv(file: TableFile, types: Mapping[str, pa.DataType]) -> dict[str, pa.ChunkedArray]:
+    table = arrow_csv.read_csv(file.path, **csv_options(file, types))
+    check_lines(file, table.num_rows)
     return {name: table[name] for name in types}
 
 
-def _blame(file: TableFile, types: Mapping[str, pa.DataType | None], reason: str) -> DataError:
-    """The error of the first line that breaks a rule: of its form, else of a field's type."""
+def check_lines(file: TableFile, rows: int) -> None:
+    """Refuse a CSV file that does not have a line for each row that was read.
+
+    Arrow takes an open quote to reach over lines, and the rows in it for one.
+
+    Raises:
+        DataError: with the line of the quote.
+    """
+    if _count_lines(file.path) == rows + 1:
+        return
+    for _ in csv_records(file.path, file.delimiter or ","):
+        pass
+    raise DataError(file.path, rule="must have one record per line")
+
+
+def _count_lines(path: Path) -> int:
+    lines, last = 0, b"\n"
+    with _open_bytes(path) as stream:
+        while block := stream.read(_LINES_AT_ONCE):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")
+
+
+def csv_blame(file: TableFile, types: Mapping[str, pa.DataType | None], reason: str) -> DataError:
+    """The error of the first line that breaks a rule: of its form, else of a field's type.
+
+    Args:
+        file: a CSV file that Arrow refused.
+        types: as it was asked for them.
+        reason: what Arrow said.
+    """
     try:
         wrong = _wrong_type(file, types)
     except (pa.ArrowInvalid, OSError):

@@ -88,7 +88,7 @@ def analyse_service(
         DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
-    found = _started(data_dir, database, key, whole=True)
+    found = _started(data_dir, database, key)
     return analyse_live(
         event_database(data_dir, database),
         found.definition,
@@ -121,15 +121,13 @@ def _end(found: StoredExperiment, until_ms: int) -> int:
     return until_ms if found.state is State.RUNNING else min(until_ms, found.changed_at)
 
 
-def _started(
-    data_dir: Path, database: str, key: str | None, *, whole: bool = False
-) -> StoredExperiment:
-    """An experiment that has started; `whole` if all of its rows must be there."""
+def _started(data_dir: Path, database: str, key: str | None) -> StoredExperiment:
+    """An experiment that has started, and whose rows are all there."""
     engine = open_engine(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)
-        if whole and found.started_at is not None:
+        if found.started_at is not None:
             refuse_removed_rows(engine, found.definition.key, since_ms=found.started_at)
     finally:
         engine.dispose()

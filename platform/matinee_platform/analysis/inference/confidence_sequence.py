@@ -123,7 +123,9 @@ def effective_units(treatment: AnyArray | float, control: AnyArray | float) -> F
     return 4 * first * second / np.maximum(first + second, 1.0)
 
 
-def critical_values(t: AnyArray | float, *, tuning: Tuning, two_sided: bool = True) -> FloatArray:
+def critical_values(
+    t: AnyArray | float, *, tuning: Tuning, two_sided: bool = True, alpha: float | None = None
+) -> FloatArray:
     """How many standard errors the sequence reaches to each side at time `t`, elementwise.
 
     Two-sided, with `x = t rho^2` (2103.06476, theorem 2.2):
@@ -134,10 +136,13 @@ def critical_values(t: AnyArray | float, *, tuning: Tuning, two_sided: bool = Tr
         t: effective units, > 0; infinity at 0.
         tuning: of the sequence.
         two_sided: whether both ends have to hold.
+        alpha: chance to miss the truth, if it is not the tuning's: what a corrected `p_values` is
+            held against.
     """
     x = np.asarray(t, dtype=np.float64) * tuning.rho2
     root = np.sqrt(x + 1)
-    odds = root / tuning.alpha if two_sided else 0.5 + root / (2 * tuning.alpha)
+    level = tuning.alpha if alpha is None else alpha
+    odds = root / level if two_sided else 0.5 + root / (2 * level)
     with np.errstate(divide="ignore"):
         found: FloatArray = np.sqrt(2 * (x + 1) / x * np.log(odds))
     return found

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matinee_platform.analysis.inference.confidence_sequence import Tuning
 from matinee_platform.analysis.inference.cuped import adjusted, with_missing_indicator
 from matinee_platform.analysis.inference.moments import Moments
-from matinee_platform.analysis.inference.power import Design
+from matinee_platform.analysis.inference.power import Design, Spread
 from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis.unit_metrics import unit_metric
@@ -45,16 +46,23 @@ class Baseline:
         check_range("reduction", self.reduction, low=0, high=1, high_open=True)
         check_whole("window_days", self.window_days, low=0)
 
-    def design(self, *, treatment_share: float, alpha: float, always_valid: bool) -> Design:
+    @property
+    def spread(self) -> Spread:
+        """How treatment's variance follows from its value: as for what is counted or timed."""
+        if self.proportion:
+            return "share"
+        return "scaled" if self.value else "same"
+
+    def design(self, *, treatment_share: float, alpha: float, tuning: Tuning | None) -> Design:
         """The comparison of two arms on this metric; arguments as `Design`."""
         return Design(
             value=self.value,
             variance=self.variance,
-            proportion=self.proportion,
+            spread=self.spread,
             treatment_share=treatment_share,
             reduction=self.reduction,
             alpha=alpha,
-            always_valid=always_valid,
+            tuning=tuning,
         )
 
 

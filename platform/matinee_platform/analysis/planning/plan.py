@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from matinee_platform.analysis.inference.confidence_sequence import Tuning
 from matinee_platform.analysis.inference.gates import FEWEST_DAYS, FEWEST_UNITS
 from matinee_platform.analysis.inference.power import (
     Design,
@@ -13,6 +14,7 @@ from matinee_platform.analysis.inference.power import (
     sample_size,
 )
 from matinee_platform.analysis.planning.baseline import Baseline
+from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_policies.config import check_range, check_whole
 from matinee_policies.errors import ConfigError
 
@@ -33,6 +35,7 @@ class Question:
             (what Holm's correction grants at least).
         power: wanted, within (0, 1).
         always_valid: whether results are read while it runs.
+        tuned_for_units: where its confidence sequences are narrowest, as it declares.
 
     Raises:
         ConfigError: with the value and the rule.
@@ -43,18 +46,25 @@ class Question:
     comparisons: int = 1
     power: float = 0.8
     always_valid: bool = False
+    tuned_for_units: int = AnalysisSettings.model_fields["tuned_for_units"].default
 
     def __post_init__(self) -> None:
         for name in ("treatment_share", "alpha", "power"):
             check_range(name, getattr(self, name), low=0, high=1, low_open=True, high_open=True)
         check_whole("comparisons", self.comparisons, low=1)
+        check_whole("tuned_for_units", self.tuned_for_units, low=1)
+
+    @property
+    def tuning(self) -> Tuning:
+        """Of every confidence sequence of the experiment."""
+        return Tuning(float(self.tuned_for_units), confidence=1 - self.alpha)
 
     def design(self, baseline: Baseline) -> Design:
         """The comparison of two arms on one metric."""
         return baseline.design(
             treatment_share=self.treatment_share,
             alpha=self.alpha / self.comparisons,
-            always_valid=self.always_valid,
+            tuning=self.tuning if self.always_valid else None,
         )
 
 
@@ -263,7 +273,7 @@ def _unseen_loss(baseline: Baseline, question: Question, *, units: float) -> flo
         reduction=baseline.reduction,
         alpha=question.alpha,
         two_sided=False,
-        always_valid=True,
+        tuning=question.tuning,
     )
     return abs(minimum_detectable_effect(design, units=units, wanted=question.power)) / abs(
         baseline.value

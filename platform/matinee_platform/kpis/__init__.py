@@ -1,0 +1,1 @@
+"""Key figures of an arm, the same whether a simulator or the log of a service gave them."""

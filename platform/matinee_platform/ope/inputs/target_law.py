@@ -1,0 +1,209 @@
+"""Evaluated policies of logs of actions: a law over the items of each slot, as a function.
+
+    table_law      an item x position table, the same for every row
+    matrix_law     a table per row, held in memory
+    any function   `law(batch) -> float64 [n, L, K]` of one's own
+
+`logged_stream` turns a log and a law into what estimators read.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from matinee_platform.ope.inputs.action_log import (
+    ActionBatch,
+    ActionLog,
+    parts_within,
+    shown_pairs,
+)
+from matinee_platform.ope.records import LoggedBatch, LoggedStream
+from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.errors import ContextError
+from matinee_policies.records import PAD
+
+TargetLaw: TypeAlias = Callable[[ActionBatch], FloatArray]
+"""Probability of every item at each slot given those that the log shows above, `[n, L, K]`."""
+
+ItemRewards: TypeAlias = Callable[[ActionBatch], FloatArray]
+"""Cross-fitted prediction of the reward of every item at each slot, `float64 [n, L, K]`."""
+
+CELLS = 1 << 20
+"""Of row, slot and item that are held at once."""
+
+_TOLERANCE = 1e-6
+
+
+def table_law(table: FloatArray) -> TargetLaw:
+    """A law that knows the position only.
+
+    Args:
+        table: of items by positions, each column sums to 1, `float64 [K, P]`.
+
+    Raises:
+        ContextError: on a number out of [0, 1], or a column that does not sum to 1.
+
+    Example:
+        >>> law = table_law(np.array([[1.0, 0.25], [0.0, 0.75]]))
+        >>> batch = ActionBatch(
+        ...     first=0,
+        ...     unit=np.arange(1, dtype=np.uint64),
+        ...     time=np.arange(1),
+        ...     actions=np.array([[1]]),
+        ...     rewards=np.ones((1, 1)),
+        ...     logged=np.ones((1, 1)),
+        ...     positions=np.array([[1]]),
+        ... )
+        >>> law(batch).tolist()
+        [[[0.25, 0.75]]]
+    """
+    if table.ndim != 2:
+        raise ContextError(f"a policy's table must be [items, positions], got {list(table.shape)}")
+    for position, column in enumerate(table.T):
+        _check_pmf(column, f"position {position + 1} of the policy's table")
+    by_position = np.ascontiguousarray(table.T, dtype=np.float64)
+
+    def law(batch: ActionBatch) -> FloatArray:
+        if batch.positions.max(initial=0) >= len(by_position):
+            highest = int(batch.positions.max()) + 1
+            raise ContextError(f"the policy's table has no position {highest} that the log has")
+        return by_position[batch.positions]
+
+    return law
+
+
+def matrix_law(rows: FloatArray) -> TargetLaw:
+    """A law that is given for each row of the log, in the order of its rows.
+
+    Args:
+        rows: `float64 [N, L, K]`, of the whole log.
+    """
+    if rows.ndim != 3:
+        raise ContextError(f"laws by row must be [rows, slots, items], got {list(rows.shape)}")
+
+    def law(batch: ActionBatch) -> FloatArray:
+        stop = batch.first + len(batch)
+        if stop > len(rows):
+            raise ContextError(f"laws are given for {len(rows):,} rows, the log has more")
+        return rows[batch.first : stop]
+
+    return law
+
+
+def logged_stream(
+    log: ActionLog, law: TargetLaw | None, *, rewards: ItemRewards | None = None
+) -> LoggedStream:
+    """A log under an evaluated policy, as estimators read it.
+
+    An item could be shown if it was offered, where the log says what was, and otherwise if the log
+    shows it anywhere at that position; if pages are `distinct`, not below its own slot.
+
+    Args:
+        log: of actions.
+        law: of the evaluated policy; None for the log's own columns `target` and `unreachable`.
+        rewards: predictions of a reward model.
+
+    Returns:
+        The stream; reading it raises `ContextError`, naming the row, where the law is none.
+
+    Raises:
+        ContextError: if there is neither a law nor a column, or predictions without a law.
+    """
+    if law is None:
+        if rewards is not None:
+            raise ContextError(
+                "a policy known by its probability of the item shown alone has no expected "
+                "prediction: give its whole law, or no reward model"
+            )
+        return lambda: _by_columns(log)
+    seen = shown_pairs(log)
+    return lambda: (_batch(log, part, law, rewards, seen) for part in parts_within(log, CELLS))
+
+
+def _by_columns(log: ActionLog) -> Iterator[LoggedBatch]:
+    for batch in log.stream():
+        if batch.target is None:
+            raise ContextError("the log has no column of the evaluated policy; give its law")
+        unknown = np.full(batch.target.shape, np.nan)
+        yield LoggedBatch(
+            unit=batch.unit,
+            time=batch.time,
+            rewards=batch.rewards,
+            logged=batch.logged,
+            target=batch.target,
+            unreachable=unknown if batch.unreachable is None else batch.unreachable,
+        )
+
+
+def _batch(
+    log: ActionLog,
+    batch: ActionBatch,
+    law: TargetLaw,
+    rewards: ItemRewards | None,
+    seen: AnyArray,
+) -> LoggedBatch:
+    masses = _checked(law(batch), log, batch)
+    shown = batch.shown
+    place = np.where(shown, batch.actions, 0)[:, :, None]
+    could = _reachable(log, batch, seen)
+    predicted = expected = None
+    if rewards is not None:
+        predictions = rewards(batch)
+        if predictions.shape != masses.shape:
+            raise ContextError(
+                f"predictions must be {list(masses.shape)}, got {list(predictions.shape)}"
+            )
+        predicted = np.where(shown, np.take_along_axis(predictions, place, axis=2)[:, :, 0], 0.0)
+        expected = np.where(shown, (masses * predictions).sum(axis=2), 0.0)
+    target = np.take_along_axis(masses, place, axis=2)[:, :, 0]
+    # Sums of masses may end a hair beyond 1.
+    outside = np.clip(np.where(could, 0.0, masses).sum(axis=2), 0.0, 1.0)
+    return LoggedBatch(
+        unit=batch.unit,
+        time=batch.time,
+        rewards=batch.rewards,
+        logged=batch.logged,
+        target=np.where(shown, target, 1.0),
+        unreachable=np.where(shown, outside, 0.0),
+        predicted=predicted,
+        expected=expected,
+    )
+
+
+def _reachable(log: ActionLog, batch: ActionBatch, seen: AnyArray) -> AnyArray:
+    """Which items could be shown at each slot, `bool [n, L, K]`."""
+    n, slots = batch.actions.shape
+    if batch.offered is None:
+        could = seen.T[batch.positions]
+    else:
+        # The padding falls on a column of its own.
+        offered = np.zeros((n, len(log.items) + 1), dtype=bool)
+        np.put_along_axis(offered, batch.offered, True, axis=1)
+        could = np.repeat(offered[:, None, :-1], slots, axis=1)
+    if log.distinct:
+        for slot in range(slots - 1):
+            rows = np.flatnonzero(batch.actions[:, slot] != PAD)
+            could[rows, slot + 1 :, batch.actions[rows, slot]] = False
+    return could
+
+
+def _checked(masses: FloatArray, log: ActionLog, batch: ActionBatch) -> FloatArray:
+    wanted = (len(batch), batch.slots, len(log.items))
+    if masses.shape != wanted:
+        raise ContextError(f"a law must be {list(wanted)} here, got {list(masses.shape)}")
+    good = (masses >= 0.0).all(axis=2) & (abs(masses.sum(axis=2) - 1.0) <= _TOLERANCE)
+    bad = np.argwhere(~good & batch.shown)
+    if bad.size:
+        row, slot = bad[0]
+        where = f"row {batch.first + row + 1}, slot {slot + 1} of the evaluated policy's law"
+        _check_pmf(masses[row, slot], where)
+    return masses
+
+
+def _check_pmf(masses: FloatArray, where: str) -> None:
+    odd = masses[~(masses >= 0.0)]
+    if odd.size:
+        raise ContextError(f"{where}: probabilities must be at least 0, got {odd[0]}")
+    if not abs(masses.sum() - 1.0) <= _TOLERANCE:
+        raise ContextError(f"{where}: probabilities must sum to 1, got {masses.sum()}")
