@@ -21,6 +21,7 @@ from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
+from matinee_platform.service.in_thread import in_thread
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.learner_condition import learner_condition
 from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
@@ -195,6 +196,8 @@ async def open_parts(
         await analyses.close()
         await events.appender.close()
         await runtime.close()
+        if isinstance(lease, PostgresLease):
+            lease.close()
         events_engine.dispose()
         engine.dispose()
 
@@ -293,9 +296,9 @@ class _Looks(BackgroundTask):
         self.failed = 0
 
     async def look(self) -> None:
-        self._keys.take(await asyncio.to_thread(self._api_keys.ring))
+        self._keys.take(await in_thread(self._api_keys.ring))
         await self._feed.refresh()
-        for swap in await asyncio.to_thread(self._poller.poll, self._runtime.arms):
+        for swap in await in_thread(self._poller.poll, self._runtime.arms):
             swap.take()
 
     async def _run(self) -> None:
