@@ -19,13 +19,15 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-long hostile lint bench bench-peers tradeoff validate stats scale kernels load chaos lock audit
+.PHONY: help demo serve test test-services test-long dashboards hostile lint bench bench-peers tradeoff validate stats scale kernels load chaos lock audit
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
 	@echo 'make serve   answer decisions and rewards over HTTP with two arms of the demo'
 	@echo 'make test    run the tests'
+	@echo 'make test-services  the tests that need Prometheus, docker-compose, Node and Chromium beside Python'
 	@echo 'make test-long  run the tests that take minutes each: the wheel in a place of its own, runs that grow'
+	@echo 'make dashboards  write the Grafana dashboards anew from their code'
 	@echo 'make hostile  send 20,000 made-up requests to the service (some minutes)'
 	@echo 'make lint    check style, types and layers'
 	@echo 'make bench   measure speed against peers and limits of this machine (some minutes)'
@@ -34,9 +36,9 @@ help:
 	@echo 'make bench-peers  install the peers that make bench compares with, each in its own environment'
 	@echo 'make tradeoff  clicks against variety against visits, with standard errors (about 6 minutes)'
 	@echo 'make validate  the simulated users against stylised facts and acceptance tests (about 10 minutes)'
-	@echo 'make stats   the statistical promises of experiments, by simulation (about 10 minutes)'
+	@echo 'make stats   the statistical promises of experiments, by simulation (about 12 minutes)'
 	@echo 'make scale   time and memory of runs from 1,000 to 100,000 users (some minutes)'
-	@echo 'make lock    renew requirements.lock (needs uv)'
+	@echo 'make lock    renew requirements.lock and requirements-image.lock (need uv)'
 	@echo 'make audit   look for known weaknesses of the pinned requirements (needs uv, or pip-audit, and the network)'
 	@echo
 	@echo 'Real data: make demo fetches MovieLens latest-small if it can; MATINEE_DATA=FOLDER names your own.'
@@ -58,6 +60,14 @@ serve: $(STAMP)
 
 test: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+# Programs beside Python, by Debian's names. Without Prometheus nothing of this can be said.
+test-services: $(STAMP) kernels
+	@missing=; for name in prometheus promtool docker-compose node npm chromium; do \
+	command -v "$$name" >/dev/null || missing="$$missing $$name"; done; [ -z "$$missing" ] || \
+	{ echo "make test-services needs programs that are not here:$$missing." \
+	'On Debian: apt install prometheus docker-compose nodejs npm chromium' >&2; exit 1; }
+	@$(BIN)/python -m pytest -q -m services
 
 test-long: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -m long
@@ -82,7 +92,7 @@ validate: $(STAMP)
 
 # On a run that is there, if RUN names one; else on one made up. RESULTS names a page for the table.
 stats: $(STAMP) kernels
-	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN)) $(if $(RESULTS),--results $(RESULTS))
+	@PYTHONPATH=benchmarks $(BIN)/python -m stats $(if $(RUN),--run $(RUN)) $(if $(RESULTS),--results $(RESULTS)) $(if $(ONLY),--only $(ONLY))
 
 scale: $(STAMP)
 	@$(BIN)/python benchmarks/scale.py
@@ -122,9 +132,14 @@ kernels: $(STAMP)
 	echo 'The kernels could not be compiled beforehand; the tests will say why.'; }; \
 	wait; rm -rf "$$folder"
 
+dashboards: $(STAMP)
+	@PYTHONPATH=dashboards $(BIN)/python -m matinee_dashboards
+
 lock:
 	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -o requirements.lock
+	@uv pip compile pyproject.toml --extra image --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -c requirements.lock -o requirements-image.lock
 
 # pip-audit comes into an environment of its own, never into the project's. Status 2: nothing was audited.
 audit:

@@ -1,32 +1,61 @@
 """The statistical promises in their quick form: small sizes, bars widened by four errors."""
 
+import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import special
 
-from matinee_platform.analysis.inference.confidence_sequence import Tuning, always_valid
+from matinee_platform.analysis.inference.confidence_sequence import (
+    Tuning,
+    always_valid,
+    critical_values,
+    effective_units,
+    p_values,
+)
 from matinee_platform.analysis.inference.cuped import adjusted, with_missing_indicator
 from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.planning.moment_sums import MomentSums
 from matinee_platform.analysis.unit_metrics import unit_metric
+from matinee_platform.analysis_settings import AnalysisSettings
+from matinee_policies.arrays import UInt64Array
+from matinee_policies.records import ContextBatch, SlateBatch
+from matinee_policies.softmax import Softmax, SoftmaxConfig
 from promises import Promise
 from stats import (
     any_time,
+    bad_logs,
     coverage,
     fair_arms,
     false_alarms,
     lost_exposure,
+    ope_equality,
     ope_intervals,
+    ope_truth,
+    sampling_law,
     stated_power,
 )
 from stats.effort import FULL, QUICK, Effort
-from stats.made_up_units import made_up_log
+from stats.made_up_units import Units, made_up, made_up_log, truth
 from stats.many_looks import looks_at
-from stats.results_page import BEGIN, END, write_results
+from stats.ope_truth import Truths, measure_truths
+from stats.ope_truth_table import tables
+from stats.ope_world import LOGGING, UNIFORM
+from stats.results_page import (
+    BEGIN,
+    END,
+    OPE_BEGIN,
+    OPE_END,
+    update_results,
+    write_results,
+    write_tables,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,13 +71,114 @@ def _broken(promises: list[Promise]) -> list[str]:
         coverage.measure,
         ope_intervals.measure,
         stated_power.measure,
-        lost_exposure.measure,
         fair_arms.measure,
+        ope_equality.measure,
+        sampling_law.measure,
+        bad_logs.measure,
     ],
-    ids=["S3", "S3-ope", "S4", "S5", "S6"],
+    ids=["S3", "S3-ope", "S4", "S6", "S7", "S8", "S10"],
 )
 def test_made_up_experiments_keep_the_promises(measure: Callable[[Effort], list[Promise]]) -> None:
     assert _broken(measure(QUICK)) == []
+
+
+def test_a_sequence_errs_as_often_as_it_says_and_no_more() -> None:
+    # Seen on all scales of time at once it spends all of its 5 %, less what lies between looks.
+    tuning = Tuning(float(AnalysisSettings().tuned_for_units))
+    t = tuning.units * np.logspace(-5, 5, 500)
+    rng = np.random.default_rng(7)
+    paths, alarms = 8_000, 0
+    for _ in range(4):
+        steps = rng.normal(size=(paths // 4, t.size)) * np.sqrt(np.diff(t, prepend=0.0))
+        z = steps.cumsum(axis=1) / np.sqrt(t)
+        alarms += int((p_values(z, t, tuning=tuning) < 0.05).any(axis=1).sum())
+    share, error = alarms / paths, (0.05 * 0.95 / paths) ** 0.5
+    assert 0.035 - 4 * error < share < 0.05 + 4 * error
+
+
+@pytest.mark.parametrize("case", stated_power.CASES, ids=lambda case: case.name)
+def test_a_plan_states_the_power_that_truth_and_spread_give(case: stated_power.Case) -> None:
+    plan = stated_power.plan_of(case)
+    arms = [_crowd(case.lift), _crowd(0.0)]
+    first, second = stated_power.moments_of(case, *arms)
+    true, without = truth(lift=case.lift), truth()
+    effect = {
+        "clicks": true.clicks - without.clicks,
+        "ctr": true.ctr - without.ctr,
+        "returned": true.stayed - without.stayed,
+    }[case.name.split()[0].rstrip(",")]
+    units = np.array([case.share, 1 - case.share]) * plan.units
+    error = np.sqrt(first.variance / units[0] + second.variance / units[1])
+    critical = float(special.ndtri(0.975))
+    if case.always_valid:
+        tuning = Tuning(float(AnalysisSettings().tuned_for_units))
+        critical = float(critical_values(effective_units(*units), tuning=tuning))
+    # Without the noise of experiments two points are enough to tell a plan that errs.
+    assert abs(special.ndtr(effect / error - critical) - case.power) < 0.02
+
+
+@cache
+def _crowd(lift: float) -> Units:
+    return made_up(np.random.default_rng([44, round(1_000 * lift)]), 150_000, lift=lift)
+
+
+def test_a_lost_exposure_is_found_as_often_as_chi_square_should() -> None:
+    promises = lost_exposure.measure(QUICK)
+    assert _broken(promises) == []
+    found = {one.name: one.measured for one in promises}
+    share = float(found["S5 5% of an arm lost, at the end"].split("%")[0]) / 100
+    # Of 30,000 users 750 are gone from one arm: 4.4 standard errors of what is left.
+    critical = float(special.ndtri(1 - 0.001 / 2))
+    wanted = float(special.ndtr(750 / np.sqrt(29_250) - critical))
+    assert abs(share - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / QUICK.splits)
+
+
+@pytest.fixture(scope="module")
+def truths() -> Truths:
+    return measure_truths(QUICK, logs=QUICK.logs, logging=LOGGING)
+
+
+def test_off_policy_values_hold_the_truth_of_simulated_users(truths: Truths) -> None:
+    found = ope_truth.promises(truths, QUICK)
+    assert _broken(found) == []
+    assert any(one.name.startswith("S9") for one in found)
+    # Sums over slots miss what users think of the items above; that the logs can tell it.
+    above = np.array(truths.estimators["snips", None].gaps)
+    assert above.mean() > 4 * above.std() / math.sqrt(above.size)
+
+
+def test_estimators_that_are_off_break_a_promise(truths: Truths) -> None:
+    wrong = copy.deepcopy(truths)
+    for key in [("cascade_dr", None), ("ips", 0)]:
+        wrong.estimators[key].gaps = [gap + 0.06 for gap in wrong.estimators[key].gaps]
+    held = wrong.intervals["cascade", "Cressie-Read"].covered
+    held[: len(held) // 2] = [False] * (len(held) // 2)
+    broken = _broken(ope_truth.promises(wrong, QUICK))
+    assert [line.split(":")[0].split(",")[0] for line in broken] == [
+        "OPE mean of cascade_dr",
+        "OPE mean of ips",
+        f"S3 Cressie-Read of {QUICK.logs} logs",
+        "S9 page reward at the logged contexts",
+    ]
+
+
+def test_the_tables_of_off_policy_values_tell_every_estimator(truths: Truths) -> None:
+    uniform = measure_truths(replace(QUICK, log_users=120), logs=2, logging=UNIFORM, forms=())
+    text = tables(truths, uniform)
+    for name in ("IPS of slots (IIPS)", "cascade-DR", "DRos", "replay", "Cressie-Read", "anytime"):
+        assert f"| {name} |" in text
+    assert "nan" not in text
+
+
+def test_draws_from_another_law_than_the_logged_one_are_seen() -> None:
+    class ExploresMore(Softmax):
+        def decide(self, contexts: ContextBatch, *, slots: int, keys: UInt64Array) -> SlateBatch:
+            other = Softmax(SoftmaxConfig(temperature=0.33))
+            return other.decide(contexts, slots=slots, keys=keys)
+
+    honest, forged = (kind(SoftmaxConfig(temperature=0.3)) for kind in (Softmax, ExploresMore))
+    assert sampling_law.p_values(honest, draws=QUICK.draws).min() > sampling_law.LEAST
+    assert sampling_law.p_values(forged, draws=QUICK.draws).min() < sampling_law.LEAST
 
 
 def test_a_log_assigned_anew_keeps_the_promises() -> None:
@@ -129,6 +259,27 @@ def test_the_table_stands_between_its_marks(tmp_path: Path) -> None:
         "after",
     ]
     assert BEGIN in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    update_results(page, [replace(kept, measured="4 %"), replace(kept, name="S0 new")])
+    assert page.read_text(encoding="utf-8").splitlines()[2:9] == [
+        "Quick form.",
+        "",
+        "| promise | measured | asked | kept |",
+        "|---|---|---|---|",
+        "| S1 ctr | 4 % | 5 % | yes |",
+        "| S1 ctr | 5.1 % | 5 % | **no** |",
+        "| S0 new | 5.1 % | 5 % | yes |",
+    ]
+    page.write_text(f"a\n{OPE_BEGIN}\n{OPE_END}\nb\n{BEGIN}\n{END}\n", encoding="utf-8")
+    write_tables(page, "| x |")
+    assert page.read_text(encoding="utf-8").splitlines()[:6] == [
+        "a",
+        OPE_BEGIN,
+        "| x |",
+        "",
+        OPE_END,
+        "b",
+    ]
+    assert OPE_BEGIN in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
     page.write_text("none", encoding="utf-8")
     with pytest.raises(ValueError, match="must hold the lines"):
         write_results(page, [kept], facts="")

@@ -14,6 +14,10 @@ class Effort:
         splits: made-up splits of users into arms.
         users: simulated in the log that is assigned anew.
         crowd: ids that are assigned to see whether arms are fair.
+        logs: of simulated users, for off-policy values.
+        log_users: of one of those.
+        equal_logs: random ones on which estimators are held to others.
+        draws: slates of a policy that are held to its law.
         strict: whether shares are held to the bar itself; else to within four standard errors.
     """
 
@@ -23,6 +27,10 @@ class Effort:
     splits: int
     users: int
     crowd: int
+    logs: int
+    log_users: int
+    equal_logs: int
+    draws: int
     strict: bool
 
     def at_most(self, share: float, bar: float, *, trials: int) -> bool:
@@ -45,14 +53,22 @@ FULL = Effort(
     splits=10_000,
     users=20_000,
     crowd=1_000_000,
+    logs=200,
+    log_users=400,
+    equal_logs=1_000,
+    draws=100_000,
     strict=True,
 )
 QUICK = Effort(
     salts=60,
-    sequences=25,
+    sequences=400,
     experiments=80,
-    splits=150,
+    splits=500,
     users=2_000,
     crowd=100_000,
+    logs=16,
+    log_users=300,
+    equal_logs=60,
+    draws=10_000,
     strict=False,
 )

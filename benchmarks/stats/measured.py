@@ -9,11 +9,15 @@ from pathlib import Path
 from promises import Promise
 from stats import (
     any_time,
+    bad_logs,
     coverage,
     fair_arms,
     false_alarms,
     lost_exposure,
+    ope_equality,
     ope_intervals,
+    ope_report,
+    sampling_law,
     stated_power,
 )
 from stats.big_log import big_log
@@ -26,17 +30,24 @@ MADE_UP: dict[str, Callable[[Effort], list[Promise]]] = {
     "S4": stated_power.measure,
     "S5": lost_exposure.measure,
     "S6": fair_arms.measure,
+    "S7": ope_equality.measure,
+    "S8": sampling_law.measure,
+    "S10": bad_logs.measure,
 }
-NAMES = (*ON_A_LOG, *MADE_UP)
+TABLED: dict[str, Callable[[Effort], tuple[list[Promise], str]]] = {"S9": ope_report.measure}
+"""Those that have tables of their own, in Markdown."""
+
+NAMES = (*ON_A_LOG, *MADE_UP, *TABLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One of `NAMES`, and what it took."""
+    """One of `NAMES`, what it took, and its own tables if it has some."""
 
     name: str
     promises: list[Promise]
     cpu_seconds: float
+    tables: str = ""
 
 
 def measured(
@@ -52,7 +63,7 @@ def measured(
     """
     on_a_log = [name for name in names if name in ON_A_LOG]
     groups = [on_a_log] if on_a_log else []
-    groups += [[name] for name in names if name in MADE_UP]
+    groups += [[name] for name in names if name in MADE_UP or name in TABLED]
     with ProcessPoolExecutor(workers) as pool:
         waiting = [pool.submit(_group, group, effort, run) for group in groups]
         for done in as_completed(waiting):
@@ -64,8 +75,14 @@ def _group(names: Sequence[str], effort: Effort, run: Path | None) -> list[Measu
     log = big_log(effort, run=run) if names[0] in ON_A_LOG else None
     found = []
     for name in names:
-        some = MADE_UP[name](effort) if log is None else ON_A_LOG[name](log, effort)
+        tables = ""
+        if log is not None:
+            some = ON_A_LOG[name](log, effort)
+        elif name in TABLED:
+            some, tables = TABLED[name](effort)
+        else:
+            some = MADE_UP[name](effort)
         now = time.process_time()
-        found.append(Measured(name, some, now - start))
+        found.append(Measured(name, some, now - start, tables))
         start = now
     return found

@@ -46,6 +46,7 @@ class LoggedPages:
         positions: place among the candidates of the item at each slot, `int32 [n, L]`.
         propensities: as logged, `float64 [n, L]`.
         rewards: of each slot, finite, `float64 [n, L]`.
+        units: pseudonyms, `uint64 [n]`, which are not written; None where they are not known.
     """
 
     ids: UInt64Array
@@ -56,6 +57,7 @@ class LoggedPages:
     positions: IndexArray
     propensities: FloatArray
     rewards: FloatArray
+    units: UInt64Array | None = None
 
 
 def cb_lines(pages: LoggedPages) -> Iterator[str]:

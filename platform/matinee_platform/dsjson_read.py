@@ -1,35 +1,26 @@
 """Read dsjson of contextual bandits (CB) and conditional ones (CCB) into arrays.
 
-Files of ours and of others: namespaces may have any name. A number is a feature of its name, true
-and false are 1 and 0, a word is a feature `name=word` of value 1, a list of numbers one feature per
-place. What Vowpal Wabbit skips (names that begin with an underscore) is skipped, but for `_item`,
-the catalogue row that our own export writes.
+Whole files (`read_dsjson`) or, for logs that need not fit into memory, first their shape
+(`dsjson_shape`) and then part by part (`events_as_arrays`). What a line means stands in
+`dsjson_events.py`.
 """
 
-import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from matinee_policies.arrays import Float32Array, FloatArray, IndexArray
-from matinee_policies.errors import DataError
-from matinee_policies.records import PAD
-
-_ITEM = "_item"
-_TOLERANCE = 1e-6
-_LARGEST_ITEM = 2**31 - 1
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
+from matinee_platform.dsjson_events import DsjsonEvent, dsjson_events
+from matinee_policies.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IndexArray,
+    Int64Array,
+    UInt64Array,
 )
+from matinee_policies.records import PAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +40,10 @@ class DsjsonEvents:
         shared: those, `float32 [n, s]`.
         slot_names: of the features of slots.
         slots: those, `float32 [n, L, t]`.
+        times: UTC, milliseconds since 1970, -1 without one, `int64 [n]`.
+        units: as our exports name them, 0 without, `uint64 [n]`.
+        positions: of each slot on its page, -1 at padding and without, `int32 [n, L]`.
+        possible: actions that the logging law could choose, as far as it is known, `bool [n, K]`.
     """
 
     ids: tuple[str, ...]
@@ -63,16 +58,31 @@ class DsjsonEvents:
     shared: Float32Array
     slot_names: tuple[str, ...]
     slots: Float32Array
+    times: Int64Array
+    units: UInt64Array
+    positions: IndexArray
+    possible: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
-    id: str
-    shared: dict[str, float]
-    actions: list[dict[str, float]]
-    items: list[int]
-    slots: list[dict[str, float]]
-    outcomes: list[tuple[int, float, float]]
+class DsjsonShape:
+    """How wide the arrays of some events have to be.
+
+    Attributes:
+        events: how many there are.
+        actions: most of any event, K.
+        slots: most of any event, L.
+        names: of the features of actions, sorted.
+        shared_names: of those that all actions of an event share, sorted.
+        slot_names: of the features of slots, sorted.
+    """
+
+    events: int
+    actions: int
+    slots: int
+    names: tuple[str, ...]
+    shared_names: tuple[str, ...]
+    slot_names: tuple[str, ...]
 
 
 def read_dsjson(path: Path) -> DsjsonEvents:
@@ -81,138 +91,50 @@ def read_dsjson(path: Path) -> DsjsonEvents:
     Raises:
         DataError: with the line and the rule that it breaks.
     """
-    events = []
-    try:
-        # Not by `splitlines`: JSON may hold separators of lines that are no ends of ours.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError) as error:
-        raise DataError(path, rule=f"must be there to read, in UTF-8 ({error})") from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                events.append(_event(json.loads(line, parse_constant=_no_number)))
-            except _UNREADABLE as error:
-                told = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-                rule = f"must hold an event with outcomes in dsjson ({told})"
-                raise DataError(path, rule=rule, line=number) from None
-    return _as_arrays(events)
+    events = list(dsjson_events(path))
+    return events_as_arrays(events, dsjson_shape(events))
 
 
-def _event(raw: Mapping[str, Any]) -> _Event:
-    if raw.get("_skipLearn") or float(raw.get("pdrop", 0.0)) != 0.0:
-        raise ValueError("events that are not to be learned, or that stand for others, are refused")
-    context = raw["c"]
-    multi = context["_multi"]
-    if not isinstance(multi, list) or not multi:
-        raise ValueError("_multi must be a list of at least one action")
-    is_ccb = "_outcomes" in raw
-    outcomes = _ccb_outcomes(raw) if is_ccb else [_cb_outcome(raw)]
-    slots = context.get("_slots", []) if is_ccb else []
-    if is_ccb and len(slots) != len(outcomes):
-        raise ValueError(f"{len(slots)} slots must have as many outcomes, got {len(outcomes)}")
-    chosen = [outcome[0] for outcome in outcomes]
-    if min(chosen) < 0 or max(chosen) >= len(multi) or len(set(chosen)) < len(chosen):
-        raise ValueError(f"choices must be distinct actions of {len(multi)}, got {chosen}")
-    return _Event(
-        id=str(raw["EventId"]),
-        shared=_features(context),
-        actions=[_features(action) for action in multi],
-        items=[_whole(action.get(_ITEM, PAD), _ITEM) for action in multi],
-        slots=[_features(slot) for slot in slots] or [{}],
-        outcomes=outcomes,
-    )
+def dsjson_shape(events: Iterable[DsjsonEvent]) -> DsjsonShape:
+    """The shape of some events, which are read once and not kept."""
+    count = actions = slots = 0
+    names: tuple[set[str], set[str], set[str]] = (set(), set(), set())
+    for event in events:
+        count += 1
+        actions, slots = max(actions, len(event.actions)), max(slots, len(event.outcomes))
+        for found, parts in zip(names, (event.actions, [event.shared], event.slots), strict=True):
+            for part in parts:
+                found.update(part)
+    of_actions, shared, of_slots = (tuple(sorted(found)) for found in names)
+    return DsjsonShape(count, actions, slots, of_actions, shared, of_slots)
 
 
-def _cb_outcome(raw: Mapping[str, Any]) -> tuple[int, float, float]:
-    if "_labelIndex" in raw:
-        chosen = _whole(raw["_labelIndex"], "_labelIndex")
-    else:
-        chosen = _whole(raw["_label_Action"], "_label_Action") - 1
-    if "_label_Action" in raw and raw["_label_Action"] != chosen + 1:
-        raise ValueError(
-            f"_label_Action must be _labelIndex + 1 = {chosen + 1}, got {raw['_label_Action']}"
-        )
-    return chosen, _cost(raw), _probability(raw["_label_probability"])
+def events_as_arrays(events: Sequence[DsjsonEvent], shape: DsjsonShape) -> DsjsonEvents:
+    """Events as arrays as wide as a whole log has to be.
 
-
-def _ccb_outcomes(raw: Mapping[str, Any]) -> list[tuple[int, float, float]]:
-    found = []
-    for outcome in raw["_outcomes"]:
-        ranked, chances = outcome["_a"], outcome["_p"]
-        ranked, chances = ([v] if not isinstance(v, list) else v for v in (ranked, chances))
-        if len(ranked) != len(chances) or not ranked:
-            raise ValueError(f"_a and _p must be of one length, got {ranked} and {chances}")
-        total = math.fsum(_probability(chance, least=0.0) for chance in chances)
-        if total > 1.0 + _TOLERANCE:
-            raise ValueError(f"_p must sum to at most 1, got {total}")
-        found.append((_whole(ranked[0], "_a"), _cost(outcome), _probability(chances[0])))
-    if not found:
-        raise ValueError("_outcomes must hold at least one outcome")
-    return found
-
-
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not PAD <= value <= _LARGEST_ITEM:
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
-    return value
-
-
-def _cost(raw: Mapping[str, Any]) -> float:
-    cost = float(raw["_label_cost"])
-    if not math.isfinite(cost):
-        raise ValueError(f"_label_cost must be finite, got {cost}")
-    return cost
-
-
-def _probability(value: Any, *, least: float | None = None) -> float:
-    """A probability above 0, or at least `least`."""
-    number = float(value)
-    if not (0.0 < number <= 1.0 or number == least):
-        raise ValueError(f"probabilities must be in (0, 1], got {number}")
-    return number
-
-
-def _features(raw: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Features by name, of an object whose values may be objects again."""
-    found: dict[str, float] = {}
-    for name, value in raw.items():
-        if name.startswith("_"):
-            continue
-        full = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            found |= _features(value, f"{full}.")
-        elif isinstance(value, str):
-            found[f"{full}={value}"] = 1.0
-        elif isinstance(value, list):
-            for place, entry in enumerate(value):
-                part = entry if isinstance(entry, Mapping) else {str(place): entry}
-                found |= _features(part, f"{full}.")
-        elif value is not None:
-            number = float(value)
-            if not abs(number) <= float(np.finfo(np.float32).max):
-                raise ValueError(f"feature {full} must be finite in single precision, got {number}")
-            found[full] = number
-    return found
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"numbers must be finite, got {word}")
-
-
-def _as_arrays(events: list[_Event]) -> DsjsonEvents:
-    n = len(events)
-    K = max((len(event.actions) for event in events), default=0)
-    L = max((len(event.outcomes) for event in events), default=0)
+    Args:
+        events: `n` of them.
+        shape: of the log that they are of.
+    """
+    n, K, L = len(events), shape.actions, shape.slots
     items = np.full((n, K), PAD, dtype=np.int32)
     chosen = np.full((n, L), PAD, dtype=np.int32)
     costs, probabilities = np.zeros((n, L)), np.ones((n, L))
+    positions = np.full((n, L), PAD, dtype=np.int32)
+    possible = np.zeros((n, K), dtype=bool)
     for row, event in enumerate(events):
         items[row, : len(event.items)] = event.items
+        possible[row, : len(event.items)] = True
+        possible[row, list(event.ruled_out)] = False
         for slot, (place, cost, chance) in enumerate(event.outcomes):
             chosen[row, slot], costs[row, slot], probabilities[row, slot] = place, cost, chance
-    names, features = _table(events, lambda event: event.actions, width=K)
-    slot_names, slots = _table(events, lambda event: event.slots, width=L)
-    shared_names, shared = _table(events, lambda event: [event.shared], width=1)
+        if event.places:
+            positions[row, : len(event.places)] = event.places
+        elif event.position is not None:
+            positions[row, 0] = event.position
+    features = _table(events, lambda event: event.actions, names=shape.names, width=K)
+    slots = _table(events, lambda event: event.slots, names=shape.slot_names, width=L)
+    shared = _table(events, lambda event: [event.shared], names=shape.shared_names, width=1)
     return DsjsonEvents(
         ids=tuple(event.id for event in events),
         items=items,
@@ -220,24 +142,31 @@ def _as_arrays(events: list[_Event]) -> DsjsonEvents:
         chosen=chosen,
         costs=costs,
         probabilities=probabilities,
-        names=names,
+        names=shape.names,
         features=features,
-        shared_names=shared_names,
+        shared_names=shape.shared_names,
         shared=shared[:, 0],
-        slot_names=slot_names,
+        slot_names=shape.slot_names,
         slots=slots,
+        times=np.array([-1 if e.time is None else e.time for e in events], dtype=np.int64),
+        units=np.array([e.unit or 0 for e in events], dtype=np.uint64),
+        positions=positions,
+        possible=possible,
     )
 
 
 def _table(
-    events: list[_Event], of: Callable[[_Event], list[dict[str, float]]], *, width: int
-) -> tuple[tuple[str, ...], Float32Array]:
-    """Names of some features, and the features `float32 [n, width, d]`."""
-    names = sorted({name for event in events for part in of(event) for name in part})
+    events: Sequence[DsjsonEvent],
+    of: Callable[[DsjsonEvent], list[dict[str, float]]],
+    *,
+    names: tuple[str, ...],
+    width: int,
+) -> Float32Array:
+    """Some features, `float32 [n, width, d]`."""
     column = {name: at for at, name in enumerate(names)}
     values = np.zeros((len(events), width, len(names)), dtype=np.float32)
     for row, event in enumerate(events):
         for place, part in enumerate(of(event)):
             for name, number in part.items():
                 values[row, place, column[name]] = number
-    return tuple(names), values
+    return values

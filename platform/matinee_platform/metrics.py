@@ -508,6 +508,13 @@ PROCESS_FILES_LIMIT = Metric(
     "Most files and connections that this process may have open.",
     (),
 )
+PROCESS_VIRTUAL = Metric(
+    "matinee_process_virtual_memory_bytes",
+    "gauge",
+    "bytes",
+    "Address space of this process.",
+    (),
+)
 PROCESS_START = Metric(
     "matinee_process_start_time_seconds",
     "gauge",
@@ -540,6 +547,7 @@ SERVICE_METRICS = (
     SERVICE_STATE,
     PROCESS_CPU,
     PROCESS_MEMORY,
+    PROCESS_VIRTUAL,
     PROCESS_FILES,
     PROCESS_FILES_LIMIT,
     PROCESS_START,

@@ -15,6 +15,7 @@ from matinee_platform.analysis.inference.confidence_sequence import (
     p_values,
 )
 from matinee_platform.analysis.inference.corrections import benjamini_hochberg, holm
+from matinee_platform.analysis.inference.effect import NO_VARIANCE
 from matinee_platform.analysis.inference.gates import (
     Outcome,
     days_gate,
@@ -143,9 +144,14 @@ def test_guardrails_without_units_stay_open() -> None:
     found = non_inferiority(Moments.none(1), Moments.of(np.ones(3)), margin=0.1)
     assert found.verdict is Verdict.OPEN
     assert found.reason == "treatment has 0 units, an interval needs 2"
-    same = Moments.of(np.ones(3))
-    assert non_inferiority(same, same, margin=0.1).verdict is Verdict.HELD
-    assert non_inferiority(same, same, margin=0.0).p_value == 1.0
+    # Units that are all alike tell no error: neither held for certain nor broken for certain.
+    same, less = Moments.of(np.ones(3)), Moments.of(np.zeros(3))
+    for pair in ((same, same), (less, same)):
+        for tuning in (None, Tuning(10.0)):
+            alike = non_inferiority(*pair, margin=0.1, tuning=tuning)
+            assert (alike.verdict, alike.reason) == (Verdict.OPEN, NO_VARIANCE)
+            assert math.isnan(alike.p_value)
+            assert math.isnan(alike.loss_high)
     with pytest.raises(ConfigError, match=r"margin of a guardrail must be >= 0, got -0\.1"):
         non_inferiority(same, same, margin=-0.1)
 

@@ -197,6 +197,7 @@ def twin(rows: Rows) -> tuple[dict[int, Any], dict[tuple[int, int], Any]]:
             "exposed_at": first,
             "exposed_on": (first - SINCE) // DAY,
             "observed": (UNTIL - first) // DAY,
+            "rewarded": (UNTIL - first - WINDOW) // DAY,
             "state": np.frombuffer(own[0].unit_state, dtype="<f4"),
         }
         before = -math.inf
@@ -263,7 +264,7 @@ def check(table: UnitDays, rows: Rows) -> None:
     assert table.several_arms.tolist() == several
     assert table.unit.tolist() == list(kept)
     assert [table.arms[arm] for arm in table.arm] == [one["arm"] for one in kept.values()]
-    for name in ("exposed_at", "exposed_on", "observed"):
+    for name in ("exposed_at", "exposed_on", "observed", "rewarded"):
         assert getattr(table, name).tolist() == [one[name] for one in kept.values()], name
     wanted = {key: one for key, one in days.items() if key[0] in kept}
     got = {}

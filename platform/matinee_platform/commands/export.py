@@ -1,4 +1,4 @@
-"""`matinee export`: the log of a finished run as Parquet or dsjson."""
+"""`matinee export`: the log of a finished run as Parquet, dsjson or arrays of obp."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ class LogFormat(StrEnum):
     PARQUET = "parquet"
     DSJSON_CB = "dsjson-cb"
     DSJSON_CCB = "dsjson-ccb"
+    OBP = "obp"
 
 
 def export(
@@ -25,11 +26,14 @@ def export(
     ],
     log_format: Annotated[
         LogFormat,
-        typer.Option("--format", help="Parquet, or events for Vowpal Wabbit: per slot or page."),
+        typer.Option(
+            "--format",
+            help="Parquet, dsjson per slot or page, or arrays for obp.",
+        ),
     ] = LogFormat.PARQUET,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Copy the log of a finished run to Parquet, for DuckDB, Spark or a warehouse, or to dsjson.
+    """Copy the log of a finished run: to Parquet for DuckDB, Spark or a warehouse, dsjson or obp.
 
     Example: matinee export runs/demo --out parquet/demo
     """
@@ -43,6 +47,10 @@ def export(
     arms = list(read_results(run)["arms"])
     if log_format is LogFormat.PARQUET:
         done = export_log(run, arms, out, report=tell)
+    elif log_format is LogFormat.OBP:
+        from matinee_platform.obp_run_export import export_obp
+
+        done = export_obp(run, arms, out, report=tell)
     else:
         from matinee_platform.dsjson_export import export_dsjson
 

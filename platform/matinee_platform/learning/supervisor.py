@@ -38,6 +38,7 @@ class Patience:
     """Seconds of a supervisor.
 
     Attributes:
+        start_after: before the first start.
         first_pause: before the first restart.
         longest_pause: before any restart.
         healthy_after: life after which the next pause is the first one again.
@@ -49,6 +50,7 @@ class Patience:
         told_to_end: for the parent to be told too, when a child was told to end.
     """
 
+    start_after: float = 0.0
     first_pause: float = 0.5
     longest_pause: float = 30.0
     healthy_after: float = 60.0
@@ -68,6 +70,7 @@ class Supervisor:
         now: monotonic seconds.
         command: starts the child.
         patience: of the supervisor.
+        name: of the child, for people.
     """
 
     def __init__(
@@ -78,8 +81,10 @@ class Supervisor:
         now: Callable[[], float] = time.monotonic,
         command: Sequence[str] = LEARN_COMMAND,
         patience: Patience = Patience(),
+        name: str = "learner",
     ) -> None:
         self._line = line
+        self._name = name
         self._last_beat = last_beat
         self._now = now
         self._command = list(command)
@@ -112,7 +117,9 @@ class Supervisor:
     def start(self) -> None:
         """Start the child, and watch over it from a thread of its own."""
         self._stop.clear()
-        self._thread = threading.Thread(target=self._watch, name="learner-supervisor", daemon=True)
+        self._thread = threading.Thread(
+            target=self._watch, name=f"{self._name}-supervisor", daemon=True
+        )
         self._thread.start()
 
     def leave(self) -> None:
@@ -128,6 +135,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         pause = self._patience.first_pause
+        self._stop.wait(self._patience.start_after)
         try:
             while not (self._stop.is_set() or self._leaving):
                 self._start_child()
@@ -139,7 +147,7 @@ class Supervisor:
                 if lived >= self._patience.healthy_after:
                     pause = self._patience.first_pause
                 how = "is not there" if status is None else f"ended with status {status}"
-                _LOG.warning("the learner %s and is started again in %.1f s", how, pause)
+                _LOG.warning("the %s %s and is started again in %.1f s", self._name, how, pause)
                 self._stop.wait(pause)
                 pause = min(2.0 * pause, self._patience.longest_pause)
         finally:
@@ -152,7 +160,7 @@ class Supervisor:
         try:
             child = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - ours
         except OSError as error:
-            _LOG.error("the learner cannot be started: %s", error)
+            _LOG.error("the %s cannot be started: %s", self._name, error)
             return
         self._child = child
         try:
@@ -170,7 +178,9 @@ class Supervisor:
             return 0.0, None
         while not self._stop.is_set() and child.poll() is None:
             if self._heart_stopped(child.pid):
-                _LOG.warning("the learner, process %d, shows no life and is killed", child.pid)
+                _LOG.warning(
+                    "the %s, process %d, shows no life and is killed", self._name, child.pid
+                )
                 child.kill()
                 child.wait()
             else:

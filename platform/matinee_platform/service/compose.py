@@ -13,6 +13,9 @@ from matinee_platform.auth.api_keys import ApiKeys
 from matinee_platform.auth.decision_tokens import DecisionTokens
 from matinee_platform.clock import Clock, SystemClock
 from matinee_platform.experiments.lifecycle import State
+from matinee_platform.kpis.kpi_status import STATUS_FILE as KPI_FILE
+from matinee_platform.kpis.kpi_status import KpiStatus
+from matinee_platform.kpis.kpi_status import read_status as read_kpi_status
 from matinee_platform.learning.learner_metrics import LearnerCollector
 from matinee_platform.learning.learner_status import STATUS_FILE, LearnerStatus, read_status
 from matinee_platform.maintenance.caretaker import Caretaker, others_know
@@ -23,6 +26,7 @@ from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.in_thread import in_thread
 from matinee_platform.service.key_holder import KeyHolder
+from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.service.learner_condition import learner_condition
 from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
@@ -32,6 +36,7 @@ from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
+from matinee_platform.service.snapshot_age import SnapshotAgeCollector
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
 from matinee_platform.serving.swap import SnapshotPoller
@@ -234,6 +239,8 @@ async def open_parts(
             LearnerCollector(status, clock=clock),
             RemovedCollector(caretaker, clock=clock),
             AnalysisCollector(lambda: analyses.shown),
+            KpiCollector(_kpi_status(settings), clock=clock),
+            SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
         ),
         changed=feed.refresh,
         close=close,
@@ -345,6 +352,11 @@ def _snapshots(settings: ServiceSettings, engine: Engine, secrets: Secrets) -> S
 def _status(settings: ServiceSettings) -> Callable[[], LearnerStatus | None]:
     path = settings.data_dir / STATUS_FILE
     return lambda: read_status(path)
+
+
+def _kpi_status(settings: ServiceSettings) -> Callable[[], KpiStatus | None]:
+    path = settings.data_dir / KPI_FILE
+    return lambda: read_kpi_status(path)
 
 
 def _on_loop(forget: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from matinee_platform.clock import SystemClock
-from matinee_platform.learning.supervisor import learner_supervisor
+from matinee_platform.kpis.kpi_supervisor import kpi_supervisor
+from matinee_platform.learning.supervisor import Supervisor, learner_supervisor
 from matinee_platform.service.app import create_app
 from matinee_platform.service.compose import prepare
 from matinee_platform.service.first_answer import first_answer
@@ -80,15 +81,15 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
             learner=settings.supervise_learner,
             keys=keys,
         )
-        supervisor = learner_supervisor(settings) if settings.supervise_learner else None
+        supervisors = _supervisors(settings)
 
         def answers() -> None:
-            # Not before: it would take a core from the start.
-            if supervisor is not None:
+            # Not before: they would take a core from the start.
+            for supervisor in supervisors:
                 supervisor.start()
 
         def leaving() -> None:
-            if supervisor is not None:
+            for supervisor in supervisors:
                 supervisor.leave()
 
         try:
@@ -100,8 +101,18 @@ def serve(settings: ServiceSettings, *, announce: Callable[[Listening], None]) -
                 leaving=leaving,
             )
         finally:
-            if supervisor is not None:
+            for supervisor in supervisors:
                 supervisor.stop()
+
+
+def _supervisors(settings: ServiceSettings) -> list[Supervisor]:
+    """Of the processes that a service keeps running beside those that answer."""
+    found = []
+    if settings.supervise_learner:
+        found.append(learner_supervisor(settings))
+    if settings.supervise_kpis:
+        found.append(kpi_supervisor(settings))
+    return found
 
 
 def check_workers(settings: ServiceSettings) -> None:

@@ -68,6 +68,11 @@ class ServiceSettings(StrictSettings):
     analyse_every_seconds: Annotated[float, Field(ge=1, le=86_400, strict=False)] = 60.0
     """Between analyses of the running experiments for metrics, at least; longer where they take
     long, so that they never take more than a twentieth of one core's time."""
+    supervise_kpis: bool = True
+    """Whether `matinee serve` keeps the key figures of running experiments for metrics, in a
+    process of its own. Of several services of one database, one makes them."""
+    kpi_every_seconds: Annotated[float, Field(ge=0.1, le=86_400, strict=False)] = 15.0
+    """Between looks at the log for key figures; the first one comes so long after the start."""
     signed_tokens: bool = False
     """Whether rewards must carry the token that came with their decision."""
     request_lines: bool = False

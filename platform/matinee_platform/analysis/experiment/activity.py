@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from matinee_platform.analysis.experiment.row_sums import days_by_unit, sums_by_unit
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray, UInt64Array
 from matinee_policies.config import check_whole
@@ -32,7 +33,7 @@ class Activity:
     def __init__(self, units: UnitDays) -> None:
         self.units = units
         self._totals: dict[str, FloatArray] = {}
-        self._matured: dict[int, tuple[AnyArray, IndexArray]] = {}
+        self._matured: dict[tuple[int, bool], tuple[AnyArray, IndexArray]] = {}
 
     @cached_property
     def looks(self) -> int:
@@ -44,8 +45,15 @@ class Activity:
     def total(self, name: str) -> FloatArray:
         """Sum of one of `SUMS` for each unit, `float64 [n]`."""
         if name not in self._totals:
-            self._totals[name] = self._sum(getattr(self.units, name))
+            self._totals[name] = sums_by_unit(self.units, name, last=None)
         return self._totals[name]
+
+    def arm_totals(self, name: str) -> list[float]:
+        """Sum of one of `SUMS` over the units of each arm."""
+        units = self.units
+        sums = np.bincount(units.arm, weights=self.total(name), minlength=len(units.arms))
+        told: list[float] = sums.tolist()
+        return told
 
     def active_days(self, first: int, last: int | None) -> FloatArray:
         """Days since exposure on which each unit came, `float64 [n]`.
@@ -66,47 +74,51 @@ class Activity:
 
     def summed(self, name: str, *, last: int) -> FloatArray:
         """Sum of one of `SUMS` over days 0 to `last` since exposure, `float64 [n]`."""
-        values = getattr(self.units, name).astype(np.float64)
-        values[self.units.row_day > last] = 0.0
-        return self._sum(values)
+        return sums_by_unit(self.units, name, last=last)
 
-    def active_rows(self) -> AnyArray | slice:
-        """Rows that stand for the active days of units, each day once, in their order."""
+    def active_rows(self) -> tuple[IndexArray, AnyArray]:
+        """The active days of units, each once: units, ascending, and days since exposure."""
         units = self.units
         first = units.pages > 0
         same = units.row_unit[1:] == units.row_unit[:-1]
         same &= units.row_day[1:] == units.row_day[:-1]
         if first.all() and not same.any():
             # As in most logs: nothing need be copied.
-            return slice(None)
+            return units.row_unit, units.row_day
         active = np.flatnonzero(first)
         unit, day = units.row_unit[active], units.row_day[active]
         first = np.ones(active.size, dtype=np.bool_)
         first[1:] = (unit[1:] != unit[:-1]) | (day[1:] != day[:-1])
-        return active[first]
+        return unit[first], day[first]
 
-    def matured(self, day: int) -> BoolArray:
-        """Whether the given day since its exposure is over for each unit, `bool [n]`."""
-        over: BoolArray = self.units.observed > day
+    def matured(self, day: int, *, rewards: bool = False) -> BoolArray:
+        """Whether the given day since its exposure is over for each unit, `bool [n]`.
+
+        Args:
+            day: since exposure.
+            rewards: whether no reward of that day can come any more either.
+        """
+        over: BoolArray = self._known_days(rewards=rewards) > day
         return over
 
-    def matured_units(self, day: int) -> tuple[AnyArray, IndexArray]:
+    def matured_units(self, day: int, *, rewards: bool = False) -> tuple[AnyArray, IndexArray]:
         """Units for which that day is over, ascending, and when it was (`matures_on`).
 
         Returns:
             `int64 [k]` and `int32 [k]`, the same arrays whenever a day is asked for.
         """
-        if day not in self._matured:
-            rows = np.flatnonzero(self.matured(day))
-            self._matured[day] = rows, self.matures_on(day)[rows]
-        return self._matured[day]
+        key = day, rewards and self.units.rewarded is not None
+        if key not in self._matured:
+            rows = np.flatnonzero(self.matured(day, rewards=rewards))
+            self._matured[key] = rows, self.matures_on(day, rewards=rewards)[rows]
+        return self._matured[key]
 
     @cached_property
     def every(self) -> AnyArray:
         """All units, `int64 [n]`."""
         return np.arange(len(self.units))
 
-    def matures_on(self, day: int) -> IndexArray:
+    def matures_on(self, day: int, *, rewards: bool = False) -> IndexArray:
         """Day of the experiment at whose end that day of each unit is over, `int32 [n]`.
 
         Only for units for which it has matured; others are told a day beyond the data.
@@ -115,30 +127,18 @@ class Activity:
         # Days of a run start together; those of a service 24 h from each unit's exposure, so that
         # day k ends within the calendar day after.
         late = 0 if np.array_equal(units.observed, units.days - units.exposed_on) else 1
+        known = self._known_days(rewards=rewards)
+        if rewards:
+            # As many days more as the window of rewards may reach into.
+            late += int((units.observed - known).max(initial=0))
         end = np.minimum(units.exposed_on + (day + late), self.looks - 1)
-        return np.where(units.observed > day, end, self.looks).astype(np.int32)
+        return np.where(known > day, end, self.looks).astype(np.int32)
+
+    def _known_days(self, *, rewards: bool) -> IndexArray:
+        units = self.units
+        return units.rewarded if rewards and units.rewarded is not None else units.observed
 
     @cached_property
     def _came(self) -> UInt64Array:
         """A bit for each of days 0 to 62 on which a unit came, and one for all later ones."""
-        units = self.units
-        bits = np.minimum(units.row_day, _LAST_BIT).astype(np.uint64)
-        np.left_shift(np.uint64(1), bits, out=bits)
-        bits[units.pages <= 0] = 0
-        return self._reduced(np.bitwise_or, bits)
-
-    @cached_property
-    def _starts(self) -> AnyArray:
-        """First row of each unit, and the end of all rows, `int64 [n + 1]`."""
-        return np.searchsorted(self.units.row_unit, np.arange(len(self.units) + 1))
-
-    def _sum(self, values: AnyArray) -> FloatArray:
-        return self._reduced(np.add, values.astype(np.float64, copy=False))
-
-    def _reduced(self, reduce: np.ufunc, values: AnyArray) -> AnyArray:
-        """The rows of each unit as one, 0 for a unit without rows."""
-        starts, found = self._starts, np.zeros(len(self.units), dtype=values.dtype)
-        with_rows = np.flatnonzero(starts[1:] > starts[:-1])
-        if with_rows.size:
-            found[with_rows] = reduce.reduceat(values, starts[with_rows])
-        return found
+        return days_by_unit(self.units, last_bit=_LAST_BIT)

@@ -111,13 +111,16 @@ def _gate_json(gate: Gate) -> dict[str, Any]:
 
 def _arms_json(found: Activity, plan: Plan) -> dict[str, Any]:
     units = found.units
+    counts = ("sessions", "pages", "impressions", "clicks", "fallbacks")
+    sums = {name: found.arm_totals(name) for name in (*counts, "engagement")}
+    exposed = np.bincount(units.arm, minlength=len(units.arms)).tolist()
     told: dict[str, Any] = {}
     for name, weight in plan.weights.items():
-        of_arm = units.arm == (units.arms.index(name) if name in units.arms else -1)
-        told[name] = {"weight": weight, "units": int(of_arm.sum())}
-        for column in ("sessions", "pages", "impressions", "clicks", "fallbacks"):
-            told[name][column] = int(found.total(column)[of_arm].sum())
-        told[name]["engagement"] = plain(found.total("engagement")[of_arm].sum())
+        there = name in units.arms
+        place = units.arms.index(name) if there else 0
+        told[name] = {"weight": weight, "units": exposed[place] if there else 0}
+        told[name] |= {one: int(sums[one][place]) if there else 0 for one in counts}
+        told[name]["engagement"] = plain(sums["engagement"][place]) if there else 0.0
     return told
 
 

@@ -42,7 +42,7 @@ def gates_of(found: Activity, plan: Plan) -> tuple[Gate, ...]:
         several_arms_gate(several, sum(now) + several),
         units_gate(now, names, fewest=plan.settings.minimum_units),
         days_gate(units.days, fewest=plan.settings.minimum_days),
-        _fallback_gate(units, names),
+        _fallback_gate(found, names),
         _orphan_gate(units),
     )
 
@@ -60,13 +60,12 @@ def _exposed_by_day(found: Activity, names: tuple[str, ...]) -> list[list[int]]:
     return so_far
 
 
-def _fallback_gate(units: UnitDays, names: tuple[str, ...]) -> Gate:
+def _fallback_gate(found: Activity, names: tuple[str, ...]) -> Gate:
     """Whether the policies chose their pages; the arm of a fallback page is kept."""
     worst, arm = 0.0, ""
-    for place, name in enumerate(units.arms):
-        rows = units.arm[units.row_unit] == place
-        pages = int(units.pages[rows].sum())
-        share = int(units.fallbacks[rows].sum()) / pages if pages and name in names else 0.0
+    pages, fallbacks = found.arm_totals("pages"), found.arm_totals("fallbacks")
+    for place, name in enumerate(found.units.arms):
+        share = fallbacks[place] / pages[place] if pages[place] and name in names else 0.0
         if share > worst:
             worst, arm = share, name
     warned = worst > LARGEST_FALLBACK_SHARE

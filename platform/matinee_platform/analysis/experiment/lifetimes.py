@@ -19,14 +19,15 @@ def life_tables(found: Activity, *, silence: int) -> tuple[LifeTable, ...]:
         silence: days without a visit that count as having left, at least 1.
     """
     units = found.units
-    rows = found.active_rows()
-    unit, day = units.row_unit[rows], units.row_day[rows]
+    unit, day = found.active_rows()
     never = np.iinfo(np.int64).max
     left = np.full(len(units), never)
     # Nothing follows a unit's last visit; an earlier silence that was long enough comes first.
-    ends = np.flatnonzero(np.diff(unit, append=-1))
+    same = unit[1:] == unit[:-1]
+    ends = np.flatnonzero(~same)
     left[unit[ends]] = day[ends].astype(np.int64) + 1
-    silent = np.flatnonzero((np.diff(day) > silence) & (unit[1:] == unit[:-1]))
+    left[unit[-1:]] = day[-1:].astype(np.int64) + 1
+    silent = np.flatnonzero((np.diff(day) > silence) & same)
     first_of, place = np.unique(unit[silent], return_index=True)
     left[first_of] = day[silent[place]].astype(np.int64) + 1
     followed = units.observed.astype(np.int64) - silence

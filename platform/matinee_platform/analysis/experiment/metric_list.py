@@ -115,7 +115,7 @@ _ALL = (
         "engagement in 7 days",
         "watched items",
         "Watched fractions summed over the first 7 days from exposure, over units whose first 7 "
-        "days are over.",
+        "days are over, and the time that rewards may take after them.",
     ),
     MetricInfo(
         "ctr_7",
@@ -123,7 +123,7 @@ _ALL = (
         "CTR in 7 days",
         "clicks per item shown",
         "Clicks over items shown in the first 7 days from exposure, by unit, over units whose "
-        "first 7 days are over.",
+        "first 7 days are over, and the time that rewards may take after them.",
     ),
     MetricInfo(
         "stickiness",

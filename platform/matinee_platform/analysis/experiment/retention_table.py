@@ -7,6 +7,7 @@ import numpy as np
 from matinee_platform.analysis.experiment.activity import Activity
 from matinee_platform.analysis.experiment.json_numbers import plain
 from matinee_platform.analysis.experiment.metric_list import METRIC_LIST, RETENTION_FAMILY
+from matinee_platform.analysis.experiment.row_sums import row_blocks
 from matinee_platform.analysis.experiment.unit_metrics import unit_metric
 from matinee_platform.analysis.retention import wilson_interval
 
@@ -50,12 +51,15 @@ def retention_curves(
     Intervals are for one look: they are None unless `at_end`, the declared end is reached.
     """
     units = found.units
-    rows = found.active_rows()
     span = int(units.observed.max(initial=0)) + 1
-    unit, day = units.row_unit[rows], units.row_day[rows]
-    over = day < units.observed[unit]
-    key = units.arm.astype(np.int64)[unit[over]] * span + day[over]
-    counts = np.bincount(key, minlength=len(units.arms) * span).reshape(-1, span)
+    in_all = np.zeros(len(units.arms) * span, dtype=np.int64)
+    unit, day = found.active_rows()
+    for rows in row_blocks(unit.size):
+        who, on = unit[rows], day[rows]
+        over = on < units.observed[who]
+        key = units.arm[who[over]] * np.int64(span) + on[over]
+        in_all += np.bincount(key, minlength=in_all.size)
+    counts = in_all.reshape(-1, span)
     curves: dict[str, dict[str, list[float] | list[None]]] = {}
     for place, name in _places(units.arms, arms):
         followed = np.bincount(units.observed[units.arm == place], minlength=span)

@@ -88,6 +88,9 @@ _MATURED: dict[str, tuple[int, Callable[[Activity], _Columns]]] = {
     "ctr_7": (6, _sums("clicks", "impressions", last=6)),
 }
 
+OF_REWARDS = frozenset(("engagement_7", "ctr_7"))
+"""Metrics of windows that wait for rewards of their last day too."""
+
 MATURES_AFTER: dict[str, int] = {name: day for name, (day, _) in _MATURED.items()}
 """Last day since exposure that must be over for a unit to count, by metric."""
 
@@ -107,6 +110,6 @@ def unit_metric(name: str, found: Activity) -> UnitMetric:
         columns = tuple(found.total(one) for one in GROWING[name].names)
         return UnitMetric(found.every, columns, units.exposed_on)
     last, columns_of = _MATURED[name]
-    rows, since = found.matured_units(last)
+    rows, since = found.matured_units(last, rewards=name in OF_REWARDS)
     columns = tuple(column[rows] for column in columns_of(found))
     return UnitMetric(rows, columns, since)

@@ -23,6 +23,10 @@ def until_day(units: UnitDays, days: int) -> UnitDays:
     # Day k of a unit is over by then if it ends within the days kept.
     shorter = Activity(units).matures_on(0)[kept]
     observed = np.minimum(units.observed[kept], np.maximum(days - shorter, 0))
+    rewarded = units.rewarded
+    if rewarded is not None:
+        wait = int((units.observed - rewarded).max(initial=0))
+        rewarded = np.minimum(rewarded[kept], observed - wait).astype(np.int32)
     by_unit = ("unit", "arm", "exposed_at", "exposed_on")
     by_row = (
         "row_day",
@@ -39,6 +43,7 @@ def until_day(units: UnitDays, days: int) -> UnitDays:
         **{name: getattr(units, name)[kept] for name in by_unit},
         **{name: getattr(units, name)[rows] for name in by_row},
         observed=observed.astype(np.int32),
+        rewarded=rewarded,
         row_unit=place[units.row_unit[rows]].astype(np.int32),
         covariates={name: one[kept] for name, one in units.covariates.items()},
         segments={name: one[kept] for name, one in units.segments.items()},

@@ -53,17 +53,21 @@ def group_products(
 def _blocks(
     columns: Sequence[FloatArray], group: Int64Array
 ) -> Iterator[tuple[FloatArray, Int64Array]]:
+    packed = np.empty((len(columns), _AT_ONCE))
     for start in range(0, group.size, _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        yield np.stack([column[some] for column in columns], axis=1), group[some]
+        own = group[some]
+        for place, column in enumerate(columns):
+            packed[place, : own.size] = column[some]
+        yield packed[:, : own.size], own
 
 
 @lean_kernel
 def add_totals(rows: FloatArray, group: Int64Array, totals: FloatArray) -> None:
-    """Add rows, `[n, k]`, to the totals of their groups."""
-    for row in range(rows.shape[0]):
-        for column in range(rows.shape[1]):
-            totals[group[row], column] += rows[row, column]
+    """Add rows, by column `[k, n]`, to the totals of their groups."""
+    for row in range(rows.shape[1]):
+        for column in range(rows.shape[0]):
+            totals[group[row], column] += rows[column, row]
 
 
 @lean_kernel
@@ -76,11 +80,11 @@ def add_products(
     apart: FloatArray,
 ) -> None:
     """Add deviations of rows from the centre of their group, and the upper half of products."""
-    for row in range(rows.shape[0]):
+    for row in range(rows.shape[1]):
         own = group[row]
-        for column in range(rows.shape[1]):
-            apart[column] = rows[row, column] - centre[own, column]
+        for column in range(rows.shape[0]):
+            apart[column] = rows[column, row] - centre[own, column]
             rest[own, column] += apart[column]
-        for i in range(rows.shape[1]):
-            for j in range(i, rows.shape[1]):
+        for i in range(rows.shape[0]):
+            for j in range(i, rows.shape[0]):
                 products[own, i, j] += apart[i] * apart[j]

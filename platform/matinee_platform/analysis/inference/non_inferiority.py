@@ -17,7 +17,11 @@ from matinee_platform.analysis.inference.confidence_sequence import (
     effective_units,
     p_values,
 )
-from matinee_platform.analysis.inference.effect import check_confidence, no_interval
+from matinee_platform.analysis.inference.effect import (
+    NO_VARIANCE,
+    check_confidence,
+    no_interval,
+)
 from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.relative import welch_freedom
 from matinee_policies.config import check_range
@@ -92,10 +96,12 @@ def non_inferiority(
     scaled = abs(control.value) * margin if relative else margin
     weight = math.copysign(margin, control.value) * sign if relative else 0.0
     reason = no_interval(treatment, control, fewest=fewest)
+    error2 = treatment.error2, (1 - weight) ** 2 * control.error2
+    if not reason and not sum(error2):
+        reason = NO_VARIANCE
     if reason:
         bounds = (math.nan, math.nan, math.nan)
         return NonInferiority(loss, scaled, *bounds, Verdict.OPEN, reason)
-    error2 = treatment.error2, (1 - weight) ** 2 * control.error2
     error = math.sqrt(sum(error2))
     critical, p_value = _one_sided(
         scaled - loss,
@@ -118,10 +124,7 @@ def _one_sided(
     tuning: Tuning | None,
 ) -> tuple[float, float]:
     """Critical value, and p-value of `room` <= 0."""
-    error = math.sqrt(sum(error2))
-    if not error:
-        return 0.0, float(room <= 0)
-    z = room / error
+    z = room / math.sqrt(sum(error2))
     if tuning is None:
         freedom = welch_freedom(error2, units)
         return float(special.stdtrit(freedom, confidence)), float(special.stdtr(freedom, -z))

@@ -206,6 +206,7 @@ def _decisions(
         },
         days=(until - since) // DAY_MS,
         orphan_rewards=0,
+        rewarded=((until - exposed - values["window"]) // DAY_MS).astype(np.int32),
     )
     return gathered, (least, largest)
 

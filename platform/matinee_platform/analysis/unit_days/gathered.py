@@ -18,15 +18,15 @@ from matinee_policies.arrays import (
 )
 
 ROWS: Mapping[str, type] = {
-    "row_calendar_day": np.int32,
-    "sessions": np.int32,
-    "pages": np.int32,
+    "row_calendar_day": np.int16,
+    "sessions": np.int64,
+    "pages": np.int64,
     "impressions": np.int64,
     "clicks": np.int64,
     "engagement": np.float64,
-    "fallbacks": np.int32,
+    "fallbacks": np.int64,
 }
-"""Columns of `UnitDays` that a log gives by row, and their kinds there."""
+"""Columns of `UnitDays` that a log gives by row, and the kinds that they are summed in."""
 
 SUMMED = frozenset(ROWS) - {"row_calendar_day"}
 
@@ -48,6 +48,7 @@ class Gathered:
             They are taken out as they are used. Without `sessions`, every day has one.
         days: of the experiment.
         orphan_rewards: rewards without a decision.
+        rewarded: `int32 [n]`, or None as in `UnitDays`.
     """
 
     arms: tuple[str, ...]
@@ -61,6 +62,7 @@ class Gathered:
     rows: dict[str, list[AnyArray]] = field(repr=False)
     days: int
     orphan_rewards: int
+    rewarded: IndexArray | None = None
 
 
 def unit_days(gathered: Gathered) -> UnitDays:
@@ -72,7 +74,7 @@ def unit_days(gathered: Gathered) -> UnitDays:
     row_unit = rank[_joined(gathered.rows, "row_unit")]
     order = _order(row_unit, kept.size)
     row_unit = row_unit[order]
-    row_day = _joined(gathered.rows, "row_day")[order].astype(np.int32, copy=False)
+    row_day = _joined(gathered.rows, "row_day")[order].astype(np.int16, copy=False)
     same_unit = row_unit[1:] == row_unit[:-1]
     if (same_unit & (row_day[1:] < row_day[:-1])).any():
         again = np.lexsort((row_day, row_unit))
@@ -84,7 +86,7 @@ def unit_days(gathered: Gathered) -> UnitDays:
     columns = {name: _column(gathered.rows, name, order, starts) for name in given}
     if starts is not None:
         row_unit, row_day = row_unit[starts], row_day[starts]
-    columns.setdefault("sessions", np.ones(row_unit.size, dtype=np.int32))
+    columns.setdefault("sessions", np.ones(row_unit.size, dtype=np.uint8))
     covariates, segments, labels = gathered.states.told(kept)
     return UnitDays(
         arms=gathered.arms,
@@ -101,6 +103,7 @@ def unit_days(gathered: Gathered) -> UnitDays:
         days=gathered.days,
         several_arms=np.sort(gathered.unit[gathered.several]),
         orphan_rewards=gathered.orphan_rewards,
+        rewarded=None if gathered.rewarded is None else gathered.rewarded[kept],
         **columns,
     )
 
@@ -146,10 +149,11 @@ def _column(
     rows: dict[str, list[AnyArray]], name: str, order: IndexArray, starts: Int64Array | None
 ) -> AnyArray:
     """One column in order; rows of one unit and day become one."""
-    values: AnyArray = _joined(rows, name)[order].astype(ROWS[name], copy=False)
-    if starts is None:
-        return values
-    return np.add.reduceat(values, starts) if name in SUMMED else values[starts]
+    values: AnyArray = _joined(rows, name)[order]
+    if name not in SUMMED:
+        values = values.astype(ROWS[name], copy=False)
+        return values if starts is None else values[starts]
+    return values if starts is None else narrow(np.add.reduceat(values, starts, dtype=ROWS[name]))
 
 
 def _joined(rows: dict[str, list[AnyArray]], name: str) -> AnyArray:

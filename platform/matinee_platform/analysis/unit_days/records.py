@@ -28,18 +28,22 @@ class UnitDays:
             for none.
         segment_labels: names of the groups of each segment.
         row_unit: index into `unit` of each row, ascending, `int32 [m]`.
-        row_day: day since the unit's exposure, ascending within a unit, `int32 [m]`.
-        row_calendar_day: day of the experiment, from 0, `int32 [m]`.
-        sessions: visits begun, `int32 [m]`.
-        pages: slates shown, `int32 [m]`.
-        impressions: items shown, `int64 [m]`.
-        clicks: distinct slots clicked, `int64 [m]`.
+        row_day: day since the unit's exposure, ascending within a unit, `int16` or `int32 [m]`.
+        row_calendar_day: day of the experiment, from 0, `int16` or `int32 [m]`.
+        sessions: visits begun, `[m]`; like all counts of an integer kind that holds them, since
+            most are small, so that one widens them before it reckons.
+        pages: slates shown, `[m]`.
+        impressions: items shown, `[m]`.
+        clicks: distinct slots clicked, `[m]`.
         engagement: sum of watched fractions, `float64 [m]`.
-        fallbacks: pages that the fallback answered, `int32 [m]`.
+        fallbacks: pages that the fallback answered, `[m]`.
         days: days of the experiment that the data hold.
         several_arms: units that were seen in more than one arm or bucket, `uint64`.
-        orphan_rewards: rewards without a decision in the log of a run; at a slot that
-            showed nothing, in the log of a service.
+        orphan_rewards: rewards without a decision in the log of a run; at a slot that showed
+            nothing, in the log of a service.
+        rewarded: whole days since exposure whose rewards can come no more, since the window of the
+            last decision of each is over as well, `int32 [n]`; None where they come at once, so
+            that these are the days `observed`.
     """
 
     arms: tuple[str, ...]
@@ -52,17 +56,18 @@ class UnitDays:
     segments: Mapping[str, AnyArray]
     segment_labels: Mapping[str, tuple[str, ...]]
     row_unit: IndexArray
-    row_day: IndexArray
-    row_calendar_day: IndexArray
-    sessions: IndexArray
-    pages: IndexArray
-    impressions: Int64Array
-    clicks: Int64Array
+    row_day: AnyArray
+    row_calendar_day: AnyArray
+    sessions: AnyArray
+    pages: AnyArray
+    impressions: AnyArray
+    clicks: AnyArray
     engagement: FloatArray
-    fallbacks: IndexArray
+    fallbacks: AnyArray
     days: int
     several_arms: UInt64Array
     orphan_rewards: int = 0
+    rewarded: IndexArray | None = None
 
     def __len__(self) -> int:
         return int(self.unit.size)

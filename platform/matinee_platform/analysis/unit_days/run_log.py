@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from matinee_platform.analysis.unit_days.bad_log import BadLog
@@ -33,6 +34,7 @@ from matinee_platform.analysis.unit_days.part_fold import PartFold
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis.unit_days.stray_rewards import join_strays
 from matinee_platform.run_settings import run_settings
+from matinee_policies.arrays import Float32Array, IndexArray
 from matinee_policies.catalogue import Catalogue
 from matinee_policies.errors import DataError
 
@@ -107,12 +109,20 @@ def read_folder_unit_days(
     fold = PartFold(arms.names, days=days, tolerance_ms=tolerance_ms, found=found)
     ids = DistinctIds(sum(sizes))
     first = FirstStates(genre_names)
+    waiting: deque[tuple[IndexArray, Future[Float32Array]]] = deque()
     with ThreadPoolExecutor(_AHEAD) as readers:
         for part, decisions, rewards, slots in _ahead(readers, parts):
             ids.add(decisions.decision_id)
             fresh = fold.part(part.arm, decisions, rewards, slots=slots)
             if states and fresh.rows.size and part.decisions is not None:
-                first.add(fresh.units, read_states(part.decisions, fresh.rows))
+                reading = readers.submit(read_states, part.decisions, fresh.rows)
+                waiting.append((fresh.units, reading))
+            while waiting and (len(waiting) > _AHEAD or waiting[0][1].done()):
+                who, reading = waiting.popleft()
+                first.add(who, reading.result())
+        for who, reading in waiting:
+            first.add(who, reading.result())
+        waiting.clear()
     # What the columns of the parts were in would stay with Arrow, and is wanted below.
     pa.default_memory_pool().release_unused()
     ids.check(found, lambda: (read_ids(one.decisions) for one in parts if one.decisions))
@@ -125,7 +135,7 @@ def read_folder_unit_days(
     found.refuse(folder)
     rows = fold.take_rows()
     rows["row_day"] = [
-        day - units.first_day[unit]
+        (day - units.first_day[unit]).astype(np.int16)
         for unit, day in zip(rows["row_unit"], rows["row_calendar_day"], strict=True)
     ]
     return unit_days(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from matinee_policies.errors import ConfigError
 
-_SINGLE = ("unit", "time")
+_SINGLE = ("unit", "time", "offered")
 _NEEDED = ("action", "reward")
 
 
@@ -23,6 +23,7 @@ class LogColumns:
         unit: who saw it; whole numbers stand for themselves, texts for their hash.
         time: numbers, dates or timestamps, not falling.
         context: of the row: numbers, or texts, which become a column of 0 and 1 per text.
+        offered: list of the items that could be shown; Parquet and tables in memory only.
         target: probability of the item shown under an evaluated policy, in [0, 1].
         unreachable: mass of that policy on items that could not be shown, in [0, 1].
 
@@ -37,6 +38,7 @@ class LogColumns:
     unit: tuple[str, ...] = ()
     time: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
     unreachable: tuple[str, ...] = ()
 

@@ -97,12 +97,14 @@ class _Known:
     Attributes:
         items: number of each.
         closed: whether there can be no other items.
+        widest: entries of the longest list of items.
         texts: of each column of context that holds texts, place of each.
         positions: how many.
     """
 
     items: dict[str, int]
     closed: bool
+    widest: int = 0
     texts: dict[str, dict[str, int]] = field(default_factory=dict)
     positions: int = 1
 
@@ -160,19 +162,20 @@ class _Reader:
                 last = int(batch.time[-1])
             if self.distinct:
                 self._check_distinct(part, batch.actions)
+            if batch.offered is not None:
+                self._check_offered(part, batch.actions, batch.offered)
             first += len(batch)
             yield batch
 
     def _meet(self, part: Part) -> None:
         for name in self.columns.action:
             places, labels = read.labels_of(part, name, may_be_empty=self.columns.slots > 1)
-            for place, label in enumerate(labels):
-                if label not in self.known.items:
-                    if self.known.closed:
-                        row = int(np.argmax(places == place))
-                        rule = f"{name} must be one of the {len(self.known.items)} items"
-                        raise part[0].error(row, rule=rule, value=label[:60])
-                    self.known.items[label] = len(self.known.items)
+            self._meet_items(part, name, places, labels, rows=np.arange(places.size))
+        for name in self.columns.offered:
+            lengths, places, labels = read.lists_of(part, name)
+            rows = np.repeat(np.arange(lengths.size), lengths)
+            self._meet_items(part, name, places, labels, rows=rows)
+            self.known.widest = max(self.known.widest, int(lengths.max()))
         for name in self.columns.context:
             if read.is_text(part, name):
                 texts = self.known.texts.setdefault(name, {})
@@ -184,6 +187,17 @@ class _Reader:
                     )
             else:
                 read.numbers_of(part, name)
+
+    def _meet_items(
+        self, part: Part, name: str, places: AnyArray, labels: Sequence[str], *, rows: AnyArray
+    ) -> None:
+        for place, label in enumerate(labels):
+            if label not in self.known.items:
+                if self.known.closed:
+                    rule = f"{name} must be one of the {len(self.known.items)} items"
+                    row = int(rows[np.argmax(places == place)])
+                    raise part[0].error(row, rule=rule, value=label[:60])
+                self.known.items[label] = len(self.known.items)
 
     def _batch(self, part: Part, first: int, *, with_context: bool = True) -> ActionBatch:
         columns = self.columns
@@ -206,6 +220,7 @@ class _Reader:
             else np.ones((n, columns.slots)),
             positions=slots,
             context=self._context(part, n) if columns.context and with_context else None,
+            offered=self._offered(part) if columns.offered else None,
             target=self._shares(part, columns.target, empty) if columns.target else None,
             unreachable=self._unreachable(part, empty) if columns.unreachable else None,
         )
@@ -214,6 +229,13 @@ class _Reader:
         places, labels = read.labels_of(part, name, may_be_empty=self.columns.slots > 1)
         numbers = np.array([self.known.items[label] for label in labels] + [PAD], dtype=np.int64)
         return numbers[places]
+
+    def _offered(self, part: Part) -> Int64Array:
+        lengths, places, labels = read.lists_of(part, self.columns.offered[0])
+        numbers = np.array([self.known.items[label] for label in labels], dtype=np.int64)
+        offered = np.full((lengths.size, self.known.widest), PAD, dtype=np.int64)
+        offered[np.arange(self.known.widest) < lengths[:, None]] = numbers[places]
+        return offered
 
     def _times(self, part: Part) -> Int64Array:
         file, columns = part
@@ -263,3 +285,14 @@ class _Reader:
         if again.any():
             rule = "a page must not show an item twice, the log is said to be distinct"
             raise part[0].error(int(np.argmax(again)), rule=rule)
+
+    def _check_offered(self, part: Part, actions: Int64Array, offered: Int64Array) -> None:
+        name = self.columns.offered[0]
+        ordered = np.sort(offered, axis=1)
+        again = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PAD)).any(axis=1)
+        if again.any():
+            raise part[0].error(int(np.argmax(again)), rule=f"{name} must list no item twice")
+        inside = (actions[:, :, None] == offered[:, None, :]).any(axis=2) | (actions == PAD)
+        if not inside.all():
+            row = int(np.argmin(inside.all(axis=1)))
+            raise part[0].error(row, rule=f"{name} must list every item that is shown")

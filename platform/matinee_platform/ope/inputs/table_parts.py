@@ -136,6 +136,31 @@ def _is_empty(column: pa.ChunkedArray) -> BoolArray:
     return np.asarray(empty, dtype=bool)
 
 
+def lists_of(part: Part, name: str) -> tuple[Int64Array, Int64Array, Sequence[str]]:
+    """Lists of items: how long each is, places of all entries in a list of labels, and that list.
+
+    Raises:
+        DataError: on a missing or empty list, a missing entry, or a column of another type.
+    """
+    file, columns = part
+    column = columns[name].combine_chunks()
+    column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        raise file.error(0, rule=f"column {name} must hold lists of items", value=str(kind))
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    entries = pc.cast(column.flatten(), pa.string())
+    row = int(np.argmin(lengths))
+    if entries.null_count:
+        place = int(np.argmax(pc.is_null(entries).to_numpy(zero_copy_only=False)))
+        row = int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+    if not lengths.all() or entries.null_count:
+        raise file.error(row, rule=f"{name} must list at least one item and no missing one")
+    coded = pc.dictionary_encode(entries)
+    places = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return lengths.astype(np.int64), places, coded.dictionary.to_pylist()
+
+
 def numbers_of(part: Part, name: str) -> FloatArray:
     """Finite numbers of a column; true and false are 1 and 0.
 
