@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 import structlog
 
 from matinee_platform.clock import FakeClock
