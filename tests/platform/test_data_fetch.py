@@ -11,7 +11,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,16 @@ import pytest
 from matinee_platform.data_fetch import fetch_data
 from matinee_platform.download import FetchError, Patience
 from matinee_platform.known_data import KnownData, data_home, known_data
+from matinee_platform.testing_publisher import (
+    FILES,
+    Publisher,
+    zipped,
+)
 from matinee_policies.datasets.csv_file import read_csv
 from matinee_policies.datasets.locate import find_movielens
 from matinee_policies.datasets.movielens import load_movielens
 from matinee_policies.errors import ConfigError, DataError
 
-FILES = {
-    "README.txt": "Terms of use.\n" * 400,
-    "movies.csv": "movieId,title,genres\n1,A (1999),War\n2,B (2001),Drama\n",
-    "ratings.csv": "userId,movieId,rating,timestamp\n1,1,4.0,5\n1,2,3.0,6\n",
-    "tags.csv": "userId,movieId,tag,timestamp\n1,1,slow,5\n",
-    "links.csv": "movieId,imdbId,tmdbId\n1,1,1\n",
-}
 TINY = KnownData(
     name="ml-tiny",
     aliases=(),
@@ -43,76 +40,6 @@ TINY = KnownData(
     },
 )
 QUICK = Patience(attempts=3, connect=2.0, read=0.5, pause=0.01)
-
-
-def zipped(files: dict[str, str], *, root: str = "ml-tiny") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.mkdir(root)
-        for name, text in files.items():
-            archive.writestr(f"{root}/{name}", text)
-    return buffer.getvalue()
-
-
-class Publisher(ThreadingHTTPServer):
-    """Serves `files`; `faults` are used up one per request of a zip file."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, bytes] = {}
-        self.faults: list[str] = []
-        self.requests: list[tuple[str, str]] = []
-        self.starts: list[int] = []
-        self.etag = '"one"'
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/data"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Publisher
-
-    def do_GET(self) -> None:
-        name = self.path.removeprefix("/data/")
-        asked = self.headers.get("Range", "")
-        self.server.requests.append((name, asked))
-        body = self.server.files.get(name)
-        fault = self.server.faults.pop(0) if name.endswith(".zip") and self.server.faults else ""
-        if body is None or fault.isdigit():
-            self.send_response(int(fault or 404))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        if fault == "stall":
-            time.sleep(1.5)
-            return
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-        if start >= len(body) and self.headers.get("If-Range") == self.server.etag:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(body)}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        if start and self.headers.get("If-Range") != self.server.etag:
-            start = 0
-        self.server.starts += [start] if name.endswith(".zip") else []
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        if fault == "claims much":
-            self.send_header("Content-Length", str(10**9))
-        elif fault != "no length":
-            self.send_header("Content-Length", str(len(body) - start))
-        self.send_header("ETag", self.server.etag)
-        self.end_headers()
-        rest = body[start:]
-        self.wfile.write(rest[: len(rest) // 2] if fault == "truncate" else rest)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
 
 @pytest.fixture(autouse=True)

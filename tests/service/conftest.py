@@ -18,6 +18,7 @@ import pytest
 from fastapi import FastAPI
 
 from matinee_platform.offline.run import run_experiment
+from matinee_platform.offline.testing_deployed import deployed_run
 from matinee_platform.service.app import create_app
 from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.secrets import Secrets
@@ -90,6 +91,12 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keys = Secrets.load(ServiceSettings(data_dir=data, experiments=[])).signing
     deploy_arm(folder / "run", "new", data_dir=data, keys=keys)
     return data
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of several policies, each of its arms deployed beside it; to be read."""
+    return deployed_run(tmp_path_factory.mktemp("deploy"))
 
 
 class Asked:

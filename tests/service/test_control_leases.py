@@ -12,7 +12,7 @@ import pytest
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import Lease
-from matinee_platform.storage.testing_control import LeaseContract
+from matinee_platform.storage.testing_leases import LeaseContract
 
 HOLDER = """
 import sys

@@ -22,12 +22,9 @@ from matinee_platform.storage.ports import SnapshotStore
 from matinee_platform.storage.records import Barrier
 from matinee_platform.storage.schema_version import NEWEST, VERSION_TABLES
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
-from matinee_platform.storage.testing_control import (
-    ControlContract,
-    SnapshotStoreContract,
-    example_barrier,
-    example_snapshot,
-)
+from matinee_platform.storage.testing_control import example_barrier, example_snapshot
+from matinee_platform.storage.testing_control_data import ControlContract
+from matinee_platform.storage.testing_snapshots import SnapshotStoreContract
 from matinee_policies.errors import ConfigError
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.snapshot_signature import SigningKeys

@@ -6,7 +6,8 @@ import pytest
 
 from matinee_platform.storage.memory_log import MemoryAppender, MemoryLog, MemoryReader
 from matinee_platform.storage.ports import EventAppender, EventReader
-from matinee_platform.storage.testing_events import EventLogContract, windows
+from matinee_platform.storage.testing_event_log import EventLogContract
+from matinee_platform.storage.testing_events import windows
 
 
 class TestMemoryLog(EventLogContract):

@@ -1,10 +1,7 @@
 """A SQLite log whose file is locked, full or broken: nothing acknowledged is lost or doubled."""
 
-import asyncio
-import os
 import resource
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +9,7 @@ from typing import Any
 
 import pytest
 
-from matinee_platform.service.settings import ServiceSettings
-from matinee_platform.storage.append_plan import Plan, Record
-from matinee_platform.storage.errors import LogBusyError, LogHeldError, LogUnavailableError
-from matinee_platform.storage.event_log import make_event_log, sqlite_appender
-from matinee_platform.storage.group_commit import GroupCommit
+from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.recent_rows import RecentRows
 from matinee_platform.storage.records import (
     DecisionReceipt,
@@ -25,9 +18,6 @@ from matinee_platform.storage.records import (
     RewardReceipt,
     RewardState,
 )
-from matinee_platform.storage.spool import Spool
-from matinee_platform.storage.sqlite_appender import SqliteStore
-from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.testing_events import (
     Told,
     asynchronous,
@@ -35,118 +25,20 @@ from matinee_platform.storage.testing_events import (
     example_reward,
     windows,
 )
-
-
-class FullStore(SqliteStore):
-    """A store whose file may not grow while `full` is set."""
-
-    full = False
-
-    def _connected(self) -> sqlite3.Connection:
-        connection = super()._connected()
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        most = pages if self.full else 2**30
-        connection.execute(f"PRAGMA max_page_count = {most}")
-        return connection
-
-
-def file_of(folder: Path) -> Path:
-    return folder / "events.sqlite"
-
-
-async def open_log(
-    folder: Path, *, spool: bool, told: Told | None = None, busy_ms: int = 20
-) -> tuple[GroupCommit, FullStore]:
-    store = FullStore(file_of(folder), windows=windows, busy_ms=busy_ms)
-
-    def committed(plan: Plan) -> None:
-        if told is not None:
-            told(plan.decisions, plan.rewards)
-
-    appender = GroupCommit(
-        store,
-        committed=committed,
-        spool=Spool(folder / "spool") if spool else None,
-        retry_seconds=0.02,
-    )
-    return await appender.start(), store
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(120):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-class Locked:
-    """The file is held by another process's transaction."""
-
-    def __init__(self, folder: Path, store: FullStore) -> None:
-        self._other = sqlite3.connect(file_of(folder), isolation_level=None)
-
-    def begin(self) -> None:
-        self._other.execute("BEGIN IMMEDIATE")
-
-    def end(self) -> None:
-        self._other.close()
-
-
-class Full:
-    """The database may not grow."""
-
-    def __init__(self, folder: Path, store: FullStore) -> None:
-        self._store = store
-
-    def begin(self) -> None:
-        self._store.full = True
-
-    def end(self) -> None:
-        self._store.full = False
-
-
-class Broken:
-    """Writes beyond the present size of the write-ahead log fail."""
-
-    def __init__(self, folder: Path, store: FullStore) -> None:
-        self._path = file_of(folder).with_name("events.sqlite-wal")
-        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def begin(self) -> None:
-        # Nor may the database take in a long write-ahead log, which would then begin anew.
-        most = min(self._path.stat().st_size + 1_000, 600_000)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, self._before[1]))
-
-    def end(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
-
+from matinee_platform.storage.testing_outages import (
+    FEATURES,
+    Broken,
+    Full,
+    FullStore,
+    Locked,
+    append_many,
+    check_log,
+    file_of,
+    open_log,
+    until,
+)
 
 FAULTS = (Locked, Full, Broken)
-FEATURES = b"x" * 9_000
-
-
-async def append_many(
-    appender: GroupCommit, numbers: Sequence[int], *, features: bytes = FEATURES
-) -> list[Any]:
-    async def one(number: int) -> Any:
-        decision = await appender.append_decision(example_decision(number, features=features))
-        (reward,) = await appender.append_rewards([example_reward(number, decision=number)])
-        return decision, reward
-
-    return await asyncio.gather(*map(one, numbers), return_exceptions=True)
-
-
-def check_log(folder: Path, decisions: set[int], rewards: set[int]) -> None:
-    """Every row once, every place once, a sound file."""
-    with closing(SqliteReader(file_of(folder))) as reader:
-        last = reader.last_seq()
-        stored = reader.decisions(upto=last)
-        events = reader.rewards(upto=last)
-    assert sorted(one.record.decision_id for one in stored) == sorted(decisions)
-    assert sorted(int.from_bytes(one.record.reward_key, "big") for one in events) == sorted(rewards)
-    places = [one.seq for one in stored] + [one.seq for one in events]
-    assert sorted(places) == list(range(1, last + 1))
-    with closing(sqlite3.connect(file_of(folder))) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 @pytest.mark.parametrize("fault_kind", FAULTS)
@@ -408,93 +300,3 @@ async def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     await store.write([example_decision(3)])
     await store.close()
     check_log(tmp_path, {1, 3}, set())
-
-
-class SlowStore(SqliteStore):
-    """A store whose transactions wait for a signal."""
-
-    def __init__(self, path: Path, go: asyncio.Event) -> None:
-        super().__init__(path, windows=windows)
-        self.waits = False
-        self._go = go
-
-    async def write(self, batch: Sequence[Record]) -> Plan:
-        self.waits = True
-        await self._go.wait()
-        return await super().write(batch)
-
-
-@asynchronous
-async def test_a_full_queue_refuses_at_once(tmp_path: Path) -> None:
-    go = asyncio.Event()
-    store = SlowStore(file_of(tmp_path), go)
-    appender = await GroupCommit(store, committed=lambda plan: None, queue_rows=10).start()
-    first = asyncio.create_task(appender.append_decision(example_decision(0)))
-    await until(lambda: store.waits)
-    tasks = [
-        asyncio.create_task(appender.append_decision(example_decision(n))) for n in range(1, 12)
-    ]
-    await until(lambda: tasks[-1].done())
-    with pytest.raises(LogBusyError, match="at most 10 may"):
-        await tasks[-1]
-    assert appender.queued == 10
-    go.set()
-    receipts = await asyncio.gather(first, *tasks[:-1])
-    assert [one.seq for one in receipts] == list(range(1, 12))
-    assert appender.counts.busy == 1
-    await appender.close()
-
-
-@asynchronous
-async def test_a_row_that_the_database_cannot_take_fails_no_other(tmp_path: Path) -> None:
-    go = asyncio.Event()
-    store = SlowStore(file_of(tmp_path), go)
-    appender = await GroupCommit(store, committed=lambda plan: None).start()
-    rows = [example_decision(n, bucket=2**70 if n == 3 else 5) for n in range(6)]
-    tasks = [asyncio.create_task(appender.append_decision(one)) for one in rows]
-    go.set()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(answers[3], OverflowError)
-    assert sum(isinstance(one, DecisionReceipt) for one in answers) == 5
-    await appender.close()
-    check_log(tmp_path, {0, 1, 2, 4, 5}, set())
-
-
-@asynchronous
-async def test_a_second_process_is_refused_with_the_reason(tmp_path: Path) -> None:
-    appender = await sqlite_appender(file_of(tmp_path), windows=windows)
-    with pytest.raises(LogHeldError, match=rf"by process {os.getpid()}, .*postgresql://"):
-        await sqlite_appender(file_of(tmp_path), windows=windows)
-    await appender.append_decision(example_decision(1))
-    await appender.close()
-    appender = await sqlite_appender(file_of(tmp_path), windows=windows)
-    await appender.close()
-
-
-@pytest.mark.parametrize(("mode", "folders"), [("spool", 1), ("strict", 0)])
-@asynchronous
-async def test_settings_name_the_log(mode: Any, folders: int, tmp_path: Path) -> None:
-    settings = ServiceSettings.model_validate(
-        {"data_dir": tmp_path / "data", "on_database_loss": mode}
-    )
-    told = Told()
-    log = await make_event_log(settings, windows=windows, published=told)
-    await log.appender.append_decision(example_decision(1))
-    assert log.reader.last_seq() == 1
-    assert told.places == [1]
-    assert len(list((tmp_path / "data").glob("spool"))) == folders
-    log.reader.close()
-    await log.appender.close()
-
-
-@asynchronous
-async def test_a_listener_that_raises_stops_nothing(tmp_path: Path) -> None:
-    def broken(decisions: Any, rewards: Any) -> None:
-        raise RuntimeError("no")
-
-    appender = await sqlite_appender(file_of(tmp_path), windows=windows, published=broken)
-    calls: list[Awaitable[DecisionReceipt]] = [
-        appender.append_decision(example_decision(n)) for n in range(2)
-    ]
-    assert [one.seq for one in await asyncio.gather(*calls)] == [1, 2]
-    await appender.close()

@@ -20,8 +20,8 @@ from matinee_platform.storage.postgres_appender import LOCK, PostgresStore
 from matinee_platform.storage.postgres_reader import PostgresReader
 from matinee_platform.storage.records import DecisionReceipt, Outcome
 from matinee_platform.storage.spool import Spool
+from matinee_platform.storage.testing_event_log import EventLogContract
 from matinee_platform.storage.testing_events import (
-    EventLogContract,
     Told,
     asynchronous,
     example_decision,

@@ -19,8 +19,8 @@ from matinee_platform.storage.sqlite_appender import SqliteStore
 from matinee_platform.storage.sqlite_checkpoints import Checkpoints
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.sqlite_statements import known_of
+from matinee_platform.storage.testing_event_log import EventLogContract
 from matinee_platform.storage.testing_events import (
-    EventLogContract,
     Told,
     asynchronous,
     example_decision,
