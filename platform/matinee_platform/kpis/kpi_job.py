@@ -46,6 +46,7 @@ class JobStores:
         check: refuses an experiment whose first rows are gone, by key and start.
         forgotten: list of units.
         catalogues: of an experiment's arms.
+        lived_ms: how far simulated users have lived, UTC milliseconds, by the experiment's key.
     """
 
     data_dir: Path
@@ -54,6 +55,7 @@ class JobStores:
     check: Callable[[str, int], None]
     forgotten: ForgottenUnits
     catalogues: Callable[[StoredExperiment], Catalogues]
+    lived_ms: Callable[[str], int | None] = lambda key: None
 
 
 @dataclass(slots=True)
@@ -151,7 +153,7 @@ class KpiJob:
         if time.monotonic() - kept.saved > due:
             self.save(key)
         now_ms = self._clock.now_ms()
-        found = live_figures(kept.fold, now_ms=now_ms)
+        found = live_figures(kept.fold, now_ms=self._time_of(one, now_ms))
         return ExperimentKpis(
             key=key,
             until_ms=now_ms,
@@ -160,6 +162,13 @@ class KpiJob:
             e_value=None if math.isnan(found.e_value) else found.e_value,
             unread=max(upto - kept.fold.seq, 0),
         )
+
+    def _time_of(self, one: StoredExperiment, now_ms: int) -> int:
+        """Up to when figures are made: simulated users have a time of their own."""
+        if one.definition.simulated is None:
+            return now_ms
+        lived_ms = self._stores.lived_ms(one.definition.key)
+        return one.definition.simulated.start_ms if lived_ms is None else lived_ms
 
     def _open(self, one: StoredExperiment) -> _Kept:
         """The sums of an experiment: in memory, from their file, or none yet."""

@@ -8,11 +8,13 @@ this process committed is never read again: it waits until the rows before it we
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from traceback import format_exc
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -23,6 +25,7 @@ from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 _LOG = structlog.get_logger(__name__)
 _CHUNK = 5_000
+_T = TypeVar("_T")
 _seq = attrgetter("seq")
 
 MOST_OWN = 1_000
@@ -68,7 +71,11 @@ class PostgresTail:
         self._told: int | None = None
         self._own: deque[Plan] = deque()
         self._reading = False
+        self._newest_own = 0
+        self._closed = False
+        self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-tail")
 
     async def start(self) -> None:
         """Follow the log from its present end, or from the one that it has when it is back."""
@@ -80,6 +87,7 @@ class PostgresTail:
         before = plan.before
         if before == plan.last_seq:
             return
+        self._newest_own = max(self._newest_own, plan.last_seq)
         if self._told is None:
             self._begin(before)
         if self._told == before and not self._reading:
@@ -87,13 +95,29 @@ class PostgresTail:
         elif len(self._own) < MOST_OWN:
             self._own.append(plan)
 
+    async def settled(self) -> None:
+        """Return once every row that this process committed before was told."""
+        upto = self._newest_own
+        while not self._closed and self._told is not None and self._told < upto:
+            told = asyncio.get_running_loop().create_future()
+            self._waiting.append(told)
+            await told
+
     async def close(self) -> None:
         """Stop following."""
+        self._closed = True
+        self._let_go()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await asyncio.to_thread(self._reader.close)
+        # After a look that was cancelled: its thread would open the connection again.
+        await self._in_thread(self._reader.close)
+        self._thread.shutdown()
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        """The result of a call of the reader; one comes after another, whoever still waits."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _follow(self) -> None:
         while True:
@@ -104,12 +128,13 @@ class PostgresTail:
         """Tell of what the log has beyond what was told."""
         self._reading = True
         try:
-            last = await asyncio.to_thread(self._reader.last_seq)
+            last = await self._in_thread(self._reader.last_seq)
             told = self._begin(last) if self._told is None else self._told
             while told < last:
                 upto = min(last, told + _CHUNK)
                 await self._tell(told, upto)
                 told = self._told = upto
+                self._let_go()
             self._drop_told()
             while self._own and self._own[0].before == self._told:
                 self._publish(self._own.popleft())
@@ -135,6 +160,14 @@ class PostgresTail:
     def _publish(self, plan: Plan) -> None:
         self._published(plan.decisions, plan.rewards)
         self._told = plan.last_seq
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let those look again who wait for more to be told."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
     async def _tell(self, after: int, upto: int) -> None:
         """Tell of the rows between two places: own ones, and the others as the log has them."""
@@ -147,8 +180,8 @@ class PostgresTail:
             rewards += plan.rewards
         own = [one.seq for one in decisions] + [one.seq for one in rewards]
         if len(own) < upto - after:
-            others = await asyncio.to_thread(
-                self._reader.between, after=after, upto=upto, without=own
+            others = await self._in_thread(
+                partial(self._reader.between, after=after, upto=upto, without=own)
             )
             decisions = sorted(decisions + others[0], key=_seq)
             rewards = sorted(rewards + others[1], key=_seq)
