@@ -21,6 +21,7 @@ from matinee_platform.kpis.live_figures import live_figures
 from matinee_platform.kpis.page_sums import Catalogues
 from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_platform.storage.forgotten_units import ForgottenUnits
+from matinee_platform.storage.private_files import private_folder
 from matinee_policies.errors import MatineeError
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class JobStores:
         check: refuses an experiment whose first rows are gone, by key and start.
         forgotten: list of units.
         catalogues: of an experiment's arms.
+        time_of: what time it is for the users of an experiment, UTC milliseconds.
     """
 
     data_dir: Path
@@ -54,6 +56,7 @@ class JobStores:
     check: Callable[[str, int], None]
     forgotten: ForgottenUnits
     catalogues: Callable[[StoredExperiment], Catalogues]
+    time_of: Callable[[StoredExperiment], int]
 
 
 @dataclass(slots=True)
@@ -119,8 +122,8 @@ class KpiJob:
         if kept.saved_seq == kept.fold.seq and not at_once:
             return
         began = time.monotonic()
-        (self._stores.data_dir / FOLDER).mkdir(mode=0o700, exist_ok=True)
         try:
+            private_folder(self._stores.data_dir / FOLDER)
             with reading(self._stores.events) as ask:
                 newest = newest_decision(ask, upto=kept.fold.seq)
             save_fold(fold_path(self._stores.data_dir, key), kept.fold, newest=newest)
@@ -141,6 +144,7 @@ class KpiJob:
             self._stores.check(key, one.started_at or 0)
             kept = self._open(one)
             upto = self._catch_up(kept)
+            time_ms = self._stores.time_of(one)
         except MatineeError as error:
             if told.reason != str(error):
                 _LOG.warning("key figures of %s cannot be made: %s", key, error)
@@ -150,11 +154,10 @@ class KpiJob:
         due = max(SAVE_EVERY_SECONDS, _SAVE_SHARE * kept.save_seconds)
         if time.monotonic() - kept.saved > due:
             self.save(key)
-        now_ms = self._clock.now_ms()
-        found = live_figures(kept.fold, now_ms=now_ms)
+        found = live_figures(kept.fold, now_ms=time_ms)
         return ExperimentKpis(
             key=key,
-            until_ms=now_ms,
+            until_ms=self._clock.now_ms(),
             arms=found.arms,
             several=found.several,
             e_value=None if math.isnan(found.e_value) else found.e_value,

@@ -109,6 +109,7 @@ def run(settings: ServiceSettings, stop: threading.Event, *, clock: Clock) -> No
         check=check,
         forgotten=ForgottenUnits(engine, clock=clock),
         catalogues=lambda one: catalogues_of(settings, one),
+        time_of=lambda _: clock.now_ms(),
     )
     job = KpiJob(stores, clock=clock, rest=rest, beat=beats.beat)
     failed = ""
