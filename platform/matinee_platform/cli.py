@@ -39,6 +39,7 @@ from matinee_platform.commands.data_options import (
 )
 from matinee_platform.commands.deploy import deploy
 from matinee_platform.commands.drift import drift
+from matinee_platform.commands.drive import drive
 from matinee_platform.commands.examination import examination
 from matinee_platform.commands.explain import explain
 from matinee_platform.commands.export import export
@@ -46,7 +47,9 @@ from matinee_platform.commands.interleave import interleave
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
+from matinee_platform.commands.ope import ope
 from matinee_platform.commands.plan import plan
+from matinee_platform.commands.promote import promote
 from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
@@ -92,8 +95,11 @@ app.command()(drift)
 app.command()(interleave)
 app.command()(plan)
 app.command()(aa)
+app.command()(ope)
+app.command()(promote)
 app.command()(serve)
 app.command()(deploy)
+app.command()(drive)
 app.command("learning-curve")(learning_curve)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]

@@ -613,6 +613,22 @@ REFUSED_DECISIONS = Metric(
     "would have spoiled its state; the others of their barrier are learned.",
     (*_ARM, "lesson"),
 )
+REFUSED_NOTED = Metric(
+    "matinee_refused_decisions_noted",
+    "gauge",
+    "decisions",
+    "Refused decisions whose windows are open, noted one by one (at most 200,000): their later "
+    "lessons are left out.",
+    _ARM,
+)
+REFUSED_RANGES = Metric(
+    "matinee_refused_ranges",
+    "gauge",
+    "ranges",
+    "Days of refused decisions beyond those that are noted: later lessons of all decisions of "
+    "these parts of the log with features as large are left out.",
+    _ARM,
+)
 LEARNED_EVENTS = Metric(
     "matinee_learned_events_total",
     "counter",
@@ -632,6 +648,8 @@ LEARNER_METRICS = (
     BARRIER_DELAY,
     LEARNED_DECISIONS,
     REFUSED_DECISIONS,
+    REFUSED_NOTED,
+    REFUSED_RANGES,
     LEARNED_EVENTS,
 )
 """Metrics of the live service that its learner fills."""

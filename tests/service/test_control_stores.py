@@ -179,7 +179,7 @@ def test_upgrading_again_changes_nothing(database: str, request: pytest.FixtureR
     upgrade(engine.url.render_as_string(hide_password=False))
     with engine.connect() as connection:
         version = text(f"SELECT version_num FROM {VERSION_TABLES['control']}")  # noqa: S608
-        assert connection.execute(version).scalars().all() == ["0002"]
+        assert connection.execute(version).scalars().all() == [NEWEST["control"]]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

@@ -102,6 +102,35 @@ async def test_every_row_is_told_once_whatever_comes_between(
     assert told.places == list(range(1, len(log.rows) + 1))
 
 
+@asynchronous
+async def test_settled_waits_until_own_rows_are_told() -> None:
+    log, told = Log(), Told()
+    tail = tail_of(log, told)
+    await tail.settled()
+    await tail._look()
+    looking = asyncio.create_task(tail._look())
+    await asyncio.sleep(0)
+    tail.committed(log.commit(3))
+    assert told.places == [], "a look is going on"
+    await tail.settled()
+    assert told.places == [1, 2, 3]
+    await looking
+    log.commit(2)
+    tail.committed(log.commit(1))
+    waiting = asyncio.create_task(tail.settled())
+    await asyncio.sleep(0.01)
+    assert not waiting.done(), "others were before them"
+    await tail._look()
+    await waiting
+    assert told.places == [1, 2, 3, 4, 5, 6]
+    log.commit(1)
+    tail.committed(log.commit(1))
+    waiting = asyncio.create_task(tail.settled())
+    await asyncio.sleep(0)
+    await tail.close()
+    await waiting
+
+
 @pytest.mark.parametrize("own", [True, False])
 @asynchronous
 async def test_a_late_first_look_says_that_rows_were_skipped(own: bool) -> None:

@@ -197,7 +197,6 @@ class Live:
             check=lambda key, since: refuse_removed_rows(self.engine, key, since_ms=since),
             forgotten=ForgottenUnits(self.engine, clock=self.clock),
             catalogues=lambda _: known if catalogues else {},
-            time_of=lambda _: self.clock.now_ms(),
         )
         return KpiJob(stores, clock=self.clock, rest=lambda _: None)
 

@@ -22,6 +22,7 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ExplanationAnswer,
     ForgetAnswer,
+    LearnUntilAnswer,
     Readiness,
     ReplayAnswer,
     ResultsAnswer,
@@ -177,6 +178,10 @@ class AsyncClient:
     async def stop_experiment(self, key: str) -> ExperimentAnswer:
         """Let no unit in any more."""
         return await self.send(calls.stop_experiment(key))
+
+    async def learn_until(self, key: str, at: datetime) -> LearnUntilAnswer:
+        """Have a simulated experiment learned up to a time; waits for some seconds at most."""
+        return await self.send(calls.learn_until(key, at))
 
     async def results(self, key: str) -> ResultsAnswer:
         """Counts by arm, and the analysis once `statistics` is no longer `pending`."""

@@ -21,6 +21,7 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ExplanationAnswer,
     ForgetAnswer,
+    LearnUntilAnswer,
     Problem,
     Readiness,
     ReplayAnswer,
@@ -82,6 +83,7 @@ class Ask:
         scores: of the candidates.
         features: of the candidates.
         slots: items wanted.
+        at: when, with its offset from UTC; of simulated users alone.
     """
 
     experiment: str
@@ -91,6 +93,7 @@ class Ask:
     scores: Sequence[float] | None = None
     features: Sequence[Sequence[float]] | None = None
     slots: int | None = None
+    at: datetime | None = None
 
     def body(self) -> dict[str, Any]:
         """As the service takes it; without an id it gets one, so that a retry is the same."""
@@ -106,6 +109,7 @@ class Ask:
                 else [[float(one) for one in row] for row in self.features]
             ),
             slots=self.slots,
+            at=None if self.at is None else self.at.isoformat(),
         )
 
 
@@ -121,6 +125,7 @@ class Event:
         event_id: an own id; drawn if not given.
         occurred_at: when, with its offset from UTC.
         token: of the decision, if the service wants tokens.
+        at: when it reaches the service, with its offset from UTC; of simulated users alone.
     """
 
     decision_id: str
@@ -130,6 +135,7 @@ class Event:
     event_id: str | None = None
     occurred_at: datetime | None = None
     token: str | None = None
+    at: datetime | None = None
 
     def body(self) -> dict[str, Any]:
         """As the service takes it; without an id it gets one, so that a retry is the same."""
@@ -140,6 +146,7 @@ class Event:
             slot=self.slot,
             value=float(self.value),
             occurred_at=None if self.occurred_at is None else self.occurred_at.isoformat(),
+            at=None if self.at is None else self.at.isoformat(),
             token=self.token,
         )
 
@@ -212,6 +219,12 @@ def ramp_experiment(key: str, *, coverage: float) -> Call[ExperimentAnswer]:
 def stop_experiment(key: str) -> Call[ExperimentAnswer]:
     """Stops an experiment."""
     return _change(key, "stop", None)
+
+
+def learn_until(key: str, at: datetime) -> Call[LearnUntilAnswer]:
+    """Has a simulated experiment learned up to a time."""
+    path = f"{_path('experiments', key)}:learn-until"
+    return Call("POST", path, LearnUntilAnswer, {"at": at.isoformat()})
 
 
 def results(key: str) -> Call[ResultsAnswer]:

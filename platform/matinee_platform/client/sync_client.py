@@ -22,6 +22,7 @@ from matinee_platform.service.answers import (
     ExperimentsAnswer,
     ExplanationAnswer,
     ForgetAnswer,
+    LearnUntilAnswer,
     Readiness,
     ReplayAnswer,
     ResultsAnswer,
@@ -176,6 +177,10 @@ class Client:
     def stop_experiment(self, key: str) -> ExperimentAnswer:
         """Let no unit in any more."""
         return self.send(calls.stop_experiment(key))
+
+    def learn_until(self, key: str, at: datetime) -> LearnUntilAnswer:
+        """Have a simulated experiment learned up to a time; waits for some seconds at most."""
+        return self.send(calls.learn_until(key, at))
 
     def results(self, key: str) -> ResultsAnswer:
         """Counts by arm, and the analysis once `statistics` is no longer `pending`."""

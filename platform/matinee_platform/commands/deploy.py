@@ -1,5 +1,6 @@
 """`matinee deploy`: an arm of a run, or a policy without a catalogue, to the live service."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,13 @@ def deploy(
     name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Name of the bundle; the arm's else.")
     ] = None,
+    first_day: Annotated[
+        bool,
+        typer.Option(
+            "--first-day",
+            help="As before the run's first day, for its simulated users; all arms of RUN alone.",
+        ),
+    ] = False,
     policy: Annotated[
         str | None,
         typer.Option("--policy", metavar="KIND", help="Without a run: a new policy of this kind."),
@@ -49,6 +57,8 @@ def deploy(
     """
     if to is None:
         raise typer.BadParameter("--to DATA_DIR must be given")
+    if first_day and source is None:
+        raise typer.BadParameter("--first-day needs RUN:ARM")
     if (source is None) == (policy is None):
         raise typer.BadParameter("give either RUN:ARM or --policy KIND")
     keys = _keys(to)
@@ -56,11 +66,22 @@ def deploy(
         manifest = _deploy_policy(
             policy, settings, features, name, to, slots, candidates, replace, keys
         )
+        manifests = [manifest]
+    elif first_day and source is not None and Path(source).is_dir():
+        if name is not None:
+            raise typer.BadParameter("--as names one bundle: give RUN:ARM")
+        manifests = _deploy_first_day(Path(source), to, replace, keys)
     else:
-        manifest = _deploy_arm(str(source), name, to, replace, keys)
+        manifests = [_deploy_arm(str(source), name, to, replace, keys, first_day)]
     if as_json:
-        print(manifest.model_dump_json(indent=2))
+        found = [manifest.model_dump(mode="json") for manifest in manifests]
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
         return
+    for manifest in manifests:
+        _tell(manifest, keys)
+
+
+def _tell(manifest: "Manifest", keys: "SigningKeys | None") -> None:
     size = sum(file.size for file in manifest.files.values())
     what = f"source {manifest.source}" if manifest.source else f"{manifest.dimension} features"
     signed = "" if keys is not None else "; not signed: no key is set"
@@ -72,14 +93,24 @@ def deploy(
 
 
 def _deploy_arm(
-    source: str, name: str | None, to: Path, replace: bool, keys: "SigningKeys | None"
+    source: str,
+    name: str | None,
+    to: Path,
+    replace: bool,
+    keys: "SigningKeys | None",
+    first_day: bool,
 ) -> "Manifest":
-    from matinee_platform.serving.deploy import deploy_arm
+    from matinee_platform.serving.deploy import deploy_arm, finished_run
     from matinee_policies.snapshot_signature import SigningKeys
 
     run, colon, arm = source.rpartition(":")
     if not colon or not run or not arm:
         raise typer.BadParameter(f"must be RUN:ARM, got {source!r}")
+    past = None
+    if first_day:
+        from matinee_platform.offline.first_day import first_day_units
+
+        past = first_day_units(Path(run), finished_run(Path(run))[1])
     return deploy_arm(
         Path(run),
         arm,
@@ -87,8 +118,33 @@ def _deploy_arm(
         name=name,
         keys=keys,
         run_keys=SigningKeys.configured(),
+        past=past,
         replace_old=replace,
     )
+
+
+def _deploy_first_day(
+    run: Path, to: Path, replace: bool, keys: "SigningKeys | None"
+) -> "list[Manifest]":
+    """All arms of a run, as they were before its first day."""
+    from matinee_platform.offline.first_day import first_day_units
+    from matinee_platform.serving.deploy import deploy_arm, finished_run
+    from matinee_policies.snapshot_signature import SigningKeys
+
+    _, settings = finished_run(run)
+    past, run_keys = first_day_units(run, settings), SigningKeys.configured()
+    return [
+        deploy_arm(
+            run,
+            arm.name,
+            data_dir=to,
+            keys=keys,
+            run_keys=run_keys,
+            past=past,
+            replace_old=replace,
+        )
+        for arm in settings.arms
+    ]
 
 
 def _deploy_policy(

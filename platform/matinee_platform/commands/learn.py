@@ -86,6 +86,7 @@ def learn(
             leases=stores.leases,
             report=lambda status: write_status(path, status),
             clock=clock,
+            asked=stores.asks.any_open,
         )
         if metrics_port is not None:
             _serve_metrics(path, metrics_port)

@@ -1,6 +1,7 @@
 """What a live experiment is: arms over bundles, a salt, a share of a layer, rewards."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_platform.arm_shares import check_arms, filled_in
 from matinee_platform.reward_settings import RewardSettings
+from matinee_platform.simulated_keys import draw_key
 from matinee_platform.strict_settings import Share, StrictSettings
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -40,6 +42,26 @@ class LiveArm(StrictSettings):
                 f"{HOLDOUT_ARM!r}, got {name!r}"
             )
         return name
+
+
+class SimulatedUsers(StrictSettings):
+    """Marks an experiment whose units are simulated users.
+
+    Its decisions and rewards bring their own time. Pseudonyms and draws are keyed by `run` and
+    `seed` as those of an offline run, so that the same users see the same slates: no person may
+    be a unit of it.
+    """
+
+    run: Annotated[str, Field(pattern=f"^{_SALT.pattern}$")]
+    """Name of the run whose users they are."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Of that run."""
+    start_ms: Annotated[int, Field(ge=946_684_800_000, lt=4_102_444_800_000)] = 1_577_836_800_000
+    """When its first day begins, UTC milliseconds; 1 January 2020 as offline."""
+
+    def draws(self, arm: str) -> bytes:
+        """Key of an arm's draws, 16 bytes."""
+        return draw_key(self.run, self.seed, arm)
 
 
 class LiveExperiment(StrictSettings):
@@ -79,6 +101,8 @@ class LiveExperiment(StrictSettings):
     reward: RewardSettings = RewardSettings()
     analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
     """What decides, and how it is judged: declared before the start."""
+    simulated: SimulatedUsers | None = None
+    """Marks an experiment with simulated users alone; for ever."""
     arms: Annotated[list[LiveArm], Field(min_length=1, max_length=100)]
 
     @field_validator("key")
@@ -117,6 +141,15 @@ class LiveExperiment(StrictSettings):
     def arm(self, name: str) -> LiveArm:
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    def draws(self, arm: str, *, own: Callable[[str, str], bytes]) -> bytes:
+        """Key of the draws of an arm, 16 bytes.
+
+        Args:
+            arm: name of the arm.
+            own: gives the service's own keys, by experiment and arm.
+        """
+        return own(self.key, arm) if self.simulated is None else self.simulated.draws(arm)
 
     def windows_ms(self) -> tuple[int, int, int, int]:
         """Window of each of `log_rows.COMPONENTS` in milliseconds."""

@@ -37,8 +37,9 @@ class StoredExperiment:
         version: rises by one with each change, from 1.
         created_at: UTC milliseconds.
         changed_at: UTC milliseconds of the last change.
-        started_at: UTC milliseconds of the last start, None before any. A start with a new salt is
-            a new experiment for whoever compares arms: what was decided before does not count.
+        started_at: UTC milliseconds of the last start, None before any; of simulated users, by
+            their own time. A start with a new salt is a new experiment for whoever compares arms:
+            what was decided before does not count.
     """
 
     definition: LiveExperiment
@@ -91,7 +92,8 @@ def start(
         now_ms: UTC milliseconds.
 
     Raises:
-        LifecycleError: it runs, its salt was used, or its slice overlaps that of another.
+        LifecycleError: it runs, its salt was used, its slice overlaps that of another, or its
+            simulated users have lived already.
         ConfigError: coverage out of its range.
     """
     definition = experiment.definition
@@ -101,6 +103,12 @@ def start(
         raise LifecycleError(
             f"experiment {definition.key!r} ran before with salt {definition.salt!r}: "
             "it must get a new salt to start again, got none"
+        )
+    simulated = definition.simulated
+    if simulated is not None and experiment.started_at is not None:
+        raise LifecycleError(
+            f"experiment {definition.key!r} is simulated and has run: its users would live their "
+            "first day twice; create another one"
         )
     if salt is not None:
         _check_salt(salt, salts)
@@ -112,7 +120,7 @@ def start(
         state=State.RUNNING,
         version=experiment.version + 1,
         changed_at=now_ms,
-        started_at=now_ms,
+        started_at=now_ms if simulated is None else simulated.start_ms,
     )
 
 

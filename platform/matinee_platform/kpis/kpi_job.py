@@ -47,7 +47,7 @@ class JobStores:
         check: refuses an experiment whose first rows are gone, by key and start.
         forgotten: list of units.
         catalogues: of an experiment's arms.
-        time_of: what time it is for the users of an experiment, UTC milliseconds.
+        lived_ms: how far simulated users have lived, UTC milliseconds, by the experiment's key.
     """
 
     data_dir: Path
@@ -56,7 +56,7 @@ class JobStores:
     check: Callable[[str, int], None]
     forgotten: ForgottenUnits
     catalogues: Callable[[StoredExperiment], Catalogues]
-    time_of: Callable[[StoredExperiment], int]
+    lived_ms: Callable[[str], int | None] = lambda key: None
 
 
 @dataclass(slots=True)
@@ -144,7 +144,6 @@ class KpiJob:
             self._stores.check(key, one.started_at or 0)
             kept = self._open(one)
             upto = self._catch_up(kept)
-            time_ms = self._stores.time_of(one)
         except MatineeError as error:
             if told.reason != str(error):
                 _LOG.warning("key figures of %s cannot be made: %s", key, error)
@@ -154,15 +153,23 @@ class KpiJob:
         due = max(SAVE_EVERY_SECONDS, _SAVE_SHARE * kept.save_seconds)
         if time.monotonic() - kept.saved > due:
             self.save(key)
-        found = live_figures(kept.fold, now_ms=time_ms)
+        now_ms = self._clock.now_ms()
+        found = live_figures(kept.fold, now_ms=self._time_of(one, now_ms))
         return ExperimentKpis(
             key=key,
-            until_ms=self._clock.now_ms(),
+            until_ms=now_ms,
             arms=found.arms,
             several=found.several,
             e_value=None if math.isnan(found.e_value) else found.e_value,
             unread=max(upto - kept.fold.seq, 0),
         )
+
+    def _time_of(self, one: StoredExperiment, now_ms: int) -> int:
+        """Up to when figures are made: simulated users have a time of their own."""
+        if one.definition.simulated is None:
+            return now_ms
+        lived_ms = self._stores.lived_ms(one.definition.key)
+        return one.definition.simulated.start_ms if lived_ms is None else lived_ms
 
     def _open(self, one: StoredExperiment) -> _Kept:
         """The sums of an experiment: in memory, from their file, or none yet."""

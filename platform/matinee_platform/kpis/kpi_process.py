@@ -25,6 +25,7 @@ from matinee_platform.storage.control_database import control_url, open_engine
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_platform.storage.forgotten_units import ForgottenUnits
+from matinee_platform.storage.learning_asks import SqlLearningAsks
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import Lease
 from matinee_policies.errors import MatineeError
@@ -109,7 +110,7 @@ def run(settings: ServiceSettings, stop: threading.Event, *, clock: Clock) -> No
         check=check,
         forgotten=ForgottenUnits(engine, clock=clock),
         catalogues=lambda one: catalogues_of(settings, one),
-        time_of=lambda _: clock.now_ms(),
+        lived_ms=SqlLearningAsks(engine).now_ms,
     )
     job = KpiJob(stores, clock=clock, rest=rest, beat=beats.beat)
     failed = ""

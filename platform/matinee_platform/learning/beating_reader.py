@@ -25,6 +25,11 @@ class BeatingReader:
         """See `EventReader`."""
         return self._reader.decision(decision_id)
 
+    def experiments_of(self, decision_ids: Sequence[int]) -> dict[int, str]:
+        """See `EventReader`."""
+        self._beat()
+        return self._reader.experiments_of(decision_ids)
+
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None
     ) -> list[LoggedReward]:

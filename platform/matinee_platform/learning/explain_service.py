@@ -33,7 +33,7 @@ def explain_service(
         ConfigError: there is no such decision.
         MatineeError: its bundle or snapshot cannot be read.
     """
-    with open_stores(settings, clock=SystemClock()) as stores, one_blas_thread():
+    with open_stores(settings, clock=SystemClock(), to_read=True) as stores, one_blas_thread():
         logged = _last(stores, arms) if decision_id is None else _named(stores, decision_id, arms)
         return _explained(stores, logged)
 
@@ -71,7 +71,7 @@ def _explained(stores: ServiceStores, logged: LoggedDecision) -> LiveExplanation
         experiment,
         live,
         bundle=bundle,
-        secret=stores.secrets.draws(record.experiment, record.arm),
+        secret=experiment.draws(record.arm, own=stores.secrets.draws),
     )
     state: Snapshot = arm.genesis
     chose = record.served_by is ServedBy.POLICY and record.arm != HOLDOUT_ARM

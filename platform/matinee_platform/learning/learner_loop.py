@@ -28,6 +28,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds for which an arm that failed is left alone: they double from the first to the longest."""
 
 _BEATS_SECONDS = 1.0
+_ASKED_SECONDS = 0.05
+"""Between two questions for barriers that are asked for, where there are simulated arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,13 @@ class ArmPlan:
         experiment: key.
         name: of the arm.
         load: gives it, bundle and all; called once it is ours to learn.
+        is_simulated: whether its barriers are asked for, and no clock tells when.
     """
 
     experiment: str
     name: str
     load: Callable[[], LearningArm]
+    is_simulated: bool = False
 
 
 @dataclass(slots=True)
@@ -60,6 +64,8 @@ class _Seat:
     progress: Progress | None = None
     learned: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    refused_noted: int = 0
+    refused_ranges: int = 0
     events: dict[str, EventCounts] = field(default_factory=dict)
     unlearned: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -79,6 +85,7 @@ class LearnerLoop:
         leases: of this process; one per arm, taken before its bundle is loaded.
         report: told how things are, after each arm.
         clock: of the service, for what others read.
+        asked: whether barriers of simulated arms are asked for; only asked where there are any.
         now: monotonic seconds, for pauses and beats: a clock that is set makes none longer.
     """
 
@@ -90,6 +97,7 @@ class LearnerLoop:
         leases: Lease,
         report: Callable[[LearnerStatus], None],
         clock: Clock,
+        asked: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plans, self._make = plans, make
@@ -97,6 +105,8 @@ class LearnerLoop:
         self._report = report
         self._clock = clock
         self._now = now
+        self._asked = asked
+        self._simulated: list[ArmPlan] = []
         self._seats: dict[tuple[str, str], _Seat] = {}
         self._beats = 0
         self._beat_at = -_BEATS_SECONDS
@@ -106,7 +116,10 @@ class LearnerLoop:
         while not stop.is_set():
             started = time.monotonic()
             self.look()
-            stop.wait(max(0.0, every_seconds - (time.monotonic() - started)))
+            until = started + every_seconds
+            while not stop.is_set() and (left := until - time.monotonic()) > 0.0:
+                stop.wait(min(left, _ASKED_SECONDS) if self._simulated else left)
+                self._look_if_asked()
 
     def look(self) -> LearnerStatus:
         """Look at every arm once."""
@@ -119,11 +132,8 @@ class LearnerLoop:
         for key in [key for key in self._seats if key not in wanted]:
             self._leases.release(lease_name(*key))
             del self._seats[key]
-        for plan in plans:
-            seat = self._seats.setdefault((plan.experiment, plan.name), _Seat())
-            if seat.pause == 0.0 or self._now() >= seat.retry_at:
-                self._look_at(plan, seat)
-            self._tell()
+        self._simulated = [plan for plan in plans if plan.is_simulated]
+        self._look_at_all(plans)
         return self._tell()
 
     def release(self) -> None:
@@ -131,6 +141,21 @@ class LearnerLoop:
         for key in self._seats:
             self._leases.release(lease_name(*key))
         self._seats.clear()
+
+    def _look_if_asked(self) -> None:
+        """Look at simulated arms between two looks: whoever drives their users waits."""
+        try:
+            if self._simulated and self._asked():
+                self._look_at_all(self._simulated)
+        except LogUnavailableError as error:
+            _LOG.warning("what is asked of simulated arms cannot be read: %s", error)
+
+    def _look_at_all(self, plans: Sequence[ArmPlan]) -> None:
+        for plan in plans:
+            seat = self._seats.setdefault((plan.experiment, plan.name), _Seat())
+            if seat.pause == 0.0 or self._now() >= seat.retry_at:
+                self._look_at(plan, seat)
+            self._tell()
 
     def _look_at(self, plan: ArmPlan, seat: _Seat) -> None:
         label = f"{plan.experiment}/{plan.name}"
@@ -141,7 +166,12 @@ class LearnerLoop:
             assert seat.learner is not None  # noqa: S101 - for the type checker
             started = time.monotonic()
             progress = seat.learner.advance()
-            _note(seat, progress, seconds=time.monotonic() - started)
+            _note(
+                seat,
+                progress,
+                seconds=time.monotonic() - started,
+                is_simulated=plan.is_simulated,
+            )
             _tell_refused(label, progress)
         except LeaseLostError as error:
             _LOG.warning("%s: %s", label, error)
@@ -191,7 +221,7 @@ class LearnerLoop:
         return status
 
 
-def _note(seat: _Seat, progress: Progress, *, seconds: float) -> None:
+def _note(seat: _Seat, progress: Progress, *, seconds: float, is_simulated: bool) -> None:
     """Take down what a look came to."""
     seat.progress, seat.state, seat.reason = progress, "learning", ""
     seat.pause = 0.0
@@ -202,9 +232,11 @@ def _note(seat: _Seat, progress: Progress, *, seconds: float) -> None:
     seat.seconds = seconds
     seat.learned.update(step.learned)
     seat.refused.update(step.refused)
+    seat.refused_noted, seat.refused_ranges = step.noted, step.ranges
     for component, counts in step.counts.items():
         seat.events[component] = seat.events.get(component, EventCounts()) + counts
-    if step.oldest_close is not None:
+    # From a time of simulated users to a time of the clock there is no delay to tell of.
+    if step.oldest_close is not None and not is_simulated:
         seat.delay_seconds = (progress.barrier.created_at - step.oldest_close) / 1_000.0
 
 
@@ -227,6 +259,8 @@ def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
         caught_up_ms=0 if progress is None else progress.caught_up_ms,
         learned=dict(seat.learned),
         refused=dict(seat.refused),
+        refused_noted=seat.refused_noted,
+        refused_ranges=seat.refused_ranges,
         events={
             name: {
                 "joined": one.joined,

@@ -33,6 +33,8 @@ class LearningArm:
         windows_ms: window of each of `log_rows.COMPONENTS`.
         secret: 16 bytes that key its draws.
         learning: `online` and `apprentice` learn, `log_only` does not.
+        simulated_start_ms: when the first day of its simulated users begins, UTC milliseconds; None
+            for an arm whose time is the clock's.
     """
 
     experiment: str
@@ -45,6 +47,7 @@ class LearningArm:
     windows_ms: tuple[int, ...]
     secret: bytes
     learning: Learning = "online"
+    simulated_start_ms: int | None = None
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ true: of two learners that race, the barrier of one alone stands.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from matinee_platform.clock import Clock
@@ -43,6 +43,16 @@ class LearnerBarriers(BarrierStore, Protocol):
         """Whether the next barrier must be one where replay starts."""
 
 
+class LearningAsks(Protocol):
+    """How far a simulated arm is to be learned, and was."""
+
+    def asked(self, experiment: str, arm: str) -> int | None:
+        """Time up to which it is asked and was not reached, UTC milliseconds; None if none is."""
+
+    def reach(self, experiment: str, arm: str, time_ms: int) -> None:
+        """Say that every window that ended by a time was learned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What one look at the log came to.
@@ -72,6 +82,7 @@ class LiveLearner:
         snapshots: of all arms.
         lease: asked before each barrier.
         clock: tells how far windows are closed.
+        asks: of simulated arms, whose time no clock tells; None where there are none.
         margin_ms: see `MARGIN_MS`.
         keep_snapshots: newest snapshots that are not thinned out.
         keep_days: for which the first snapshot of each hour is kept.
@@ -86,6 +97,7 @@ class LiveLearner:
         snapshots: SnapshotStore,
         lease: Lease,
         clock: Clock,
+        asks: LearningAsks | None = None,
         margin_ms: int = MARGIN_MS,
         keep_snapshots: int = 720,
         keep_days: int = 90,
@@ -95,6 +107,7 @@ class LiveLearner:
         self._barriers, self._snapshots = barriers, snapshots
         self._lease = lease
         self._clock = clock
+        self._asks = asks
         self._margin_ms = margin_ms
         self._keep = keep_snapshots, keep_days
         self._until_thin = 0
@@ -123,9 +136,27 @@ class LiveLearner:
         last = self._barriers.last(*key)
         if last is None:
             return self._begin()
-        genesis = self._barriers.genesis_due(*key)
+        if self.arm.simulated_start_ms is not None:
+            return self._advance_to_ask(last)
         # The time first: what was received by then had the margin to reach the log.
-        time_ms = max(last.time_ms, self._clock.now_ms() - self._margin_ms)
+        return self._advance(last, max(last.time_ms, self._clock.now_ms() - self._margin_ms))
+
+    def _advance_to_ask(self, last: Barrier) -> Progress:
+        """The next barrier of a simulated arm, if one is asked for."""
+        key = self.arm.experiment, self.arm.name
+        now_ms = self._clock.now_ms()
+        asked = None if self._asks is None else self._asks.asked(*key)
+        if asked is None:
+            return Progress(last, is_new=False, caught_up_ms=now_ms)
+        progress = self._advance(last, max(last.time_ms, asked))
+        if self._asks is not None:
+            self._asks.reach(*key, asked)
+        return replace(progress, caught_up_ms=now_ms)
+
+    def _advance(self, last: Barrier, time_ms: int) -> Progress:
+        """The barrier of a time, if anything has matured by then."""
+        key = self.arm.experiment, self.arm.name
+        genesis = self._barriers.genesis_due(*key)
         now = Place(max(last.seq, self._reader.last_seq()), time_ms)
         version, scanned = self._scanned
         step = barrier_step(
@@ -161,10 +192,12 @@ class LiveLearner:
 
     def _begin(self) -> Progress:
         """The first barrier: the state before the first decision."""
-        now = Place(0, self._clock.now_ms() - self._margin_ms)
+        start_ms = self.arm.simulated_start_ms
+        real_ms = self._clock.now_ms() - self._margin_ms
+        now = Place(0, real_ms if start_ms is None else start_ms)
         step = Step(self.arm.genesis, self.arm.restored(self.arm.genesis))
         barrier = self._append(step, 0, now, genesis=True)
-        return Progress(barrier, is_new=True, caught_up_ms=now.time_ms)
+        return Progress(barrier, is_new=True, caught_up_ms=real_ms)
 
     def _append(self, step: Step, version: int, now: Place, *, genesis: bool) -> Barrier:
         key = self.arm.experiment, self.arm.name

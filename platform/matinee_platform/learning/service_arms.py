@@ -20,9 +20,15 @@ from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.given_features import given_contexts
 from matinee_platform.storage.barrier_store import SqlBarrierStore
-from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_database import (
+    control_url,
+    open_engine,
+    open_to_read,
+    upgrade,
+)
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader
+from matinee_platform.storage.learning_asks import SqlLearningAsks
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import EventReader, Lease, SnapshotStore
 from matinee_platform.storage.private_files import private_folder
@@ -40,6 +46,7 @@ class ServiceStores:
         settings: of the service.
         reader: of the log.
         barriers: of all arms.
+        asks: how far simulated experiments ask to be learned.
         snapshots: of all arms.
         leases: of this process.
         control: experiments.
@@ -50,6 +57,7 @@ class ServiceStores:
     settings: ServiceSettings
     reader: EventReader
     barriers: LearnerBarriers
+    asks: SqlLearningAsks
     snapshots: SnapshotStore
     leases: Lease
     control: ControlStore
@@ -76,13 +84,18 @@ class ServiceStores:
             BundleError: the bundle cannot be read.
             MatineeError: its policy cannot be restored.
         """
-        secret = self.secrets.draws(experiment.key, arm.name)
+        secret = experiment.draws(arm.name, own=self.secrets.draws)
         return learning_arm(experiment, arm, bundle=self.bundle(arm), secret=secret)
 
     def plans(self, only: Sequence[str] = ()) -> list[ArmPlan]:
         """The arms of all experiments, or those named `EXPERIMENT/ARM`."""
         return [
-            ArmPlan(experiment.key, arm.name, _loader(self, experiment, arm))
+            ArmPlan(
+                experiment.key,
+                arm.name,
+                _loader(self, experiment, arm),
+                is_simulated=experiment.simulated is not None,
+            )
             for experiment in self.experiments()
             for arm in experiment.arms
             if not only or f"{experiment.key}/{arm.name}" in only
@@ -97,24 +110,34 @@ class ServiceStores:
             snapshots=self.snapshots,
             lease=self.leases,
             clock=self.clock,
+            asks=self.asks,
             keep_snapshots=self.settings.keep_snapshots,
             keep_days=self.settings.retention_days,
         )
 
 
 @contextmanager
-def open_stores(settings: ServiceSettings, *, clock: Clock) -> Iterator[ServiceStores]:
+def open_stores(
+    settings: ServiceSettings, *, clock: Clock, to_read: bool = False
+) -> Iterator[ServiceStores]:
     """Open what a service keeps; it may be running, or not yet.
 
+    Args:
+        settings: of the service.
+        clock: tells the time.
+        to_read: whether nothing is changed; else tables are brought up to date.
+
     Raises:
-        ConfigError: on settings that do not go together, or without a master secret.
+        ConfigError: on settings that do not go together, or without a master secret; to read also
+            on tables of another version.
         LogUnavailableError: the database is away.
     """
     private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
-    upgrade(url)
-    engine = open_engine(url)
+    if not to_read:
+        upgrade(url)
+    engine = open_to_read(url) if to_read else open_engine(url)
     reader = event_reader(settings)
     local = settings.database == "sqlite"
     snapshots: SnapshotStore
@@ -122,12 +145,14 @@ def open_stores(settings: ServiceSettings, *, clock: Clock) -> Iterator[ServiceS
         snapshots = FolderSnapshotStore(settings.data_dir / SNAPSHOTS, keys=secrets.signing)
     else:
         snapshots = SqlSnapshotStore(engine, keys=secrets.signing)
-    leases: Lease = FileLease(settings.data_dir) if local else PostgresLease(settings.database)
+    held = None if local else PostgresLease(settings.database)
+    leases: Lease = FileLease(settings.data_dir) if held is None else held
     try:
         yield ServiceStores(
             settings=settings,
             reader=reader,
             barriers=SqlBarrierStore(engine, clock=clock),
+            asks=SqlLearningAsks(engine),
             snapshots=snapshots,
             leases=leases,
             control=ControlStore(engine, clock=clock),
@@ -135,6 +160,8 @@ def open_stores(settings: ServiceSettings, *, clock: Clock) -> Iterator[ServiceS
             clock=clock,
         )
     finally:
+        if held is not None:
+            held.close()
         reader.close()
         engine.dispose()
 
@@ -170,6 +197,7 @@ def learning_arm(
         windows_ms=experiment.windows_ms(),
         secret=secret,
         learning=arm.learning,
+        simulated_start_ms=None if experiment.simulated is None else experiment.simulated.start_ms,
     )
 
 

@@ -113,13 +113,15 @@ class Caretaker:
             LogBusyError: rows wait in the spool, or other maintenance is at work.
             LogUnavailableError: a database is away.
         """
-        windows = [max(one.definition.windows_ms()) for one in self._experiments.experiments()]
+        known = [one.definition for one in self._experiments.experiments()]
+        windows = [max(one.windows_ms()) for one in known]
         return self._alone(
             lambda: self._settled(
                 retain_events(
                     before_ms,
                     who=who,
                     longest_window_ms=max(windows, default=0),
+                    simulated=[one.key for one in known if one.simulated is not None],
                     clock=self._clock,
                     eraser=self._eraser,
                     barriers=self._barriers,

@@ -1,5 +1,7 @@
 """Keep raw events for so long and no longer."""
 
+from collections.abc import Collection
+
 from matinee_platform.clock import Clock
 from matinee_platform.maintenance.genesis import remove_and_mark
 from matinee_platform.maintenance.removal import EventEraser, Removed
@@ -15,6 +17,7 @@ def retain_events(
     *,
     who: str,
     longest_window_ms: int,
+    simulated: Collection[str] = (),
     clock: Clock,
     eraser: EventEraser,
     barriers: SqlBarrierStore,
@@ -27,6 +30,7 @@ def retain_events(
         who: who wants it.
         longest_window_ms: of a reward component of any experiment; a day more must have passed, so
             that everything was learned that could be.
+        simulated: experiments of simulated users, whose events stay: their time is no age.
         clock: tells the time.
         eraser: removes the rows.
         barriers: takes the marks of a new genesis.
@@ -44,7 +48,11 @@ def retain_events(
             f"got {(clock.now_ms() - before_ms) / _DAY_MS:g}"
         )
     removed = remove_and_mark(
-        [key for key in eraser.arms() if eraser.has_before(*key, before_ms)],
+        [
+            key
+            for key in eraser.arms()
+            if key[0] not in simulated and eraser.has_before(*key, before_ms)
+        ],
         lambda experiment, arm: eraser.erase_before(experiment, arm, before_ms),
         barriers=barriers,
         reason="retention",

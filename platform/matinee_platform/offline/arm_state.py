@@ -29,6 +29,7 @@ from matinee_platform.page_files import PageFiles
 from matinee_platform.plays import PlayScale
 from matinee_platform.pseudonyms import shard_of
 from matinee_platform.settings import ArmSettings, ExperimentSettings
+from matinee_platform.simulated_keys import draw_key
 from matinee_platform.unit_state import UnitStates, age_in_days
 from matinee_platform.warm_start import first_snapshot
 from matinee_policies.arrays import AnyArray, IndexArray, Int64Array, UInt8Array, UInt64Array
@@ -296,5 +297,4 @@ def _owner(settings: ExperimentSettings, arm: ArmSettings) -> str:
 
 def arm_secret(settings: ExperimentSettings, arm: ArmSettings) -> bytes:
     """Key of an arm's draws: its own stream, fixed by the seed so that a run can be repeated."""
-    text = f"{settings.name}\x1f{settings.seed}\x1f{arm.name}"
-    return hashlib.blake2b(text.encode(), digest_size=16, person=b"matinee-secret").digest()
+    return draw_key(settings.name, settings.seed, arm.name)

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from matinee_platform.engine import Decisions
 from matinee_platform.reward_rows import LateRatings
-from matinee_policies.arrays import AnyArray, IndexArray
+from matinee_policies.arrays import AnyArray, IndexArray, UInt64Array
 from matinee_simulator.feedback import PageFeedback
 
 
@@ -18,13 +17,20 @@ class RatingQueue:
         self._due: defaultdict[int, list[LateRatings]] = defaultdict(list)
 
     def hold(
-        self, units: IndexArray, decisions: Decisions, feedback: PageFeedback, day: int
+        self,
+        units: IndexArray,
+        *,
+        ids: UInt64Array,
+        slates: IndexArray,
+        feedback: PageFeedback,
+        day: int,
     ) -> None:
         """Take in the ratings of one page per unit.
 
         Args:
             units: units of the pages, `int32 [n]`.
-            decisions: what was shown.
+            ids: of the decisions, `uint64 [n]`.
+            slates: catalogue rows shown, `int32 [n, L]`.
             feedback: how the users responded.
             day: today.
         """
@@ -34,9 +40,9 @@ class RatingQueue:
             here = due == arrival
             self._due[int(arrival)].append(
                 LateRatings(
-                    ids=decisions.ids[rows[here]],
+                    ids=ids[rows[here]],
                     units=units[rows[here]],
-                    items=decisions.slates.items[rows[here], slots[here]],
+                    items=slates[rows[here], slots[here]],
                     slots=slots[here].astype(np.int16),
                     stars=feedback.ratings[rows[here], slots[here]],
                     days=np.full(int(here.sum()), day, dtype=np.int64),

@@ -7,7 +7,6 @@ It is written to the run folder, from which each arm's process reads it back:
     RUN/initial/   the first state of every arm that starts warm
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,6 +31,7 @@ from matinee_platform.pseudonyms import pseudonyms
 from matinee_platform.rule_lookup import page_rules
 from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_platform.settings import ExperimentSettings
+from matinee_platform.simulated_keys import assignment_salt, pseudonym_key
 from matinee_policies.arrays import AnyArray, UInt64Array
 from matinee_policies.candidates.source_data import SourceData, Units
 from matinee_policies.errors import ConfigError
@@ -210,7 +210,7 @@ def prepare(settings: ExperimentSettings) -> Prepared:
 
 def draw_roster(settings: ExperimentSettings) -> Roster:
     """Assign every simulated user to an arm by the hash of the experiment's salt and the user."""
-    salt = f"{settings.name}-{settings.seed}"
+    salt = assignment_salt(settings.name, settings.seed)
     found = [buckets(ids, salt) for ids in _unit_ids(settings)]
     ranges = bucket_ranges([arm.weight for arm in settings.arms])
     return Roster(
@@ -224,7 +224,12 @@ def _unit_ids(settings: ExperimentSettings) -> Iterator[list[str]]:
     """Raw ids of the simulated users, by number; a recommender's file names them like this."""
     for first in range(0, settings.users, _IDS_AT_ONCE):
         last = min(first + _IDS_AT_ONCE, settings.users)
-        yield [f"user-{number}" for number in range(first, last)]
+        yield [unit_name(number) for number in range(first, last)]
+
+
+def unit_name(number: int) -> str:
+    """Raw id of a simulated user."""
+    return f"user-{number}"
 
 
 def _pseudonyms(settings: ExperimentSettings) -> UInt64Array:
@@ -234,8 +239,7 @@ def _pseudonyms(settings: ExperimentSettings) -> UInt64Array:
 
 def pseudonym_secret(settings: ExperimentSettings) -> bytes:
     """Key of the pseudonyms; fixed by the seed, since simulated users have nothing to hide."""
-    text = f"{settings.name}\x1f{settings.seed}"
-    return hashlib.blake2b(text.encode(), digest_size=32, person=b"matinee-units").digest()
+    return pseudonym_key(settings.name, settings.seed)
 
 
 def _units(settings: ExperimentSettings, past: Past, data: Interactions) -> Units:

@@ -17,7 +17,7 @@ from matinee_platform.offline.arm_state import ArmState
 from matinee_platform.offline.reference import reference_scores
 from matinee_platform.reward_rows import page_rewards, return_rewards
 from matinee_platform.unit_state import NEVER
-from matinee_policies.arrays import BoolArray, IndexArray, UInt64Array
+from matinee_policies.arrays import BoolArray, IndexArray, Int64Array, UInt64Array
 from matinee_policies.candidates.top_k import Candidates
 from matinee_simulator.feedback import PageFeedback
 from matinee_simulator.history import RUN_START
@@ -28,9 +28,11 @@ SESSION_BLOCK = 4_096
 _PAGES_RANKED_FIRST = 3
 """Nine visits in ten have no more pages; the others are ranked again, deeper, for the rest."""
 
-_DAY_MS = 86_400_000
-_SESSION_START_MS = RUN_START * 1_000 + 19 * 3_600_000
-_PAGE_MS = 60_000
+DAY_MS = 86_400_000
+PAGE_MS = 60_000
+"""From a page of a session to the next one."""
+
+_SESSION_START_MS = 19 * 3_600_000
 
 
 def serve_sessions(state: ArmState, active: IndexArray, day: int) -> None:
@@ -58,18 +60,50 @@ def _log_returns(state: ArmState, active: IndexArray, day: int) -> None:
     pages = state.pages_of_last_session[active]
     late = pages[(last != NEVER) & ~within]
     state.kpis.observe_returns(joined=int(pages[within].sum()), late=int(late.sum()))
-    for session_day in np.unique(last[within]):
-        units = active[within & (last == session_day)]
-        counts = state.pages_of_last_session[units]
-        pages = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        ids = decision_ids(
-            state.id_seed,
-            np.repeat(state.users[units], counts),
-            int(session_day),
-            pages.astype(np.int32),
-        )
+    back = active[within]
+    for session_day, ids in pages_returned_to(
+        state.users[back],
+        last_visit=last[within],
+        pages=state.pages_of_last_session[back],
+        id_seed=state.id_seed,
+    ):
         state.log.append_rewards(return_rewards(ids, day))
-        state.learner.observe_returns(int(session_day), ids)
+        state.learner.observe_returns(session_day, ids)
+
+
+def pages_returned_to(
+    users: Int64Array, *, last_visit: IndexArray, pages: IndexArray, id_seed: np.uint64
+) -> Iterator[tuple[int, UInt64Array]]:
+    """Decisions of the session before, of users who are back.
+
+    Args:
+        users: their numbers, `int64 [n]`.
+        last_visit: day of that session of each, `int32 [n]`.
+        pages: its pages, `int32 [n]`.
+        id_seed: of the arm's decision ids.
+
+    Yields:
+        Each day of such a session, rising, and the ids of its pages, by user and page.
+    """
+    for session_day in np.unique(last_visit):
+        own = last_visit == session_day
+        counts = pages[own]
+        numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        ids = decision_ids(
+            id_seed, np.repeat(users[own], counts), int(session_day), numbers.astype(np.int32)
+        )
+        yield int(session_day), ids
+
+
+def page_time(day: int, page: int, *, start_ms: int = RUN_START * 1_000) -> int:
+    """When a page of a day's sessions is shown, UTC milliseconds.
+
+    Args:
+        day: of the run.
+        page: of the session.
+        start_ms: when day 0 begins.
+    """
+    return start_ms + _SESSION_START_MS + day * DAY_MS + page * PAGE_MS
 
 
 def _serve_block(state: ArmState, block: IndexArray, day: int) -> None:
@@ -131,7 +165,7 @@ def _serve_page(
             bucket=state.buckets[units],
             day=day,
             page=page,
-            decided_at=_SESSION_START_MS + day * _DAY_MS + page * _PAGE_MS,
+            decided_at=page_time(day, page),
         )
         state.log.append_decisions(rows)
         sampled = decisions.sampled()
@@ -181,7 +215,13 @@ def _observe(
             decisions.slates.items[rows, slots],
             state.plays.stars(feedback.watch[rows, slots]),
         )
-        state.late_ratings.hold(units, decisions, feedback, day)
+        state.late_ratings.hold(
+            units,
+            ids=decisions.ids,
+            slates=decisions.slates.items,
+            feedback=feedback,
+            day=day,
+        )
     with state.clock.stage("metrics"):
         state.kpis.observe_pages(
             units,

@@ -191,6 +191,32 @@ class ResultsAnswer(Answer):
     with their intervals, retention, survival. Some seconds old."""
 
 
+class LearnedArmAnswer(Answer):
+    """How far an arm was learned."""
+
+    arm: str
+    reached: bool
+    """Whether every window that ended by the time asked for was learned."""
+    version: int
+    """Of its newest snapshot by that time, -1 before any."""
+    snapshot_hash: str
+
+
+class LearnUntilAnswer(Answer):
+    """Whether a simulated experiment was learned up to a time."""
+
+    model_config = _example(
+        experiment="drive",
+        reached=True,
+        arms=[{"arm": "new", "reached": True, "version": 3, "snapshot_hash": "9f2c"}],
+    )
+
+    experiment: str
+    reached: bool
+    """Whether all arms were, and serve what they learned; if not yet, ask again."""
+    arms: list[LearnedArmAnswer]
+
+
 class RewardView(Answer):
     """A reward of a decision, as the log has it."""
 

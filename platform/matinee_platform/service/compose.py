@@ -26,6 +26,7 @@ from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.kpi_metrics import KpiCollector
+from matinee_platform.service.learn_until import LearnUntil
 from matinee_platform.service.learner_condition import learner_condition
 from matinee_platform.service.live_analysis import AnalysisRenewal, LiveAnalyses
 from matinee_platform.service.live_control import ExperimentFeed, LiveControl
@@ -36,6 +37,7 @@ from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
 from matinee_platform.service.snapshot_age import SnapshotAgeCollector
+from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
 from matinee_platform.serving.swap import SnapshotPoller
@@ -46,6 +48,7 @@ from matinee_platform.storage.control_database import control_url, open_engine, 
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader, make_event_log
 from matinee_platform.storage.forgotten_units import ForgottenUnits
+from matinee_platform.storage.learning_asks import SqlLearningAsks
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import Lease, SnapshotStore
 from matinee_platform.storage.private_files import private_folder
@@ -132,6 +135,7 @@ async def open_parts(
         budget_ms=settings.decision_budget_ms,
         units_in_memory=settings.units_in_memory,
         observer=observer,
+        settled=events.appender.settled,
     )
     runtime_of.append(runtime)
     feed = ExperimentFeed(
@@ -239,6 +243,13 @@ async def open_parts(
             KpiCollector(_kpi_status(settings), clock=clock),
             SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
         ),
+        is_simulated=lambda key: key in feed.simulated,
+        learn_until=LearnUntil(
+            control.experiment,
+            asks=SqlLearningAsks(engine),
+            barriers=SqlBarrierStore(engine, clock=clock),
+            take_up=looks.take_up,
+        ),
         changed=feed.refresh,
         close=close,
     )
@@ -297,13 +308,22 @@ class _Looks(BackgroundTask):
         self._keys = keys
         self._api_keys = api_keys
         self._log = log
+        self._polling = asyncio.Lock()
         self.failed = 0
 
     async def look(self) -> None:
         self._keys.take(await asyncio.to_thread(self._api_keys.ring))
         await self._feed.refresh()
-        for swap in await asyncio.to_thread(self._poller.poll, self._runtime.arms):
-            swap.take()
+        await self._swap(self._runtime.arms)
+
+    async def take_up(self, key: str) -> None:
+        """Serve the newest snapshots of an experiment from now on."""
+        await self._swap([arm for arm in self._runtime.arms if arm.experiment == key])
+
+    async def _swap(self, arms: Sequence[ArmRuntime]) -> None:
+        async with self._polling:
+            for swap in await asyncio.to_thread(self._poller.poll, arms):
+                swap.take()
 
     async def _run(self) -> None:
         while True:

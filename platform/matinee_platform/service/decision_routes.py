@@ -9,7 +9,7 @@ from matinee_platform.service.errors import ConflictError
 from matinee_platform.service.parts import Caller
 from matinee_platform.service.problems import problem_answer
 from matinee_platform.service.request_rules import check_decision, check_decisions
-from matinee_platform.service.requests import DecisionRequest, DecisionsRequest
+from matinee_platform.service.requests import DecisionRequest, DecisionsRequest, milliseconds
 from matinee_platform.service.route import Route
 from matinee_platform.service.running import Service
 from matinee_platform.service.service_metrics import SERVED_WORDS
@@ -84,8 +84,16 @@ async def _decide_all(
     found: dict[int, DecisionAnswer | BaseException] = {}
     again = sorted(set(range(len(requests))) - set(firsts.values()))
     for places in (list(firsts.values()), again):
+        chosen = await asyncio.gather(
+            *(_chosen(service, requests[place]) for place in places), return_exceptions=True
+        )
+        # Whatever was chosen first: the log has them in the order of the request.
         answers = await asyncio.gather(
-            *(decide_one(service, requests[place]) for place in places), return_exceptions=True
+            *(
+                _logged(service, requests[place], one)
+                for place, one in zip(places, chosen, strict=True)
+            ),
+            return_exceptions=True,
         )
         found.update(zip(places, answers, strict=True))
     return [found[place] for place in range(len(requests))]
@@ -93,6 +101,11 @@ async def _decide_all(
 
 async def decide_one(service: Service, request: DecisionRequest) -> DecisionAnswer:
     """Choose a slate, log it, and give the answer."""
+    return await _logged(service, request, await _chosen(service, request))
+
+
+async def _chosen(service: Service, request: DecisionRequest) -> tuple[str, Decided]:
+    """The text of the decision's id, and its slate, not logged yet."""
     check_decision(request, service.limits)
     parts = service.parts
     text = request.decision_id
@@ -111,8 +124,20 @@ async def decide_one(service: Service, request: DecisionRequest) -> DecisionAnsw
             scores=request.scores,
             features=request.features,
             slots=request.slots,
+            at=milliseconds(request.at),
         )
     )
+    return text, decided
+
+
+async def _logged(
+    service: Service, request: DecisionRequest, chosen: tuple[str, Decided] | BaseException
+) -> DecisionAnswer:
+    """Log a slate, then give the answer; raises what kept it from being chosen."""
+    if isinstance(chosen, BaseException):
+        raise chosen
+    text, decided = chosen
+    parts = service.parts
     record = decided.record
     if record is None:
         service.metrics.outside(request.experiment)

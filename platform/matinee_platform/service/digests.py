@@ -32,6 +32,8 @@ def decision_digest(request: DecisionRequest, *, key: bytes) -> bytes:
         width = len(request.features[0])
         flat = array("d", chain.from_iterable(request.features))
         digest.update(b"\0features%d\0" % width + flat.tobytes())
+    if request.at is not None:
+        digest.update(b"\0at%r" % request.at.timestamp())
     return digest.digest()
 
 
@@ -42,6 +44,8 @@ def reward_digest(request: RewardRequest, *, key: bytes) -> bytes:
         f"{request.decision_id}\0{request.component}\0{request.slot}\0{request.value!r}"
         f"\0{occurred!r}"
     )
+    if request.at is not None:
+        text += f"\0{request.at.timestamp()!r}"
     return hashlib.blake2b(text.encode(), key=key, digest_size=SIZE, person=b"reward").digest()
 
 

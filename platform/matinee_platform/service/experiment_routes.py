@@ -13,15 +13,23 @@ from matinee_platform.service.answers import (
     AuditEntry,
     ExperimentAnswer,
     ExperimentsAnswer,
+    LearnedArmAnswer,
+    LearnUntilAnswer,
     ResultsAnswer,
 )
+from matinee_platform.service.errors import UnsupportedError
 from matinee_platform.service.live_analysis import (
     RETRY_AFTER_SECONDS,
     AnalysisError,
     AnalysisPendingError,
 )
 from matinee_platform.service.parts import Caller, ExperimentState
-from matinee_platform.service.requests import AuditQuery, RampRequest, StartRequest
+from matinee_platform.service.requests import (
+    AuditQuery,
+    LearnUntilRequest,
+    RampRequest,
+    StartRequest,
+)
 from matinee_platform.service.route import Route
 from matinee_platform.service.running import Service
 from matinee_platform.service.service_metrics import SERVED_WORDS
@@ -86,6 +94,29 @@ def experiment_routes(service: Service) -> list[Route]:
         changed = await service.threads.run(lambda: control.stop(key, who=caller.key_id))
         await service.parts.changed()
         return _answer(changed)
+
+    async def learn_until(key: str, body: LearnUntilRequest, caller: Caller) -> LearnUntilAnswer:
+        """Learn what has matured by a time of simulated users, and serve it from now on.
+
+        Waits for some seconds; asked again, it waits on.
+        """
+        parts = service.parts
+        if parts.learn_until is None:
+            raise UnsupportedError("this service cannot have a simulated experiment learned")
+        arms = await parts.learn_until(key, round(body.at.timestamp() * 1_000))
+        return LearnUntilAnswer(
+            experiment=key,
+            reached=all(one.reached for one in arms),
+            arms=[
+                LearnedArmAnswer(
+                    arm=one.arm,
+                    reached=one.reached,
+                    version=one.version,
+                    snapshot_hash=one.snapshot_hash,
+                )
+                for one in arms
+            ],
+        )
 
     async def results(key: str) -> ResultsAnswer | Response:
         """Counts by arm since the last start, and what the declared analysis says of them.
@@ -176,6 +207,14 @@ def experiment_routes(service: Service) -> list[Route]:
             endpoint=stop_experiment,
             scope="admin",
             problems=_CHANGE,
+            tag=tag,
+        ),
+        Route(
+            method="POST",
+            path=one + ":learn-until",
+            endpoint=learn_until,
+            scope="admin",
+            problems=(*_CHANGE, "unsupported"),
             tag=tag,
         ),
         Route(

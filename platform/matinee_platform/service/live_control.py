@@ -10,7 +10,7 @@ from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.layers import Assigner
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
 from matinee_platform.service.settings import Holdout
-from matinee_platform.serving.bundle import BundleLoader
+from matinee_platform.serving.bundle import BundleLoader, Manifest
 from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.storage.audit_log import AuditLog
@@ -78,6 +78,9 @@ class ExperimentFeed:
         holdout: units that no experiment touches.
         windows: window of each component by key, kept up to date here.
         log: takes lines.
+
+    Attributes:
+        simulated: keys of the experiments that are marked so, running or not.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class ExperimentFeed:
         self._broken: Mapping[str, str] = {}
         self._one_at_a_time = asyncio.Lock()
         self._windows = windows
+        self.simulated: frozenset[str] = frozenset()
 
     @property
     def whole(self) -> bool:
@@ -122,6 +126,9 @@ class ExperimentFeed:
         """Serve those of these that run and whose bundles can be served."""
         self._windows.update({one.definition.key: one.definition.windows_ms() for one in found})
         self._runtime.know([one.definition for one in found])
+        self.simulated = frozenset(
+            one.definition.key for one in found if one.definition.simulated is not None
+        )
         versions = tuple((one.definition.key, one.version) for one in found)
         if versions == self._seen and not self._broken:
             return
@@ -143,7 +150,8 @@ def check_bundles(definition: LiveExperiment, bundles: BundleLoader) -> None:
     """Refuse an experiment whose arms cannot be served by the same requests.
 
     Raises:
-        BundleError: a bundle cannot be read, or takes other features than another arm's.
+        BundleError: a bundle cannot be read, takes other features than another arm's, or knows the
+            past of simulated users who are not those of the experiment.
         MatineeError: its policy cannot be restored.
     """
     wanted: dict[str, int | None] = {}
@@ -151,6 +159,7 @@ def check_bundles(definition: LiveExperiment, bundles: BundleLoader) -> None:
         bundle = bundles(arm.bundle)
         bundle.policy()
         manifest = bundle.manifest
+        check_past(definition, manifest)
         wanted[arm.name] = None if manifest.has_catalogue else manifest.dimension
     if len(set(wanted.values())) > 1:
         told = ", ".join(
@@ -159,6 +168,23 @@ def check_bundles(definition: LiveExperiment, bundles: BundleLoader) -> None:
         )
         raise BundleError(
             f"arms of experiment {definition.key!r} must take the same requests, got {told}"
+        )
+
+
+def check_past(definition: LiveExperiment, manifest: Manifest) -> None:
+    """Refuse the past of simulated users in an experiment of others.
+
+    Raises:
+        BundleError: naming whose past it is.
+    """
+    past, simulated = manifest.past, definition.simulated
+    if past is None:
+        return
+    if simulated is None or (past.run, past.seed) != (simulated.run, simulated.seed):
+        raise BundleError(
+            f"bundle {manifest.name!r} knows the past of the simulated users of run {past.run!r} "
+            f"with seed {past.seed}: experiment {definition.key!r} must be marked as simulated "
+            "with the same"
         )
 
 

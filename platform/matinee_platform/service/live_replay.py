@@ -130,7 +130,7 @@ class DecisionsAgain:
             definition,
             wanted,
             bundle=bundle,
-            secret=self._secrets.draws(experiment, name),
+            secret=definition.draws(name, own=self._secrets.draws),
         )
         state = (
             arm.genesis

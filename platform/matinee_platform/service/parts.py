@@ -185,6 +185,26 @@ class Replayed:
     note: str = ""
 
 
+class LearnedArm(Protocol):
+    """How far an arm of a simulated experiment was learned."""
+
+    @property
+    def arm(self) -> str:
+        """Name."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether every window that ended by the time asked for was learned."""
+
+    @property
+    def version(self) -> int:
+        """Of its newest snapshot by that time, -1 before any."""
+
+    @property
+    def snapshot_hash(self) -> str:
+        """Of its content."""
+
+
 class DecisionTokens(Protocol):
     """Tokens that prove that a decision was made here."""
 
@@ -238,6 +258,8 @@ class ServiceParts:
             cannot tell.
         conditions: how the parts are; must not wait for anything.
         collectors: further metrics of the parts, for the registry of the service.
+        learn_until: has a simulated experiment learned up to a time; None if this service cannot.
+        is_simulated: whether an experiment is marked simulated, by its key.
         changed: takes up changes of experiments at once; called after each change.
         problems: what further classes of errors become.
         close: lets go of everything, the log last.
@@ -257,6 +279,8 @@ class ServiceParts:
     explain: Callable[[LoggedDecision, EventReader], Mapping[str, Any]] | None = None
     analysis: Callable[[str], Awaitable[Mapping[str, Any]]] | None = None
     collectors: Sequence[Any] = ()
+    learn_until: Callable[[str, int], Awaitable[Sequence[LearnedArm]]] | None = None
+    is_simulated: Callable[[str], bool] = lambda key: False
     changed: Callable[[], Awaitable[None]] = _nothing
     problems: Mapping[type[BaseException], Problem] = field(default_factory=dict)
     close: Callable[[], Awaitable[None]] = _nothing

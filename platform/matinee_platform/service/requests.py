@@ -130,6 +130,9 @@ class DecisionRequest(Body):
     """Of the candidates, as many of each as the arm's bundle says, each within -1e6 and 1e6."""
     slots: Annotated[int, Field(ge=1, le=MOST_SLOTS)] | None = None
     """Items wanted; the experiment's number if it is missing."""
+    at: Moment | None = None
+    """When, by the time of simulated users: for experiments that are marked simulated, which need
+    it, and for no others."""
 
 
 class DecisionsRequest(Body):
@@ -170,6 +173,9 @@ class RewardRequest(Body):
     """1 or 0 for a click, the share watched, stars within 0 and 10, 1 for a visit."""
     occurred_at: Moment | None = None
     """When it happened by the caller's clock, for analysis; windows go by the server's."""
+    at: Moment | None = None
+    """When it reaches the service, by the time of simulated users: for decisions of experiments
+    that are marked simulated, and for no others. Their windows go by it."""
     token: Annotated[str, Field(max_length=200)] | None = None
     """The token that came with the decision, if the service wants tokens."""
 
@@ -211,6 +217,16 @@ class RewardsRequest(Body):
     ]
 
 
+def milliseconds(moment: datetime | None) -> int | None:
+    """A moment in UTC milliseconds since 1970.
+
+    Example:
+        >>> milliseconds(datetime(1970, 1, 2, tzinfo=UTC))
+        86400000
+    """
+    return None if moment is None else round(moment.timestamp() * 1_000)
+
+
 def _one_or_many(value: Any) -> str:
     many = "rewards" in value if isinstance(value, dict) else isinstance(value, RewardsRequest)
     return "many" if many else "one"
@@ -240,6 +256,15 @@ class RampRequest(Body):
 
     coverage: Annotated[float, Field(ge=0.0, le=1.0)]
     """Share of each arm's units that take part; at least what it is now."""
+
+
+class LearnUntilRequest(Body):
+    """Asks for the snapshots of a time of simulated users."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"at": "2020-01-02T00:00:00Z"}]})
+
+    at: Moment
+    """Every window that ended by then is learned; never before a time asked for earlier."""
 
 
 class ForgetRequest(Body):

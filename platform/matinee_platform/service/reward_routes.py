@@ -6,15 +6,17 @@ from matinee_platform.service.digests import reward_digest, reward_key
 from matinee_platform.service.errors import (
     ConflictError,
     ForbiddenError,
+    InvalidError,
     RewardCapError,
 )
 from matinee_platform.service.parts import Caller
 from matinee_platform.service.problems import problem_answer
 from matinee_platform.service.request_rules import check_rewards
-from matinee_platform.service.requests import OneOrMoreRewards, RewardRequest
+from matinee_platform.service.requests import OneOrMoreRewards, RewardRequest, milliseconds
 from matinee_platform.service.route import Route
 from matinee_platform.service.running import Service
 from matinee_platform.service.service_metrics import REWARD_WORDS
+from matinee_platform.service.simulated_rewards import untimed_decisions
 from matinee_platform.storage.records import Outcome, RewardReceipt, RewardRecord
 from matinee_policies.errors import MatineeError
 
@@ -61,10 +63,16 @@ async def _take_in(
     """Append those that may come in; one outcome for each."""
     parts, now_ms = service.parts, service.clock.now_ms()
     numbers = [decision_number(one.decision_id, key=parts.secrets.decision_ids) for one in rewards]
+    untimed = await untimed_decisions(
+        service,
+        {number for one, number in zip(rewards, numbers, strict=True) if one.at is not None},
+    )
     found: list[RewardAnswer | MatineeError] = []
     for one, number in zip(rewards, numbers, strict=True):
-        if parts.tokens is not None and not parts.tokens.valid(
-            one.token or "", decision_id=number, now_ms=now_ms
+        if number in untimed and one.at is not None:
+            found.append(untimed[number])
+        elif parts.tokens is not None and not parts.tokens.valid(
+            one.token or "", decision_id=number, now_ms=milliseconds(one.at) or now_ms
         ):
             found.append(ForbiddenError("the token is missing, over, or of another decision"))
         else:
@@ -78,14 +86,14 @@ async def _take_in(
         for place, receipt in zip(let_in, receipts, strict=True):
             found[place] = _outcome(service, rewards[place], receipt)
     for place, outcome in enumerate(found):
-        if isinstance(outcome, ForbiddenError):
+        if isinstance(outcome, ForbiddenError | InvalidError):
             service.metrics.reward(rewards[place].component, "refused")
     return found
 
 
 def _record(service: Service, request: RewardRequest, number: int, *, now_ms: int) -> RewardRecord:
     key = service.parts.secrets.digests
-    occurred = request.occurred_at
+    at = milliseconds(request.at)
     return RewardRecord(
         reward_key=reward_key(request, key=key),
         body_digest=reward_digest(request, key=key),
@@ -93,8 +101,8 @@ def _record(service: Service, request: RewardRequest, number: int, *, now_ms: in
         component=request.component_code,
         slot=request.slot_code,
         value=request.value,
-        received_at=now_ms,
-        occurred_at=None if occurred is None else round(occurred.timestamp() * 1_000),
+        received_at=now_ms if at is None else at,
+        occurred_at=milliseconds(request.occurred_at),
     )
 
 

@@ -160,6 +160,7 @@ class ArmRuntime:
             plays=manifest.plays.scale(),
             start_ms=self._start_ms,
             catalogue=catalogue_number(model.items),
+            past=self.bundle.past,
         )
 
     def swap(self, policy: Policy, *, version: int) -> None:

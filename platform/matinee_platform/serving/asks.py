@@ -20,6 +20,7 @@ class Ask:
         scores: of the candidates, in (0, 1); None takes those of the arm's source.
         features: of the candidates, for an arm whose bundle takes the caller's features.
         slots: items wanted, at most the experiment's; None wants the experiment's.
+        at: time of the decision, UTC milliseconds; of simulated users alone, who must bring theirs.
     """
 
     experiment: str
@@ -30,6 +31,7 @@ class Ask:
     scores: Sequence[float] | None = None
     features: Sequence[Sequence[float]] | None = None
     slots: int | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class DecisionRuntime(Protocol):
 
         Raises:
             UnknownExperimentError: there is none of this key that runs.
-            ContextError: candidates, scores or features break a rule.
+            ContextError: candidates, scores, features or a time of its own break a rule.
         """
 
     async def answer(self, record: DecisionRecord) -> Decided:

@@ -5,6 +5,7 @@
     bundles/NAME/snapshot.npz    first state of the policy (and its own signature)
     bundles/NAME/model/          catalogue, item features, the arm's candidate model, its rules
     bundles/NAME/item_ids.json   the items as callers name them, by catalogue row
+    bundles/NAME/past.npz        what simulated users rated before their first day (past_units.py)
 
 A bundle without `model/` has no catalogue: callers name any items and give their features.
 
@@ -15,10 +16,8 @@ what restores it must trust the name (`LoadedBundle.policy`).
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,16 @@ from pydantic import Field, ValidationError, field_validator
 
 from matinee_platform.plays import PlayScale
 from matinee_platform.reward_settings import RewardSettings
+from matinee_platform.serving.bundle_files import (
+    DIGEST,
+    BundleFile,
+    file_facts,
+    files_below,
+    move_in,
+    sync,
+)
 from matinee_platform.serving.errors import BundleError
+from matinee_platform.serving.past_units import PastUnits
 from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_platform.storage.private_files import private_folder
 from matinee_platform.strict_settings import StrictSettings
@@ -49,21 +57,13 @@ SIGNATURE = "bundle.sig"
 SNAPSHOT = "snapshot.npz"
 ITEM_IDS = "item_ids.json"
 MODEL = "model"
+PAST = "past.npz"
 
 FORMAT = "matinee-bundle-1"
 _PURPOSE = b"matinee-bundle-1\n"
 _LARGEST_MANIFEST = 2**22
-_AT_ONCE = 2**20
 NAME = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _FILE = re.compile(r"(model/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_DIGEST = r"^[0-9a-f]{64}$"
-
-
-class BundleFile(StrictSettings):
-    """One file of a bundle."""
-
-    sha256: Annotated[str, Field(pattern=_DIGEST)]
-    size: Annotated[int, Field(ge=0)]
 
 
 class Plays(StrictSettings):
@@ -77,6 +77,13 @@ class Plays(StrictSettings):
     def scale(self) -> PlayScale:
         """The scale itself."""
         return PlayScale(self.mean, self.sd, self.low, self.high)
+
+
+class PastOf(StrictSettings):
+    """Whose past a bundle holds: the simulated users of a run."""
+
+    run: str
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Manifest(StrictSettings):
@@ -97,7 +104,9 @@ class Manifest(StrictSettings):
     """Arm of the run whose rules of pages the model holds; None where there is no catalogue."""
     plays: Plays | None
     reward: RewardSettings
-    snapshot_hash: Annotated[str, Field(pattern=_DIGEST)]
+    past: PastOf | None = None
+    """Set if the bundle knows what simulated users rated before: it serves them alone."""
+    snapshot_hash: Annotated[str, Field(pattern=DIGEST)]
     """Content hash of the first state."""
     origin: dict[str, Any]
     """Where it comes from, for people."""
@@ -138,6 +147,7 @@ class LoadedBundle:
         item_ids: the items as callers name them, by catalogue row.
         digest: SHA-256 of the manifest: it names all content of the bundle.
         verified: whether a signature of it was verified.
+        past: of simulated users; None without.
     """
 
     manifest: Manifest
@@ -146,6 +156,7 @@ class LoadedBundle:
     item_ids: tuple[str, ...]
     digest: str
     verified: bool
+    past: PastUnits | None = None
 
     def policy(self, snapshot: Snapshot | None = None) -> Policy:
         """The policy in its first state, or in another one of the same policy.
@@ -187,6 +198,7 @@ def write_bundle(
     model: ServingModel | None,
     item_ids: tuple[str, ...],
     keys: SigningKeys | None,
+    past: PastUnits | None = None,
     replace: bool = False,
 ) -> Manifest:
     """Write a bundle; it appears whole or not at all.
@@ -198,6 +210,7 @@ def write_bundle(
         model: with the arm's source and rules alone; None for a bundle without a catalogue.
         item_ids: one per catalogue row.
         keys: the first of them signs.
+        past: of the users that the manifest names, if it names any.
         replace: whether a bundle of the same name may go.
 
     Raises:
@@ -215,14 +228,16 @@ def write_bundle(
             model.save(draft / MODEL)
             text = json.dumps(list(item_ids), ensure_ascii=False)
             (draft / ITEM_IDS).write_text(text, encoding="utf-8")
-        files = {name: _facts(draft / name) for name in _files(draft)}
+        if past is not None:
+            past.save(draft / PAST)
+        files = {name: file_facts(draft / name) for name in files_below(draft)}
         manifest = manifest.model_copy(update={"files": files})
         content = (manifest.model_dump_json(indent=2) + "\n").encode()
         (draft / MANIFEST).write_bytes(content)
         if keys is not None:
             (draft / SIGNATURE).write_bytes(keys.sign(_PURPOSE + content))
-        _sync(draft)
-        _move(draft, target)
+        sync(draft)
+        move_in(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return manifest
@@ -273,13 +288,13 @@ def bundle_names(data_dir: Path) -> list[str]:
 def _loaded(folder: Path, name: str, keys: SigningKeys | None) -> LoadedBundle:
     manifest, digest = _manifest(folder, name, keys)
     own = {MANIFEST, SIGNATURE}
-    found = set(_files(folder)) - own
+    found = set(files_below(folder)) - own
     if found != set(manifest.files):
         odd = sorted(found ^ set(manifest.files))[0]
         rule = "hold no other file than its manifest names" if odd in found else "hold every file"
         raise BundleError(f"bundle {name!r} must {rule}, got {odd!r}")
     for path, facts in manifest.files.items():
-        if _facts(folder / path) != facts:
+        if file_facts(folder / path) != facts:
             raise BundleError(f"bundle {name!r} is damaged: {path} is not what its manifest says")
     snapshot = Snapshot.load(folder / SNAPSHOT, keys=keys)
     if snapshot.content_hash != manifest.snapshot_hash:
@@ -294,7 +309,12 @@ def _loaded(folder: Path, name: str, keys: SigningKeys | None) -> LoadedBundle:
         raise BundleError(f"bundle {name!r}: {ITEM_IDS} must be a list of texts")
     if len(item_ids) != len(model.catalogue) or len(set(item_ids)) != len(item_ids):
         raise BundleError(f"bundle {name!r}: {ITEM_IDS} must name each item of the catalogue once")
-    return LoadedBundle(manifest, snapshot, model, tuple(item_ids), digest, keys is not None)
+    past = None
+    if manifest.past is not None:
+        past = PastUnits.load(folder / PAST, items=len(model.catalogue))
+    return LoadedBundle(
+        manifest, snapshot, model, tuple(item_ids), digest, keys is not None, past=past
+    )
 
 
 def _manifest(folder: Path, name: str, keys: SigningKeys | None) -> tuple[Manifest, str]:
@@ -332,53 +352,6 @@ def _check_signature(folder: Path, name: str, content: bytes, keys: SigningKeys)
         keys.check(signature, _PURPOSE + content, origin=path)
     except SnapshotError as error:
         raise BundleError(f"bundle {name!r}: {error}") from None
-
-
-def _files(folder: Path) -> list[str]:
-    """Every file below a folder, relative to it; a link or a device is refused."""
-    found = []
-    for path in folder.rglob("*"):
-        mode = path.lstat().st_mode
-        if stat.S_ISDIR(mode):
-            continue
-        if not stat.S_ISREG(mode):
-            raise BundleError(f"a bundle must hold regular files alone, got {path.name!r}")
-        found.append(path.relative_to(folder).as_posix())
-    return sorted(found)
-
-
-def _facts(path: Path) -> BundleFile:
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while part := file.read(_AT_ONCE):
-            digest.update(part)
-            size += len(part)
-    return BundleFile(sha256=digest.hexdigest(), size=size)
-
-
-def _sync(folder: Path) -> None:
-    """Bring files and folders to the disk."""
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _move(draft: Path, target: Path) -> None:
-    """Put the draft in the place of the target."""
-    draft.chmod(0o755)
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        target.rename(old / "old")
-        draft.rename(target)
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 BundleLoader = Callable[[str], LoadedBundle]

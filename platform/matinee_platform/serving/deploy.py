@@ -10,11 +10,13 @@ import numpy as np
 from matinee_platform.data_source import open_data
 from matinee_platform.json_file import read_json
 from matinee_platform.reward_settings import RewardSettings
-from matinee_platform.serving.bundle import Manifest, Plays, write_bundle
+from matinee_platform.serving.bundle import Manifest, PastOf, Plays, write_bundle
 from matinee_platform.serving.given_features import given_contexts
+from matinee_platform.serving.past_units import PastUnits
 from matinee_platform.serving_model import ServingModel, load_serving_model
 from matinee_platform.settings import ArmSettings, ExperimentSettings, parse_settings
 from matinee_platform.versions import versions
+from matinee_policies.catalogue import Catalogue
 from matinee_policies.errors import ConfigError, DataError, SnapshotError
 from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.registry import build_policy, restore_policy
@@ -30,9 +32,10 @@ def deploy_arm(
     name: str | None = None,
     keys: SigningKeys | None = None,
     run_keys: SigningKeys | None = None,
+    past: PastUnits | None = None,
     replace_old: bool = False,
 ) -> Manifest:
-    """Ship an arm of a finished run as it was at the run's end.
+    """Ship an arm of a finished run as it was at the run's end, or before its first day.
 
     Candidates that the run had for single simulated users stay behind: no live unit is one of them,
     and all are served by the source's model.
@@ -44,6 +47,8 @@ def deploy_arm(
         name: of the bundle; the arm's if not given.
         keys: that sign the bundle.
         run_keys: one of them must have signed the run's snapshots, if given.
+        past: what the users of the run rated before its first day: given to ship the arm as it was
+            then, for an experiment with those simulated users.
         replace_old: whether a bundle of this name may go.
 
     Returns:
@@ -53,15 +58,16 @@ def deploy_arm(
         MatineeError: if the run is not finished or damaged, has no such arm, or the arm knows the
             simulator's truth; or if the name is taken.
     """
-    results, settings = _finished(run)
+    results, settings = finished_run(run)
     found = _arm(settings, arm)
     hashes = results["arm_runs"][arm]["snapshots"]
-    path = run / "snapshots" / arm / f"{len(hashes) - 1:05d}.npz"
+    version = len(hashes) - 1 if past is None else 0
+    path = run / "snapshots" / arm / f"{version:05d}.npz"
     snapshot = Snapshot.load(path, keys=run_keys)
-    if snapshot.content_hash != hashes[-1]:
+    if snapshot.content_hash != hashes[version]:
         raise SnapshotError(
-            f"snapshot {path} must hold the state {hashes[-1]} that the results of the run name, "
-            f"got {snapshot.content_hash}"
+            f"snapshot {path} must hold the state {hashes[version]} that the results of the run "
+            f"name, got {snapshot.content_hash}"
         )
     # Refuses here what the service could not restore.
     restore_policy(snapshot, kind=found.policy["kind"], config=found.policy)
@@ -79,11 +85,12 @@ def deploy_arm(
         arm=arm,
         plays=Plays.model_validate(plays),
         reward=settings.reward,
+        past=None if past is None else PastOf(run=settings.name, seed=settings.seed),
         snapshot_hash=snapshot.content_hash,
         origin={
             "run": settings.name,
             "arm": arm,
-            "snapshot": len(hashes) - 1,
+            "snapshot": version,
             "log_hash": results["arm_runs"][arm]["log_hash"],
             "catalogue_version": model.items.version,
         },
@@ -95,8 +102,9 @@ def deploy_arm(
         manifest,
         snapshot=snapshot,
         model=model,
-        item_ids=_item_ids(settings, model),
+        item_ids=item_names(settings, model.catalogue),
         keys=keys,
+        past=past,
         replace=replace_old,
     )
 
@@ -179,7 +187,12 @@ def deploy_policy(
     )
 
 
-def _finished(run: Path) -> tuple[dict[str, Any], ExperimentSettings]:
+def finished_run(run: Path) -> tuple[dict[str, Any], ExperimentSettings]:
+    """Results and settings of a finished run.
+
+    Raises:
+        DataError: it is none.
+    """
     path = run / "settings.json"
     if not path.is_file():
         raise DataError(run, rule="must be the folder of a run")
@@ -211,9 +224,14 @@ def _own_part(model: ServingModel, arm: ArmSettings) -> ServingModel:
     return replace(model, sources=source, own={}, notes=(), rules=rules)
 
 
-def _item_ids(settings: ExperimentSettings, model: ServingModel) -> tuple[str, ...]:
-    """The items as the data name them, by catalogue row."""
-    numbers = model.catalogue.ids.tolist()
+def item_names(settings: ExperimentSettings, catalogue: Catalogue) -> tuple[str, ...]:
+    """The items as the data name them, by catalogue row.
+
+    Args:
+        settings: of the run.
+        catalogue: of the run.
+    """
+    numbers = catalogue.ids.tolist()
     if settings.data is None or not settings.data.is_table:
         return tuple(map(str, numbers))
     dataset = open_data(settings.data)

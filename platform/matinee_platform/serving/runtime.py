@@ -6,7 +6,7 @@ All methods belong to the event loop's thread, but where they say otherwise.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -29,10 +29,12 @@ from matinee_platform.serving.isolation import Isolation
 from matinee_platform.serving.observer import Nobody, Observer
 from matinee_platform.serving.packing import name_candidates, wanted_slots
 from matinee_platform.serving.publishing import publish
+from matinee_platform.serving.simulated_time import decided_at
 from matinee_platform.serving.thread_readers import LogReader, ThreadReaders
 from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
 from matinee_platform.serving.warm_up import warm_up
 from matinee_platform.serving.work import Work
+from matinee_platform.simulated_keys import pseudonym_key
 from matinee_platform.storage.records import DecisionRecord, LoggedDecision, LoggedReward
 from matinee_policies.records import PAD
 
@@ -83,6 +85,7 @@ class _Live:
 
     running: Running
     arms: dict[str, ArmAsks]
+    pseudonym: Callable[[str], int]
     control: ArmAsks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +105,8 @@ class LiveRuntime:
         budget_ms: after which a policy of the user's own, or reading a unit, is given up.
         units_in_memory: units of each arm whose state is kept.
         observer: told of what happens.
+        settled: returns once every row whose receipt came before was `published`; waited for where
+            simulated users ask, whose pages must not depend on how fast rows are told.
     """
 
     def __init__(
@@ -116,7 +121,9 @@ class LiveRuntime:
         budget_ms: float = 50.0,
         units_in_memory: int = 20_000,
         observer: Observer | None = None,
+        settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._settled = settled
         self._pseudonym = Pseudonyms(pseudonym_secret).of
         self._bundles = bundles
         self._draws = draws
@@ -191,14 +198,15 @@ class LiveRuntime:
         if live is None or self._assigner is None:
             raise UnknownExperimentError(f"no experiment {ask.experiment!r} runs")
         assigned = self._assigner.assign(ask.experiment, ask.unit)
+        simulated = live.running.definition.simulated is not None
         inside = assigned.arm is not None
         arm = live.arms[assigned.arm] if assigned.arm is not None else live.control
         runtime = arm.runtime
         work = Work(
             ask=ask,
-            pseudonym=self._pseudonym(ask.unit),
+            pseudonym=live.pseudonym(ask.unit),
             bucket=assigned.bucket,
-            at=self._clock.now_ms(),
+            at=decided_at(ask, live.running.definition, clock=self._clock),
             slots=wanted_slots(ask, runtime),
             by_default=not inside,
             logged=inside,
@@ -208,12 +216,15 @@ class LiveRuntime:
         else:
             await self._items.name(work, runtime)
         memory = runtime.memory
+        if simulated and self._settled is not None:
+            await self._settled()
         if inside and memory is not None:
             work.unit = memory.at_hand(work.pseudonym)
             at_hand = work.unit is not None
             self._observer.asked_unit(runtime.experiment, runtime.name, at_hand=at_hand)
             if not at_hand:
-                await self._load(work, memory)
+                # While a page of simulated users is decided, their time stands still.
+                await self._load(work, memory, budget=None if simulated else self._budget)
         answer: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         work.answer = answer
         arm.add(work)
@@ -268,10 +279,10 @@ class LiveRuntime:
         if self._units is not None:
             await asyncio.to_thread(self._units.close)
 
-    async def _load(self, work: Work, memory: UnitMemory) -> None:
+    async def _load(self, work: Work, memory: UnitMemory, *, budget: float | None) -> None:
         """Read the unit; where that takes too long or fails, nothing is known of it."""
         try:
-            async with asyncio.timeout(self._budget):
+            async with asyncio.timeout(budget):
                 work.unit = await memory.load(work.pseudonym)
         except Exception:
             work.fallback = STATE
@@ -288,7 +299,13 @@ class LiveRuntime:
             for arm in definition.arms
         }
         arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control, bundles[control.bundle])
-        return _Live(running, arms)
+        return _Live(running, arms, self._pseudonyms_of(definition))
+
+    def _pseudonyms_of(self, definition: LiveExperiment) -> Callable[[str], int]:
+        simulated = definition.simulated
+        if simulated is None:
+            return self._pseudonym
+        return Pseudonyms(pseudonym_key(simulated.run, simulated.seed)).of
 
     def _arm(self, running: Running, name: str, arm: LiveArm, bundle: LoadedBundle) -> ArmAsks:
         definition = running.definition
@@ -297,7 +314,7 @@ class LiveRuntime:
             name,
             bundle=bundle,
             learning=arm.learning,
-            draws=self._draws(definition.key, name),
+            draws=definition.draws(name, own=self._draws),
             slots=definition.slots,
             candidates=definition.candidates,
             rest=definition.rest,

@@ -15,6 +15,7 @@ import numpy as np
 
 from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.plays import PlayScale
+from matinee_platform.serving.past_units import PastUnits
 from matinee_platform.storage.records import DecisionRecord, RewardRecord
 from matinee_platform.unit_state import NEVER, UnitStates
 from matinee_policies.arrays import AnyArray, Float32Array, IndexArray, UInt64Array
@@ -82,6 +83,7 @@ class UnitFold:
         plays: scale of stars for plays.
         start_ms: when the experiment began, UTC milliseconds.
         catalogue: number of the catalogue; slates of another one count as pages of unknown items.
+        past: what simulated users rated before their first day; None where nothing is known.
 
     Attributes:
         states: of the units, as the offline run keeps them.
@@ -98,7 +100,9 @@ class UnitFold:
         plays: PlayScale,
         start_ms: int,
         catalogue: int,
+        past: PastUnits | None = None,
     ) -> None:
+        self._past = past
         self._catalogue = catalogue
         self.states = UnitStates(rows, items=items, model=model, rest=rest)
         self.hidden: UInt64Array = np.zeros((rows, seen_words(len(items))), dtype=np.uint64)
@@ -112,10 +116,20 @@ class UnitFold:
         self._clicks: list[tuple[int, int]] = []
         self._stars: list[tuple[int, int, float, bool]] = []
 
-    def reset(self, row: int) -> None:
+    def begin(self, row: int, pseudonym: int) -> None:
         """Make a row that of a unit that never came."""
         for array, fresh in zip(self._arrays, self._fresh, strict=True):
             array[row] = fresh[0]
+        if self._past is None:
+            return
+        own = self._past.ratings_of(pseudonym)
+        items = self._past.items[own]
+        self.states.load_history(
+            np.full(items.size, row, dtype=np.int32),
+            items,
+            self._past.ratings[own],
+            self._past.age_days[own],
+        )
 
     def copy(self, row: int, source: "UnitFold", source_row: int) -> None:
         """Take over a row of another fold of the same arm, or of this one."""

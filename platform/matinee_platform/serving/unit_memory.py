@@ -246,7 +246,7 @@ class UnitMemory:
             del self._loading[pseudonym]
             raise
         if fold is None:
-            self.fold.reset(row)
+            self.fold.begin(row, pseudonym)
         else:
             self.fold.copy(row, fold, 0)
         unit.row = row

@@ -260,6 +260,7 @@ def folded(
     if not decisions:
         return unit, None
     fold = new_fold(1)
+    fold.begin(0, pseudonym)
     fold_rows(fold, unit, decisions, rewards)
     return unit, fold
 

@@ -124,3 +124,14 @@ class SnapshotRow(ControlTable, table=True):
     arm: str = Field(primary_key=True, sa_type=Text)
     version: int = Field(primary_key=True)
     content: bytes = Field(sa_type=LargeBinary)
+
+
+class LearningAskRow(ControlTable, table=True):
+    """How far a simulated arm is asked to be learned, and was (`learning_asks.py`)."""
+
+    __tablename__ = "learning_asks"
+
+    experiment: str = Field(primary_key=True, sa_type=Text)
+    arm: str = Field(primary_key=True, sa_type=Text)
+    asked_ms: int = Field(sa_type=BigInteger)
+    reached_ms: int | None = Field(default=None, sa_type=BigInteger)

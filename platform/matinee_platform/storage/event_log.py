@@ -154,6 +154,7 @@ async def postgres_appender(
         forgotten_at=forgotten_at,
         started=tail.start,
         closed=tail.close,
+        settled=tail.settled,
     )
     return await appender.start()
 

@@ -82,6 +82,7 @@ class GroupCommit:
         retry_seconds: time between two questions whether the database is back.
         started: awaited when the store is open, before the first commit.
         closed: awaited after the last commit.
+        settled: awaited by `settled`.
         recent: what is asked before the spool.
         forgotten_at: when units were forgotten; asked before rows leave the spool.
 
@@ -99,6 +100,7 @@ class GroupCommit:
         retry_seconds: float = 0.25,
         started: Hook | None = None,
         closed: Hook | None = None,
+        settled: Hook | None = None,
         recent: RecentRows | None = None,
         forgotten_at: ForgottenAt | None = None,
     ) -> None:
@@ -110,6 +112,7 @@ class GroupCommit:
         self._retry_seconds = retry_seconds
         self._started = started
         self._closed = closed
+        self._settled = settled
         self._recent = RecentRows() if recent is None else recent
         self._mode: Literal["ok", "spooling", "away"] = "ok"
         self._spool_fails = False
@@ -169,6 +172,11 @@ class GroupCommit:
             self._items = {}
         self._items.update(made)
         return [made[one] if row is None else row for one in ids for row in (rows[one],)]
+
+    async def settled(self) -> None:
+        """See `ports.EventAppender`."""
+        if self._settled is not None:
+            await self._settled()
 
     @property
     def state(self) -> str:

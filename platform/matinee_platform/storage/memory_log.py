@@ -70,6 +70,9 @@ class MemoryAppender:
         """Append rewards."""
         return cast("list[RewardReceipt]", self._append(records))
 
+    async def settled(self) -> None:
+        """Rows are told at once."""
+
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items, made when new."""
         self._refuse_if_told()
@@ -129,6 +132,12 @@ class MemoryReader:
     def decision(self, decision_id: int) -> LoggedDecision | None:
         """One decision."""
         return self._log.known.decisions.get(decision_id)
+
+    def experiments_of(self, decision_ids: Sequence[int]) -> dict[int, str]:
+        """Key of the experiment of each of these decisions that is in the log."""
+        records = (one.record for one in self._log.decisions)
+        wanted = set(decision_ids)
+        return {one.decision_id: one.experiment for one in records if one.decision_id in wanted}
 
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None

@@ -50,6 +50,9 @@ class EventAppender(Protocol):
     async def intern_items(self, ids: Sequence[str]) -> list[int]:
         """Rows of items that callers name, made when new and the same for ever after."""
 
+    async def settled(self) -> None:
+        """Return once `Published` was told of every row whose receipt came before."""
+
     @property
     def state(self) -> str:
         """`ok`, `spooling` or `away`, as readiness tells it."""
@@ -74,6 +77,9 @@ class EventReader(Protocol):
 
     def decision(self, decision_id: int) -> LoggedDecision | None:
         """One decision."""
+
+    def experiments_of(self, decision_ids: Sequence[int]) -> dict[int, str]:
+        """Key of the experiment of each of these decisions that is in the log."""
 
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None

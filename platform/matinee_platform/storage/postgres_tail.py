@@ -68,6 +68,9 @@ class PostgresTail:
         self._told: int | None = None
         self._own: deque[Plan] = deque()
         self._reading = False
+        self._newest_own = 0
+        self._closed = False
+        self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -80,6 +83,7 @@ class PostgresTail:
         before = plan.before
         if before == plan.last_seq:
             return
+        self._newest_own = max(self._newest_own, plan.last_seq)
         if self._told is None:
             self._begin(before)
         if self._told == before and not self._reading:
@@ -87,8 +91,18 @@ class PostgresTail:
         elif len(self._own) < MOST_OWN:
             self._own.append(plan)
 
+    async def settled(self) -> None:
+        """Return once every row that this process committed before was told."""
+        upto = self._newest_own
+        while not self._closed and self._told is not None and self._told < upto:
+            told = asyncio.get_running_loop().create_future()
+            self._waiting.append(told)
+            await told
+
     async def close(self) -> None:
         """Stop following."""
+        self._closed = True
+        self._let_go()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -110,6 +124,7 @@ class PostgresTail:
                 upto = min(last, told + _CHUNK)
                 await self._tell(told, upto)
                 told = self._told = upto
+                self._let_go()
             self._drop_told()
             while self._own and self._own[0].before == self._told:
                 self._publish(self._own.popleft())
@@ -135,6 +150,14 @@ class PostgresTail:
     def _publish(self, plan: Plan) -> None:
         self._published(plan.decisions, plan.rewards)
         self._told = plan.last_seq
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let those look again who wait for more to be told."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
 
     async def _tell(self, after: int, upto: int) -> None:
         """Tell of the rows between two places: own ones, and the others as the log has them."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from matinee_platform.storage.event_rows import Row, decision_from_row, reward_from_row
 from matinee_platform.storage.event_tables import DECISION_COLUMNS, REWARD_COLUMNS
-from matinee_platform.storage.int64 import to_signed
+from matinee_platform.storage.int64 import to_signed, to_unsigned
 from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 DECISIONS = f"SELECT {', '.join(DECISION_COLUMNS)} FROM decisions "  # noqa: S608 - names are ours
@@ -56,6 +56,18 @@ class SqlReader(ABC):
             {"decision_id": to_signed(decision_id)},
         )
         return decision_from_row(rows[0]) if rows else None
+
+    def experiments_of(self, decision_ids: Sequence[int]) -> dict[int, str]:
+        """Key of the experiment of each of these decisions that is in the log."""
+        found: dict[int, str] = {}
+        for at in range(0, len(decision_ids), _CHUNK):
+            ids = [to_signed(one) for one in decision_ids[at : at + _CHUNK]]
+            rows = self._rows(
+                "SELECT decision_id, experiment FROM decisions WHERE decision_id IN (:ids)",
+                {"ids": ids},
+            )
+            found |= {to_unsigned(one): experiment for one, experiment in rows}
+        return found
 
     def rewards_of(
         self, decision_ids: Sequence[int], *, upto: int | None = None

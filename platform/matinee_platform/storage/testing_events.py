@@ -370,6 +370,11 @@ class EventLogContract:
         ]
         assert reader.rewards(after=3, upto=20, limit=5) == reader.rewards(upto=20)[3:8]
         assert len(reader.rewards_of([*range(5), *range(10_000, 15_000)])) == 20
+        await appender.append_decision(example_decision(4, experiment="other"))
+        last = 2**64 - 1
+        await appender.append_decision(example_decision(5, decision_id=last))
+        told = reader.experiments_of([example_decision(4).decision_id, last, 3_000_000])
+        assert told == {example_decision(4).decision_id: "other", last: "home"}
         reader.close()
         await appender.close()
 

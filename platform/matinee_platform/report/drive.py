@@ -1,0 +1,120 @@
+"""What a drive came to, for machines and for people, and how it is going."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from matinee_platform.drive.driver import DayDone, Driven
+from matinee_platform.drive.plan import DrivePlan
+
+
+class DriveProgress:
+    """Shows a drive's days on standard error; a line each where there is no terminal.
+
+    Args:
+        quiet: whether to show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def report(self, done: DayDone) -> None:
+        """Show that a day is over."""
+        tally = done.tally
+        line = (
+            f"day {done.day + 1} of {done.days}: {tally.pages:,} decisions, "
+            f"{_rate(tally.pages, tally.seconds):,.0f}/s"
+        )
+        if not self._console.is_terminal:
+            self._console.print(line, highlight=False)
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(line, total=done.days)
+        self._bar.update(self._task, completed=done.day + 1, description=line)
+
+
+def drive_json(plan: DrivePlan, done: Driven) -> dict[str, Any]:
+    """Everything that a drive came to, as JSON values.
+
+    Args:
+        plan: who asked what.
+        done: what became of it.
+    """
+    tally = done.tally
+    return {
+        "experiment": plan.experiment.key,
+        "users": plan.settings.users,
+        "days": plan.settings.days,
+        **tally.to_json(),
+        "decisions_per_second": _rate(tally.pages, tally.seconds),
+        "fallbacks": tally.served_by["fallback"],
+        "behind_seconds": done.behind,
+        "snapshots": {
+            arm: {"version": version, "hash": content}
+            for arm, (version, content) in sorted(done.learned.items())
+        },
+        "comparison": None if done.comparison is None else done.comparison.to_json(),
+        "failed": done.failed,
+    }
+
+
+def drive_text(found: dict[str, Any]) -> str:
+    """The same for people.
+
+    Args:
+        found: what `drive_json` gave.
+    """
+    rewards = ", ".join(f"{what} {n:,}" for what, n in found["rewards"].items()) or "none"
+    errors = ", ".join(f"{what} {n:,}" for what, n in found["errors"].items()) or "none"
+    learned = ", ".join(f"{arm} {one['version']}" for arm, one in found["snapshots"].items())
+    lines = [
+        f"{found['experiment']}: {found['users']:,} users, {found['days']:,} days, "
+        f"{found['visits']:,} visits",
+        f"decisions: {found['pages']:,} in {found['seconds']:.1f} s "
+        f"({found['decisions_per_second']:,.0f}/s), {found['fallbacks']:,} by a fallback, "
+        f"{found['older_snapshots']:,} by an older snapshot",
+        f"rewards: {rewards}",
+        f"errors: {errors}",
+        f"snapshots: {learned}",
+    ]
+    if found["behind_seconds"] > 0.0:
+        lines.append(f"behind its schedule by {found['behind_seconds']:.1f} s at most")
+    compared = found["comparison"]
+    if compared is not None:
+        unequal = ", ".join(f"{what} {n:,}" for what, n in compared["unequal"].items()) or "none"
+        lines.append(
+            f"against the run: {compared['equal']:,} decisions equal bit for bit, unequal: "
+            f"{unequal}, not asked for: {compared['missing']:,}; "
+            f"{compared['snapshots'] - len(compared['unequal_snapshots']):,} of "
+            f"{compared['snapshots']:,} snapshots equal"
+        )
+        if compared["first"]:
+            lines.append(f"first difference: {compared['first']}")
+    return "\n".join(lines)
+
+
+def _rate(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0.0 else 0.0
