@@ -4,17 +4,26 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import special
 
-from matinee_platform.analysis.inference.confidence_sequence import Tuning, always_valid
+from matinee_platform.analysis.inference.confidence_sequence import (
+    Tuning,
+    always_valid,
+    critical_values,
+    effective_units,
+    p_values,
+)
 from matinee_platform.analysis.inference.cuped import adjusted, with_missing_indicator
 from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.planning.moment_sums import MomentSums
 from matinee_platform.analysis.unit_metrics import unit_metric
+from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_policies.arrays import UInt64Array
 from matinee_policies.records import ContextBatch, SlateBatch
 from matinee_policies.softmax import Softmax, SoftmaxConfig
@@ -33,7 +42,7 @@ from stats import (
     stated_power,
 )
 from stats.effort import FULL, QUICK, Effort
-from stats.made_up_units import made_up_log
+from stats.made_up_units import Units, made_up, made_up_log, truth
 from stats.many_looks import looks_at
 from stats.ope_truth import Truths, measure_truths
 from stats.ope_truth_table import tables
@@ -62,16 +71,66 @@ def _broken(promises: list[Promise]) -> list[str]:
         coverage.measure,
         ope_intervals.measure,
         stated_power.measure,
-        lost_exposure.measure,
         fair_arms.measure,
         ope_equality.measure,
         sampling_law.measure,
         bad_logs.measure,
     ],
-    ids=["S3", "S3-ope", "S4", "S5", "S6", "S7", "S8", "S10"],
+    ids=["S3", "S3-ope", "S4", "S6", "S7", "S8", "S10"],
 )
 def test_made_up_experiments_keep_the_promises(measure: Callable[[Effort], list[Promise]]) -> None:
     assert _broken(measure(QUICK)) == []
+
+
+def test_a_sequence_errs_as_often_as_it_says_and_no_more() -> None:
+    # Seen on all scales of time at once it spends all of its 5 %, less what lies between looks.
+    tuning = Tuning(float(AnalysisSettings().tuned_for_units))
+    t = tuning.units * np.logspace(-5, 5, 500)
+    rng = np.random.default_rng(7)
+    paths, alarms = 8_000, 0
+    for _ in range(4):
+        steps = rng.normal(size=(paths // 4, t.size)) * np.sqrt(np.diff(t, prepend=0.0))
+        z = steps.cumsum(axis=1) / np.sqrt(t)
+        alarms += int((p_values(z, t, tuning=tuning) < 0.05).any(axis=1).sum())
+    share, error = alarms / paths, (0.05 * 0.95 / paths) ** 0.5
+    assert 0.035 - 4 * error < share < 0.05 + 4 * error
+
+
+@pytest.mark.parametrize("case", stated_power.CASES, ids=lambda case: case.name)
+def test_a_plan_states_the_power_that_truth_and_spread_give(case: stated_power.Case) -> None:
+    plan = stated_power.plan_of(case)
+    arms = [_crowd(case.lift), _crowd(0.0)]
+    first, second = stated_power.moments_of(case, *arms)
+    true, without = truth(lift=case.lift), truth()
+    effect = {
+        "clicks": true.clicks - without.clicks,
+        "ctr": true.ctr - without.ctr,
+        "returned": true.stayed - without.stayed,
+    }[case.name.split()[0].rstrip(",")]
+    units = np.array([case.share, 1 - case.share]) * plan.units
+    error = np.sqrt(first.variance / units[0] + second.variance / units[1])
+    critical = float(special.ndtri(0.975))
+    if case.always_valid:
+        tuning = Tuning(float(AnalysisSettings().tuned_for_units))
+        critical = float(critical_values(effective_units(*units), tuning=tuning))
+    # Without the noise of experiments two points are enough to tell a plan that errs.
+    assert abs(special.ndtr(effect / error - critical) - case.power) < 0.02
+
+
+@cache
+def _crowd(lift: float) -> Units:
+    return made_up(np.random.default_rng([44, round(1_000 * lift)]), 150_000, lift=lift)
+
+
+def test_a_lost_exposure_is_found_as_often_as_chi_square_should() -> None:
+    promises = lost_exposure.measure(QUICK)
+    assert _broken(promises) == []
+    found = {one.name: one.measured for one in promises}
+    share = float(found["S5 5% of an arm lost, at the end"].split("%")[0]) / 100
+    # Of 30,000 users 750 are gone from one arm: 4.4 standard errors of what is left.
+    critical = float(special.ndtri(1 - 0.001 / 2))
+    wanted = float(special.ndtr(750 / np.sqrt(29_250) - critical))
+    assert abs(share - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / QUICK.splits)
 
 
 @pytest.fixture(scope="module")

@@ -61,9 +61,9 @@ FULL = Effort(
 )
 QUICK = Effort(
     salts=60,
-    sequences=25,
+    sequences=400,
     experiments=80,
-    splits=150,
+    splits=500,
     users=2_000,
     crowd=100_000,
     logs=16,

@@ -18,7 +18,7 @@ from matinee_platform.analysis.inference.moments import Moments
 from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.inference.welch import welch
 from matinee_platform.analysis.planning.baseline import Baseline
-from matinee_platform.analysis.planning.plan import Question, size_for
+from matinee_platform.analysis.planning.plan import Plan, Question, size_for
 from matinee_platform.analysis_settings import AnalysisSettings
 from promises import Promise
 from stats.effort import Effort
@@ -31,7 +31,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """What one experiment looks for, and how."""
 
     name: str
@@ -45,22 +45,22 @@ class _Case:
     power: float = 0.8
 
 
-_CASES = (
-    _Case("clicks per user", 0.10, lambda units: (units.clicks,)),
-    _Case("clicks per user, adjusted", 0.10, lambda units: (units.clicks,), adjusts=True),
-    _Case("ctr", 0.05, lambda units: (units.clicks, units.impressions), ratios=1),
-    _Case("ctr, a tenth in treatment", 0.05, lambda u: (u.clicks, u.impressions), 1, share=0.1),
-    _Case("returned", 0.08, lambda units: (units.stayed,), proportion=True),
-    _Case("returned, 90 %", 0.08, lambda units: (units.stayed,), proportion=True, power=0.9),
-    _Case("ctr, read as it runs", 0.05, lambda u: (u.clicks, u.impressions), 1, always_valid=True),
-    _Case(
+CASES = (
+    Case("clicks per user", 0.10, lambda units: (units.clicks,)),
+    Case("clicks per user, adjusted", 0.10, lambda units: (units.clicks,), adjusts=True),
+    Case("ctr", 0.05, lambda units: (units.clicks, units.impressions), ratios=1),
+    Case("ctr, a tenth in treatment", 0.05, lambda u: (u.clicks, u.impressions), 1, share=0.1),
+    Case("returned", 0.08, lambda units: (units.stayed,), proportion=True),
+    Case("returned, 90 %", 0.08, lambda units: (units.stayed,), proportion=True, power=0.9),
+    Case("ctr, read as it runs", 0.05, lambda u: (u.clicks, u.impressions), 1, always_valid=True),
+    Case(
         "clicks per user, adjusted, read as it runs",
         0.10,
         lambda units: (units.clicks,),
         adjusts=True,
         always_valid=True,
     ),
-    _Case(
+    Case(
         "returned, read as it runs",
         0.08,
         lambda units: (units.stayed,),
@@ -72,14 +72,19 @@ _CASES = (
 
 def measure(effort: Effort) -> list[Promise]:
     """Every case."""
-    return [_promise(case, effort, seed=number) for number, case in enumerate(_CASES)]
+    return [_promise(case, effort, seed=number) for number, case in enumerate(CASES)]
 
 
-def _promise(case: _Case, effort: Effort, *, seed: int) -> Promise:
+def plan_of(case: Case) -> Plan:
+    """What `matinee plan` says of a case, from the pilot."""
     question = Question(
         treatment_share=case.share, power=case.power, always_valid=case.always_valid
     )
-    plan = size_for(_baseline(case), relative=case.lift, question=question)
+    return size_for(_baseline(case), relative=case.lift, question=question)
+
+
+def _promise(case: Case, effort: Effort, *, seed: int) -> Promise:
+    plan = plan_of(case)
     treated = round(plan.units * case.share)
     # As the product reads it, not tuned to the size that is planned.
     tuning = Tuning(float(AnalysisSettings().tuned_for_units))
@@ -94,7 +99,7 @@ def _promise(case: _Case, effort: Effort, *, seed: int) -> Promise:
             at_end += last
             ever += last or any(looks)
         else:
-            at_end += welch(*_arms(case, treatment, control)).p_value < LEVEL
+            at_end += welch(*moments_of(case, treatment, control)).p_value < LEVEL
     n = effort.experiments
     shares = [at_end / n, ever / n] if case.always_valid else [at_end / n]
     low, high = case.power - SLACK, case.power + SLACK
@@ -122,7 +127,7 @@ def _pilot() -> Units:
     return made_up(np.random.default_rng(4), PILOT)
 
 
-def _baseline(case: _Case) -> Baseline:
+def _baseline(case: Case) -> Baseline:
     pilot = _pilot()
     own = Moments.of(*case.columns(pilot))
     moments = linearise(own) if case.ratios else own
@@ -140,12 +145,12 @@ def _baseline(case: _Case) -> Baseline:
 
 
 def _found_as_it_runs(
-    case: _Case, treatment: Units, control: Units, tuning: Tuning
+    case: Case, treatment: Units, control: Units, tuning: Tuning
 ) -> Iterator[bool]:
     """Whether each look leaves 0 out, the end first, since most are found there."""
     for part in range(LOOKS, 0, -1):
         arms = [_first(arm, part / LOOKS) for arm in (treatment, control)]
-        yield always_valid(*_arms(case, *arms), tuning=tuning).p_value < LEVEL
+        yield always_valid(*moments_of(case, *arms), tuning=tuning).p_value < LEVEL
 
 
 def _first(arm: Units, share: float) -> Units:
@@ -153,7 +158,8 @@ def _first(arm: Units, share: float) -> Units:
     return Units(**{field.name: getattr(arm, field.name)[:upto] for field in fields(arm)})
 
 
-def _arms(case: _Case, treatment: Units, control: Units) -> tuple[Moments, Moments]:
+def moments_of(case: Case, treatment: Units, control: Units) -> tuple[Moments, Moments]:
+    """What both arms are compared by: linearised where it is a ratio, adjusted if asked for."""
     if case.adjusts:
         both = with_missing_indicator(np.concatenate([treatment.before, control.before]))
         cut = treatment.before.size

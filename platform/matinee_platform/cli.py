@@ -47,7 +47,9 @@ from matinee_platform.commands.interleave import interleave
 from matinee_platform.commands.learn import learn
 from matinee_platform.commands.learn_from import learn_from
 from matinee_platform.commands.learning_curve import learning_curve
+from matinee_platform.commands.ope import ope
 from matinee_platform.commands.plan import plan
+from matinee_platform.commands.promote import promote
 from matinee_platform.commands.replay import replay
 from matinee_platform.commands.report import report
 from matinee_platform.commands.sensitivity import (
@@ -93,6 +95,8 @@ app.command()(drift)
 app.command()(interleave)
 app.command()(plan)
 app.command()(aa)
+app.command()(ope)
+app.command()(promote)
 app.command()(serve)
 app.command()(deploy)
 app.command()(drive)
@@ -185,6 +189,14 @@ def simulate(
             help="Serve Prometheus metrics on 127.0.0.1 during the run; 0 takes a free port.",
         ),
     ] = None,
+    openmetrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-openmetrics",
+            metavar="FILE",
+            help="Write the run's metrics day by day, for a backfill of Prometheus.",
+        ),
+    ] = None,
     sensitivity: Annotated[
         str | None, typer.Option(SENSITIVITY_OPTION, metavar="LIST", help=SENSITIVITY_HELP)
     ] = None,
@@ -208,9 +220,12 @@ def simulate(
         metadata=metadata,
     )
     settings = load_settings(config, overrides or [], data=columns)
+    from matinee_platform.offline.metrics_history import check_file, export_openmetrics
     from matinee_platform.offline.run import default_workers, run_experiment
     from matinee_platform.report.progress import ProgressLine
 
+    if openmetrics is not None:
+        check_file(openmetrics)
     line = ProgressLine(arms=len(settings.arms), days=settings.days, quiet=quiet)
     try:
         if sensitivity is not None:
@@ -236,6 +251,8 @@ def simulate(
                 announce=line.announce,
                 report=line.report,
             )
+            if openmetrics is not None:
+                line.announce(f"Metrics: {export_openmetrics(out, openmetrics):,} samples")
     except KeyboardInterrupt:
         print("interrupted; the same command with --resume goes on", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -508,6 +508,13 @@ PROCESS_FILES_LIMIT = Metric(
     "Most files and connections that this process may have open.",
     (),
 )
+PROCESS_VIRTUAL = Metric(
+    "matinee_process_virtual_memory_bytes",
+    "gauge",
+    "bytes",
+    "Address space of this process.",
+    (),
+)
 PROCESS_START = Metric(
     "matinee_process_start_time_seconds",
     "gauge",
@@ -540,6 +547,7 @@ SERVICE_METRICS = (
     SERVICE_STATE,
     PROCESS_CPU,
     PROCESS_MEMORY,
+    PROCESS_VIRTUAL,
     PROCESS_FILES,
     PROCESS_FILES_LIMIT,
     PROCESS_START,
@@ -605,6 +613,22 @@ REFUSED_DECISIONS = Metric(
     "would have spoiled its state; the others of their barrier are learned.",
     (*_ARM, "lesson"),
 )
+REFUSED_NOTED = Metric(
+    "matinee_refused_decisions_noted",
+    "gauge",
+    "decisions",
+    "Refused decisions whose windows are open, noted one by one (at most 200,000): their later "
+    "lessons are left out.",
+    _ARM,
+)
+REFUSED_RANGES = Metric(
+    "matinee_refused_ranges",
+    "gauge",
+    "ranges",
+    "Days of refused decisions beyond those that are noted: later lessons of all decisions of "
+    "these parts of the log with features as large are left out.",
+    _ARM,
+)
 LEARNED_EVENTS = Metric(
     "matinee_learned_events_total",
     "counter",
@@ -624,6 +648,8 @@ LEARNER_METRICS = (
     BARRIER_DELAY,
     LEARNED_DECISIONS,
     REFUSED_DECISIONS,
+    REFUSED_NOTED,
+    REFUSED_RANGES,
     LEARNED_EVENTS,
 )
 """Metrics of the live service that its learner fills."""

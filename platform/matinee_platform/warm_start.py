@@ -67,7 +67,7 @@ def _made(
     if wanted.snapshot is not None:
         path = Path(wanted.snapshot)
         donor = Snapshot.load(path, keys=SigningKeys.configured())
-        _check_versions(_versions(donor, path), items, what=f"snapshot {path}")
+        check_versions(versions_of_snapshot(donor, path), items.version, what=f"snapshot {path}")
         made = inherit(policy, donor, discount=wanted.discount)
         return with_origin(
             made,
@@ -99,7 +99,7 @@ def _from_log(
     logged = read_json(run / "results.json").get("arm_runs", {})
     if arm not in logged:
         raise ConfigError(f"log must name an arm of {run}: {', '.join(sorted(logged))}, got {arm}")
-    _check_versions(versions_of_run(run), items, what=f"log {run}")
+    check_versions(versions_of_run(run), items.version, what=f"log {run}")
     taught = restore_policy(policy.snapshot())
     learned = learn_from_log(
         taught, run, arm, estimator=wanted.estimator, clip=wanted.clip, rewards=rewards
@@ -118,7 +118,7 @@ def _from_log(
     )
 
 
-def _versions(donor: Snapshot, path: Path) -> tuple[int | None, str | None]:
+def versions_of_snapshot(donor: Snapshot, path: Path) -> tuple[int | None, str | None]:
     """Versions of features and catalogue that a snapshot is over.
 
     A snapshot may note them in its manifest; else those of the run that it lies in are meant.
@@ -139,14 +139,22 @@ def _versions(donor: Snapshot, path: Path) -> tuple[int | None, str | None]:
         ) from None
 
 
-def _check_versions(
-    found: tuple[int | None, str | None], items: ItemFeatures, *, what: str
-) -> None:
+def check_versions(found: tuple[int | None, str | None], version: str, *, what: str) -> None:
+    """Refuse what is over other features, or another catalogue.
+
+    Args:
+        found: versions of the features and of the item features.
+        version: of the item features that there must be.
+        what: to name in the error.
+
+    Raises:
+        SnapshotError: naming both.
+    """
     features, catalogue = found
     if features != FEATURE_VERSION:
         raise SnapshotError(f"{what} must be of feature version {FEATURE_VERSION}, got {features}")
-    if catalogue != items.version:
+    if catalogue != version:
         raise SnapshotError(
-            f"{what} must be over catalogue version {items.version} (same data, sources and seed), "
+            f"{what} must be over catalogue version {version} (same data, sources and seed), "
             f"got {catalogue}"
         )

@@ -18,17 +18,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
 from matinee_platform.analysis.srm import srm_p_value
 from matinee_platform.analysis.unit_table import read_unit_table
 from matinee_platform.decision_log import read_parts
+from matinee_platform.kpis.figures import kpi_rows
 from matinee_platform.metrics import METRICS, Metric
 from matinee_platform.offline.arm_run import DayReport
+from matinee_platform.offline.metrics_history import check_file, export_openmetrics
 from matinee_platform.offline.report_queue import ReportQueue, pass_on
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.settings import ExperimentSettings, parse_settings
+from matinee_policies.errors import ConfigError, MatineeError
+from matinee_simulator.history import RUN_START
 
 NAMES = ("mf_order", "lin_ucb")
 ARMS = [
@@ -198,6 +205,63 @@ def test_every_day_of_every_arm_is_reported_in_order(run: Run) -> None:
         assert counted == sorted(counted)
 
 
+def history(path: Path) -> dict[Any, dict[int, float]]:
+    """Values by series and time of an export."""
+    found: dict[Any, dict[int, float]] = {}
+    for family in openmetrics_families(path.read_text(encoding="utf-8")):  # type: ignore[no-untyped-call]
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            found.setdefault(key, {})[int(float(sample.timestamp))] = sample.value
+    return found
+
+
+def test_the_history_of_a_run_is_that_of_its_days(run: Run, tmp_path: Path) -> None:
+    folder, reports = run
+    path = tmp_path / "history.txt"
+    count = export_openmetrics(folder, path)
+    found = history(path)
+    assert sum(map(len, found.values())) == count
+    assert path.read_text(encoding="utf-8").endswith("# EOF\n")
+    ends = [RUN_START + (day + 1) * 86_400 for day in range(32)]
+    for report in reports:
+        labels = {"experiment": "measured", "arm": report.arm}
+        for metric, values, wanted in kpi_rows(report.figures.kpis, ("measured", report.arm)):
+            key = (metric.name, frozenset(zip(metric.labels, values, strict=True)))
+            assert found[key][ends[report.day]] == wanted
+            if report.day < 31:
+                # It holds until the next day is over.
+                assert found[key][ends[report.day] + 23 * 3_600] == wanted
+        exposed = found[metrics.EXPOSED_USERS.name, frozenset(labels.items())]
+        assert sorted(exposed)[0] == ends[0]
+        assert sorted(exposed)[-1] == ends[-1]
+    last = Scrape((folder / "metrics.prom").read_text(encoding="utf-8")).without_times()
+    for (name, series), value in last.items():
+        assert found[name, series][ends[-1]] == value
+    analysis = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    told = analysis["by_day"]["returned_within_7"]
+    labels = {"experiment": "measured", "arm": "lin_ucb", "metric": "returned_within_7"}
+    for metric, column in (
+        (metrics.ANALYSIS_DIFFERENCE, "difference"),
+        (metrics.ANALYSIS_LOW, "low"),
+        (metrics.ANALYSIS_HIGH, "high"),
+    ):
+        values = told["arms"]["lin_ucb"]["so_far"][column]
+        series = found.get((metric.name, frozenset(labels.items())), {})
+        for day, value in zip(told["day"][:-1], values, strict=False):
+            assert series.get(ends[day - 1]) == value
+    judged = analysis["metrics"]["returned_within_7"]["effects"]["lin_ucb"]["judged"]
+    key = (metrics.ANALYSIS_DIFFERENCE.name, frozenset(labels.items()))
+    assert found[key][ends[-1]] == judged["difference"]
+
+
+def test_an_export_needs_a_place_and_a_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must name a file in a writable folder"):
+        check_file(tmp_path / "none" / "history.txt")
+    with pytest.raises(MatineeError):
+        export_openmetrics(tmp_path, tmp_path / "history.txt")
+    assert not (tmp_path / "history.txt").exists()
+
+
 def test_processes_do_not_show(runs: dict[int, Run]) -> None:
     one, two = (
         Scrape((folder / "metrics.prom").read_text(encoding="utf-8")) for folder, _ in runs.values()
@@ -230,6 +294,14 @@ def test_a_resumed_run_counts_on(
         Scrape((each / "metrics.prom").read_text(encoding="utf-8")) for each in (runs[1][0], folder)
     )
     assert resumed.without_times() == whole.without_times()
+    told = [tmp_path / "whole.txt", tmp_path / "resumed.txt"]
+    for path, each in zip(told, (runs[1][0], folder), strict=True):
+        export_openmetrics(each, path)
+    one, two = (
+        {key: values for key, values in history(path).items() if "_seconds" not in key[0]}
+        for path in told
+    )
+    assert one == two
     count = f"{metrics.LEARNER_UPDATES.name}_count"
     assert resumed.value(count, arm="lin_ucb", policy="lin_ucb") == 32
 

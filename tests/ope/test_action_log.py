@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from matinee_platform.ope.estimates import estimates
-from matinee_platform.ope.inputs.action_log import ActionBatch, ActionLog, parts_within, shown_pairs
+from matinee_platform.ope.inputs.action_log import (
+    ActionBatch,
+    ActionLog,
+    parts_within,
+    shown_counts,
+)
 from matinee_platform.ope.inputs.target_law import logged_stream, matrix_law, table_law
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
 from matinee_policies.arrays import FloatArray
@@ -93,6 +98,25 @@ def test_offered_items_are_in_reach_though_never_shown() -> None:
     np.testing.assert_allclose(unreachable[shown], np.array(wanted)[shown], atol=1e-15)
 
 
+def test_the_largest_weight_is_known_of_a_log_that_drew_uniformly() -> None:
+    batch, law = made_up_batch(), pmfs(7, N, 2, K)
+    # Four items that are shown at all, the one above a slot not again.
+    drawn = np.where(batch.shown, np.array([1 / 5, 1 / 4]), 1.0)
+    log = log_of(replace(batch, logged=drawn), distinct=True)
+    parts = list(logged_stream(log, matrix_law(law))())
+    largest = np.concatenate([part.largest for part in parts if part.largest is not None])
+    for row in range(N):
+        first, second = batch.actions[row]
+        assert largest[row, 0] == pytest.approx(5 * law[row, 0, :4].max())
+        left = [k for k in range(4) if k != first]
+        wanted = 4 * law[row, 1, left].max() if second >= 0 else 1.0
+        assert largest[row, 1] == pytest.approx(wanted)
+    weights = np.concatenate([part.target / part.logged for part in parts])
+    assert (weights <= largest * (1 + 1e-12)).all()
+    (part, _) = logged_stream(log_of(batch), matrix_law(law))()
+    assert part.largest is None
+
+
 def test_a_law_of_each_row_and_a_reward_model_give_the_doubly_robust_value() -> None:
     batch = made_up_batch()
     law, model = pmfs(4, N, 2, K), np.random.default_rng(5).normal(size=(N, 2, K))
@@ -126,12 +150,12 @@ def test_parts_keep_to_their_cells_and_say_where_they_begin() -> None:
     assert np.concatenate([part.actions for part in parts]).tolist() == batch.actions.tolist()
 
 
-def test_pairs_that_the_log_shows() -> None:
+def test_counts_of_what_the_log_shows() -> None:
     batch = made_up_batch()
-    seen = shown_pairs(log_of(batch))
+    counts = shown_counts(log_of(batch))
     for item in range(K):
         for slot in range(2):
-            assert seen[item, slot] == (batch.actions[:, slot] == item).any()
+            assert counts[item, slot] == (batch.actions[:, slot] == item).sum()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.row_columns import BLOCK, R, Weights, columns_reference
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums, Totals
 from matinee_platform.ope.testing_logs import make_log, parts_of, rows_of
-from matinee_platform.ope.weight_grid import default_grid
+from matinee_platform.ope.weight_grid import GridPoint, default_grid
 from matinee_policies.errors import ContextError
 
 KINDS: list[Weights] = ["slot", "cascade", "slate", "marginal"]
@@ -162,3 +162,30 @@ PLAN = EstimatorPlan()
 def test_columns_of_the_reward_are_the_rewards() -> None:
     log = make_log(2)
     np.testing.assert_array_equal(columns_reference(log, "slot")[R], log.rewards.T)
+
+
+@pytest.mark.parametrize("n", [1, 1024, 5000])
+def test_one_slot_straight_from_its_arrays_has_the_bits_of_its_columns(n: int) -> None:
+    """A grid makes columns; without one, sums of whole blocks are made without them."""
+    log = make_log(21, n=n, slots=1)
+    found = []
+    for grid in ((), (GridPoint("clipped", 2.0),)):
+        sums = SlotSums(EstimatorPlan(grid=grid, pages=False))
+        for part in parts_of(log, [min(n, 700)]):
+            sums.add(part)
+        found.append(sums.totals())
+    for straight, columns in zip(
+        (*found[0].sums.values(), *found[0].extremes.values()),
+        (*found[1].sums.values(), *found[1].extremes.values()),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(straight, columns)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -0.5, 1.5])
+def test_probabilities_that_cannot_be_are_refused_in_whole_blocks(value: float) -> None:
+    log = make_log(22, n=3000, slots=1)
+    log.logged[1500] = value
+    sums = SlotSums(EstimatorPlan(pages=False))
+    with pytest.raises(ContextError):
+        sums.add(log)

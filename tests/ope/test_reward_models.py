@@ -150,6 +150,8 @@ def test_candidates_are_predicted_as_single_items(kind: str) -> None:
     whole = model.predict(log.unit[:4], slots=1, items=items, features=features)
     assert whole.shape == (4, 3)
     for k in range(3):
+        again = model.predict(log.unit[:4], slots=1, items=items[:, k], features=features[:, k])
+        np.testing.assert_allclose(whole[:, k], again, rtol=1e-12, atol=1e-15)
         single = model.predict(
             log.unit[:4], slots=np.ones(4, dtype=np.int64), items=items[:, k],
             features=features[:, k],

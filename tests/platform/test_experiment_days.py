@@ -167,6 +167,9 @@ def test_intervals_of_one_look_are_shown_at_the_declared_end_alone(
     for found, told in ((running, True), (document, False)):
         page = analysis_page({**found, "source": {"kind": "run"}})
         assert ("No bands: intervals and tests of a single look" in page) == told
+        # Each day alone is drawn beside the sequence, of the primary metric.
+        assert page.count("effect of each day alone") == 1
+        assert "of the units that were exposed on that day." in page
         assert not re.search(r"\bnan\b", page)
 
 

@@ -1,8 +1,6 @@
-"""The alert rules hold in Prometheus' own check where there is one, and fire when they should."""
+"""The alerts on the learner fire on what a learner says, when they should."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +52,6 @@ def test_the_rules_are_whole_and_name_metrics_that_there_are() -> None:
         assert labels <= set(known[parts["metric"]])
         used = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
         assert used <= labels
-    promtool = shutil.which("promtool")
-    if promtool is not None:
-        subprocess.run([promtool, "check", "rules", str(RULES)], check=True, timeout=60)
 
 
 def test_they_fire_when_learning_stops_and_not_before() -> None:

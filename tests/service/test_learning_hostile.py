@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from matinee_platform.clock import FakeClock
+from matinee_platform.learning import refused_decisions
 from matinee_platform.learning.barrier_step import is_learned
 from matinee_platform.learning.learn_what_fits import learn_what_fits
 from matinee_platform.learning.learner_loop import ArmPlan, LearnerLoop
@@ -17,7 +18,7 @@ from matinee_platform.learning.learner_status import LearnerStatus
 from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_contexts import CallerContexts
 from matinee_platform.learning.live_learner import LiveLearner
-from matinee_platform.learning.refused_decisions import MOST_NOTED, RefusedDecisions
+from matinee_platform.learning.refused_decisions import MOST_NOTED, Range, RefusedDecisions
 from matinee_platform.learning.replay_arm import LiveReplay, replay_live_arm
 from matinee_platform.learning.testing_live import (
     WINDOWS_MS,
@@ -154,7 +155,12 @@ def test_learning_goes_on_under_attack_and_is_replayed(name: str, size: float) -
     assert found.barriers == found.equal == 6
 
 
-def test_no_lesson_of_what_was_refused_is_learned() -> None:
+@pytest.mark.parametrize("most", [MOST_NOTED, 3])
+def test_no_lesson_of_what_was_refused_is_learned(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Nor is any lesson of the others left out, however long the list is."""
+    monkeypatch.setattr(refused_decisions, "MOST_NOTED", most)
     attacked, spared = (Attacked(given_arm("lin_ucb", {})) for _ in range(2))
     for one in (attacked, spared):
         one.learner.advance()
@@ -172,7 +178,7 @@ def test_no_lesson_of_what_was_refused_is_learned() -> None:
         refused[window] = len(RefusedDecisions.of(attacked.state()))
     fallen_back = {row.record.decision_id for row in attacked.log.decisions if not is_learned(row)}
     assert refused == {
-        30_000: len(attacked.bad - fallen_back),
+        30_000: min(most, len(attacked.bad - fallen_back)),
         120_000: refused[30_000],
         300_000: 0,
     }
@@ -203,12 +209,13 @@ def test_refusals_are_counted_and_told(caplog: pytest.LogCaptureFixture) -> None
     lines = [line for line in caplog.messages if "home/new left out decisions" in line]
     assert len(lines) == 1
     assert f"{arm.refused['engagement']} of engagement" in lines[0]
-    (families,) = [
-        family
+    values = {
+        family.name: family.samples[0].value
         for family in LearnerCollector(lambda: status, clock=attacked.clock).collect()
-        if family.name == "matinee_refused_decisions"
-    ]
-    assert families.samples[0].value == arm.refused["engagement"]
+        if family.samples
+    }
+    assert values["matinee_refused_decisions"] == arm.refused["engagement"]
+    assert (values["matinee_refused_decisions_noted"], values["matinee_refused_ranges"]) == (0, 0)
 
 
 class Picky:
@@ -277,25 +284,32 @@ def test_days_are_learned_one_after_another() -> None:
     assert policy.taken == [[1], [2], [4]]
 
 
-def test_a_list_that_grows_too_long_counts_by_place() -> None:
+def test_a_list_that_grows_too_long_counts_by_place_and_size() -> None:
     state = build_policy("lin_ucb", {}, dimension=2).snapshot()
     refused = RefusedDecisions.of(state)
+    day = 86_400_000
     for seq in range(1, MOST_NOTED + 101):
-        refused.add(seq, until_ms=1_000 + seq)
+        refused.add(seq, until_ms=day * (1 + (seq > 50)) + seq, size=500.0 + seq)
     refused.close(0)
     noted = refused.noted_in(state)
     again = RefusedDecisions.of(noted)
-    assert (len(again), again.upto, again.until_ms) == (MOST_NOTED, 100, 1_100)
-    assert all(seq in again for seq in (1, 100, 101, MOST_NOTED + 100))
-    assert MOST_NOTED + 101 not in again
+    assert len(again) == MOST_NOTED
+    assert again.ranges == [
+        Range(1, 50, day + 50, 501.0),
+        Range(51, 100, 2 * day + 100, 551.0),
+    ]
+    places = [1, 50, 50, 51, 51, 100, 101]
+    sizes = np.array([501.0, 600.0, 10.0, 551.0, 550.0, 1e3, 1e3])
+    assert again.covers(places, sizes).tolist() == [True, True, False, True, False, True, False]
+    assert [seq in again for seq in (100, 101, MOST_NOTED + 100)] == [False, True, True]
     assert restore_policy(noted).snapshot().content_hash == state.content_hash
-    again.close(1_100)
-    assert again.upto == 0
-    again.close(1_100 + MOST_NOTED)
+    again.close(day + 50)
+    assert [one.first for one in again.ranges] == [51]
+    again.close(3 * day + MOST_NOTED)
     assert again.noted_in(noted).content_hash == state.content_hash
 
 
-@pytest.mark.parametrize("note", [{}, {"upto": "x", "until_ms": 0, "noted": []}, 3, []])
+@pytest.mark.parametrize("note", [{}, {"ranges": [["x", 1, 0, 0]], "noted": []}, 3, []])
 def test_another_note_is_refused(note: Any) -> None:
     state = build_policy("lin_ucb", {}, dimension=2).snapshot()
     odd = replace(state, manifest={**state.manifest, "refused": note})

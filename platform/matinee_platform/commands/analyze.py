@@ -94,11 +94,9 @@ def _document(
         return analyse_run(target, metrics=metrics)
     from matinee_platform.analysis.experiment.of_service import analyse_service
     from matinee_platform.clock import SystemClock
-    from matinee_platform.storage.control_database import control_url, upgrade
 
     data_dir = Path() if target is None else target
     name = "sqlite" if database is None else database
-    upgrade(control_url(data_dir, name))
     return analyse_service(
         data_dir,
         name,

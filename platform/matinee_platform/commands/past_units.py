@@ -65,9 +65,7 @@ def past_units(folder: Path | None, *, database: str | None, experiment: str | N
         return PastUnits(read_run_unit_days(folder), settings.control, settings.analysis)
     from matinee_platform.analysis.experiment.of_service import service_units
     from matinee_platform.clock import SystemClock
-    from matinee_platform.storage.control_database import control_url, upgrade
 
     data_dir, name = folder or Path(), database or "sqlite"
-    upgrade(control_url(data_dir, name))
     found, units = service_units(data_dir, name, key=experiment, until_ms=SystemClock().now_ms())
     return PastUnits(units, found.control, found.analysis)

@@ -1,9 +1,10 @@
 """Fold the log of one experiment, range by range, into sums from which its key figures come.
 
 State is bounded: one row for each unit (`unit_sums`), one count for each item of each arm's
-catalogue. It is a function of the log up to its place, whatever the ranges were, so it may be kept,
-lost and made again. What only the whole log can tell is asked of the log anew for the units it
-concerns: decisions that come later than their time would have them, and units that were forgotten.
+catalogue. It is a function of the log up to its place, whatever the ranges were (but for the
+rounding of sums of fractions), so it may be kept, lost and made again. What only the whole log can
+tell is asked of the log anew for the units it concerns: decisions that come later than their time
+would have them, and units that were forgotten.
 """
 
 from collections.abc import Mapping, Sequence

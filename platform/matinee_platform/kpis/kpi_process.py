@@ -16,6 +16,7 @@ from matinee_platform.kpis.kpi_job import JobStores, KpiJob
 from matinee_platform.kpis.kpi_status import STATUS_FILE, ExperimentKpis, KpiStatus, write_status
 from matinee_platform.kpis.page_sums import ArmCatalogue, Catalogues
 from matinee_platform.learning.supervisor import leave_with_parent, read_line
+from matinee_platform.quick_exit import quick_exit
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.settings_file import settings_of_line
@@ -75,6 +76,8 @@ def main() -> None:
     os.nice(_NICENESS)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     run(settings, stop, clock=SystemClock())
+    # The thread that reads the standard input would hold Python up.
+    quick_exit(0)
 
 
 def run(settings: ServiceSettings, stop: threading.Event, *, clock: Clock) -> None:

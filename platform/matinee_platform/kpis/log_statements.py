@@ -81,7 +81,8 @@ def of_units(units: Sequence[int], arms: Sequence[str]) -> tuple[str, str, dict[
     """
     values: dict[str, Any] = {f"unit_{place}": unit for place, unit in enumerate(units)}
     values |= {f"arm_{place}": arm for place, arm in enumerate(arms)}
-    some = ", ".join(f":unit_{place}" for place in range(len(units)))
+    # Two at least: an IN of one name stands for a whole list in statements of the log.
+    some = ", ".join(f":unit_{place}" for place in [*range(len(units)), 0])
     own = ", ".join(f":arm_{place}" for place in range(len(arms)))
     chosen = f"arm IN ({own}) AND decisions.unit IN ({some}) AND decisions.seq <= :upto"
     decisions = f"""

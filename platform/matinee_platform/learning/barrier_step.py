@@ -8,8 +8,10 @@ each step starts from a policy restored from it.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from matinee_platform.experiments.definition import HOLDOUT_ARM
-from matinee_platform.learning.learn_what_fits import learn_what_fits
+from matinee_platform.learning.learn_what_fits import largest_features, learn_what_fits
 from matinee_platform.learning.learning_arm import LearningArm, LiveLesson, live_lessons
 from matinee_platform.learning.lesson_order import in_turn
 from matinee_platform.learning.live_outcomes import DayCount, lesson_outcomes
@@ -37,6 +39,8 @@ class Step:
         learned: of these, those learned; the others were a fallback's, or refused.
         refused: of these, those that the policy refused to learn, or whose first lesson it had.
         refusal: why, of the last ones.
+        noted: decisions whose later lessons are left out, one by one.
+        ranges: of places of the log where those with large features are left out.
         counts: what became of the events, by component.
         oldest_close: earliest end of a window that was learned, UTC milliseconds; None if none was.
     """
@@ -47,6 +51,8 @@ class Step:
     learned: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     refusal: str = ""
+    noted: int = 0
+    ranges: int = 0
     counts: dict[str, EventCounts] = field(default_factory=dict)
     oldest_close: int | None = None
 
@@ -122,9 +128,10 @@ def barrier_step(
             arm, step, one, rows, refused=refused, reader=reader, upto=now.seq, days=days
         )
         if one.lesson.first and len(taught) > 1:
-            for row in left_out:
-                refused.add(row.seq, until_ms=row.record.decided_at + open_ms)
+            for row, size in left_out:
+                refused.add(row.seq, until_ms=row.record.decided_at + open_ms, size=size)
     refused.close(now.time_ms)
+    step.noted, step.ranges = len(refused), len(refused.ranges)
     if any(step.learned.values()):
         step.snapshot = refused.noted_in(policy.snapshot())
     elif any(step.refused.values()):
@@ -148,10 +155,10 @@ def _learn(
     reader: EventReader,
     upto: int,
     days: DayCount,
-) -> list[LoggedDecision]:
-    """Learn a lesson of some decisions; those that the policy refused."""
+) -> list[tuple[LoggedDecision, float]]:
+    """Learn a lesson of some decisions; those that were left out, with their largest features."""
     name = one.lesson.component
-    left_out: list[LoggedDecision] = []
+    left_out: list[tuple[LoggedDecision, float]] = []
     for matured_now in _blocks(rows, step, name):
         block = [row for row in matured_now if row.seq not in refused]
         step.refused[name] += len(matured_now) - len(block)
@@ -168,11 +175,18 @@ def _learn(
             windows_ms=arm.windows_ms,
             days=days,
         )
-        out, reason = learn_what_fits(step.policy, outcomes)
+        sizes = largest_features(outcomes.features, learned.shown)
+        covered = refused.covers([row.seq for row in block], sizes)
+        fresh = np.flatnonzero(~covered)
+        out, reason = np.empty(0, dtype=np.int64), ""
+        if fresh.size:
+            some = outcomes if fresh.size == len(block) else outcomes.rows(fresh)
+            out, reason = learn_what_fits(step.policy, some)
         step.refusal = reason or step.refusal
-        left_out += [block[n] for n in out]
-        step.refused[name] += len(out)
-        step.learned[name] += len(block) - len(out)
+        gone = [*np.flatnonzero(covered).tolist(), *fresh[out].tolist()]
+        left_out += [(block[n], float(sizes[n])) for n in gone]
+        step.refused[name] += len(gone)
+        step.learned[name] += len(block) - len(gone)
         close = int(learned.decided_at.min()) + one.window_ms
         step.oldest_close = close if step.oldest_close is None else min(step.oldest_close, close)
         for component, found in counts.items():

@@ -33,7 +33,7 @@ def explain_service(
         ConfigError: there is no such decision.
         MatineeError: its bundle or snapshot cannot be read.
     """
-    with open_stores(settings, clock=SystemClock()) as stores, one_blas_thread():
+    with open_stores(settings, clock=SystemClock(), to_read=True) as stores, one_blas_thread():
         logged = _last(stores, arms) if decision_id is None else _named(stores, decision_id, arms)
         return _explained(stores, logged)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from matinee_policies.arrays import FloatArray, Int64Array
+from matinee_policies.arrays import BoolArray, Float32Array, FloatArray, Int64Array
 from matinee_policies.errors import ContextError
 from matinee_policies.policy import Policy
 from matinee_policies.records import OutcomeBatch
@@ -36,7 +36,7 @@ def learn_what_fits(policy: Policy, outcomes: OutcomeBatch) -> tuple[Int64Array,
     reason = _refusal(policy, outcomes)
     if not reason:
         return np.empty(0, dtype=np.int64), ""
-    sizes = largest_features(outcomes)
+    sizes = largest_features(outcomes.features, outcomes.shown)
     out: list[int] = []
     for day in _days(outcomes):
         ordered = day[np.argsort(sizes[day], kind="stable")]
@@ -50,10 +50,18 @@ def learn_what_fits(policy: Policy, outcomes: OutcomeBatch) -> tuple[Int64Array,
     return np.array(sorted(out), dtype=np.int64), reason
 
 
-def largest_features(outcomes: OutcomeBatch) -> FloatArray:
-    """Largest feature of the items shown, by absolute value; 0 without any, `float64 [n]`."""
-    sizes = np.abs(outcomes.features).max(axis=2, initial=0.0)
-    found: FloatArray = np.where(outcomes.shown, sizes, 0.0).max(axis=1, initial=0.0)
+def largest_features(features: Float32Array, shown: BoolArray) -> FloatArray:
+    """Largest feature of the items shown, by absolute value; 0 without any.
+
+    Args:
+        features: `float32 [n, L, d]`.
+        shown: `bool [n, L]`.
+
+    Returns:
+        `float64 [n]`.
+    """
+    sizes = np.abs(features).max(axis=2, initial=0.0)
+    found: FloatArray = np.where(shown, sizes, 0.0).max(axis=1, initial=0.0)
     return found.astype(np.float64)
 
 

@@ -64,6 +64,8 @@ class _Seat:
     progress: Progress | None = None
     learned: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    refused_noted: int = 0
+    refused_ranges: int = 0
     events: dict[str, EventCounts] = field(default_factory=dict)
     unlearned: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -230,6 +232,7 @@ def _note(seat: _Seat, progress: Progress, *, seconds: float, is_simulated: bool
     seat.seconds = seconds
     seat.learned.update(step.learned)
     seat.refused.update(step.refused)
+    seat.refused_noted, seat.refused_ranges = step.noted, step.ranges
     for component, counts in step.counts.items():
         seat.events[component] = seat.events.get(component, EventCounts()) + counts
     # From a time of simulated users to a time of the clock there is no delay to tell of.
@@ -256,6 +259,8 @@ def _status(key: tuple[str, str], seat: _Seat) -> ArmStatus:
         caught_up_ms=0 if progress is None else progress.caught_up_ms,
         learned=dict(seat.learned),
         refused=dict(seat.refused),
+        refused_noted=seat.refused_noted,
+        refused_ranges=seat.refused_ranges,
         events={
             name: {
                 "joined": one.joined,

@@ -49,6 +49,8 @@ class LearnerCollector(Collector):
             metrics.REFUSED_DECISIONS,
             [((*_key(one), lesson), n) for one in known for lesson, n in one.refused.items()],
         )
+        yield _gauge(metrics.REFUSED_NOTED, [(_key(one), one.refused_noted) for one in known])
+        yield _gauge(metrics.REFUSED_RANGES, [(_key(one), one.refused_ranges) for one in known])
         yield _counter(
             metrics.LEARNED_EVENTS,
             [

@@ -32,6 +32,8 @@ class ArmStatus:
         caught_up_ms: every window that ended by then has been learned.
         learned: decisions learned by this process, by lesson.
         refused: decisions that its policy refused to learn from this process, by lesson.
+        refused_noted: refused decisions whose later lessons are left out, one by one.
+        refused_ranges: of the log, where later lessons of all large decisions are left out.
         events: what became of their reward events, by component and outcome.
         seconds: time that the last barrier took.
         delay_seconds: from the earliest end of a window that the last barrier learned to it.
@@ -45,6 +47,8 @@ class ArmStatus:
     caught_up_ms: int = 0
     learned: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    refused_noted: int = 0
+    refused_ranges: int = 0
     events: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     seconds: float = 0.0
     delay_seconds: float = 0.0

@@ -174,6 +174,30 @@ def lesson_outcomes(
     return outcomes, judged.counts
 
 
+def page_rewards(
+    rows: LiveRows,
+    rewards: Sequence[LoggedReward],
+    *,
+    settings: RewardSettings,
+    windows_ms: Sequence[int],
+) -> FloatArray:
+    """What each slot of matured decisions earned over all components, `float64 [n, L]`.
+
+    Arguments as `lesson_outcomes`; slots without an item earn nothing, and no slot is corrected for
+    how often it is examined.
+    """
+    lesson = Lesson((ENGAGEMENT, *settings.later_windows()), 0, first=True)
+    judged = judge(rows, rewards, components=components_of(lesson), windows_ms=windows_ms)
+    earned, _ = lesson_rewards(
+        lesson,
+        _joined_events(lesson, rows, judged.joined, settings),
+        rows.shown,
+        settings=settings,
+        examined=np.ones(rows.shown.shape[1]),
+    )
+    return np.where(rows.shown, earned, 0.0)
+
+
 def _joined_events(
     lesson: Lesson, rows: LiveRows, joined: Mapping[str, Events], settings: RewardSettings
 ) -> JoinedEvents:

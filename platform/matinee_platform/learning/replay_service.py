@@ -23,7 +23,7 @@ def replay_service(settings: ServiceSettings, arms: Sequence[str] = ()) -> Itera
     Raises:
         MatineeError: if there is no such arm, or data of the service cannot be read.
     """
-    with open_stores(settings, clock=SystemClock()) as stores, one_blas_thread():
+    with open_stores(settings, clock=SystemClock(), to_read=True) as stores, one_blas_thread():
         yield from _replayed(stores, arms)
 
 

@@ -20,7 +20,12 @@ from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.given_features import given_contexts
 from matinee_platform.storage.barrier_store import SqlBarrierStore
-from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_database import (
+    control_url,
+    open_engine,
+    open_to_read,
+    upgrade,
+)
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader
 from matinee_platform.storage.learning_asks import SqlLearningAsks
@@ -112,18 +117,27 @@ class ServiceStores:
 
 
 @contextmanager
-def open_stores(settings: ServiceSettings, *, clock: Clock) -> Iterator[ServiceStores]:
+def open_stores(
+    settings: ServiceSettings, *, clock: Clock, to_read: bool = False
+) -> Iterator[ServiceStores]:
     """Open what a service keeps; it may be running, or not yet.
 
+    Args:
+        settings: of the service.
+        clock: tells the time.
+        to_read: whether nothing is changed; else tables are brought up to date.
+
     Raises:
-        ConfigError: on settings that do not go together, or without a master secret.
+        ConfigError: on settings that do not go together, or without a master secret; to read also
+            on tables of another version.
         LogUnavailableError: the database is away.
     """
     private_folder(settings.data_dir)
     secrets = Secrets.load(settings)
     url = control_url(settings.data_dir, settings.database)
-    upgrade(url)
-    engine = open_engine(url)
+    if not to_read:
+        upgrade(url)
+    engine = open_to_read(url) if to_read else open_engine(url)
     reader = event_reader(settings)
     local = settings.database == "sqlite"
     snapshots: SnapshotStore

@@ -64,7 +64,7 @@ class ArmResult:
         pages: decisions logged.
         log_hash: content hash of the log.
         snapshots: content hash of each snapshot of the policy, by version.
-        figures: since the start of the run, for metrics.
+        figures: since the start of the run, for metrics, at the end of each day.
         reward_events: what became of the events of each later component that is learned.
         timing: what it took.
     """
@@ -74,7 +74,7 @@ class ArmResult:
     pages: int
     log_hash: str
     snapshots: tuple[str, ...]
-    figures: ArmFigures
+    figures: tuple[ArmFigures, ...]
     reward_events: dict[str, dict[str, int]]
     timing: ArmTiming
 
@@ -117,6 +117,7 @@ class ArmRun:
         )
         self._initial = shared.initial.get(arm.name)
         self._hashes: list[str] = []
+        self._figures: list[ArmFigures] = []
         self._seconds = 0.0
 
     def run(self, report: Callable[[DayReport], None]) -> ArmResult:
@@ -139,6 +140,7 @@ class ArmRun:
                 state.engine.snapshot += 1
                 self._hashes.append(self._save_snapshot())
             self._seconds = time.perf_counter() - start
+            self._figures.append(state.kpis.figures(day, snapshot=state.engine.snapshot))
             long_ago = time.perf_counter() - kept_at > LONGEST_WITHOUT_CHECKPOINT
             due = long_ago or state.log.decisions - kept >= self._checkpoint_every
             if due or day == self._days - 1:
@@ -146,14 +148,14 @@ class ArmRun:
                     self._checkpoint(day)
                 kept, kept_at = state.log.decisions, time.perf_counter()
             pages = state.log.decisions - before
-            report(DayReport(self._arm.name, day, active, pages, self._figures(day)))
+            report(DayReport(self._arm.name, day, active, pages, self._figures[-1]))
         return ArmResult(
             arm=self._arm.name,
             users=state.users.size,
             pages=state.log.decisions,
             log_hash=state.log.content_hash,
             snapshots=tuple(self._hashes),
-            figures=self._figures(self._days - 1),
+            figures=tuple(self._figures),
             reward_events={name: asdict(counts) for name, counts in state.learner.counts.items()},
             timing=ArmTiming(
                 seconds=time.perf_counter() - start,
@@ -200,9 +202,6 @@ class ArmRun:
             self._state.kpis.observe_update(time.perf_counter() - start)
         return learned
 
-    def _figures(self, day: int) -> ArmFigures:
-        return self._state.kpis.figures(day, snapshot=self._state.engine.snapshot)
-
     def _save_snapshot(self, known: Snapshot | None = None) -> str:
         with self._state.clock.stage("learn"):
             snapshot = self._state.policy.snapshot() if known is None else known
@@ -218,6 +217,7 @@ class ArmRun:
             "decisions": state.log.decisions,
             "snapshot": state.engine.snapshot,
             "snapshot_hashes": self._hashes,
+            "figures": [figures.to_json() for figures in self._figures],
             "seconds": self._seconds,
             "stage_seconds": dict(state.clock.seconds),
         }
@@ -239,6 +239,7 @@ class ArmRun:
         state.log.decisions = header["decisions"]
         state.clock.seconds.update(header["stage_seconds"])
         self._hashes = list(header["snapshot_hashes"])
+        self._figures = [ArmFigures.from_json(one) for one in header["figures"]]
         self._seconds = header["seconds"]
         path = self._snapshot_path(header["snapshot"])
         snapshot = Snapshot.load(path, keys=SigningKeys.configured())

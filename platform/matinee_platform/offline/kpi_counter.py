@@ -6,7 +6,9 @@ which is taken anew in the analysis' own order of summation.
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +70,27 @@ class ArmFigures:
     update_counts: tuple[int, ...]
     update_seconds: float
     snapshot: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        rewards = [[*key, events] for key, events in self.rewards.items()]
+        return {
+            **{one.name: getattr(self, one.name) for one in fields(self)},
+            "kpis": self.kpis.to_json(),
+            "rewards": rewards,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(
+            **{
+                **value,
+                "kpis": KpiFigures.from_json(value["kpis"]),
+                "rewards": {(name, word): events for name, word, events in value["rewards"]},
+                "update_counts": tuple(value["update_counts"]),
+            }
+        )
 
 
 class KpiCounter:

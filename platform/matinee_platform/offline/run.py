@@ -4,6 +4,7 @@
     RUN/model/ RUN/world/ RUN/initial/  see prepare.py   RUN/snapshots/ARM/  policy by version
     RUN/decisions|rewards|features/ARM/                  the log
     RUN/metrics.prom       figures for Prometheus  RUN/state/ARM/   users, until the run is complete
+    RUN/figures.json       the same at the end of each day
     RUN/results.json       the numbers                   RUN/summary.txt, RUN/retention.png
     RUN/analysis.json      what the declared analysis says, of a run whose arms split the users
 
@@ -29,6 +30,7 @@ from matinee_platform.offline.arm_state import STATE, arm_policy, first_snapshot
 from matinee_platform.offline.child_processes import one_blas_thread
 from matinee_platform.offline.disk_space import check_disk
 from matinee_platform.offline.metrics_export import RunMetrics, served, write_metrics
+from matinee_platform.offline.metrics_history import FIGURES, figures_json
 from matinee_platform.offline.prepare import (
     draw_roster,
     is_prepared,
@@ -136,15 +138,14 @@ def run_experiment(
         if not is_prepared(run):
             shared.save(run)
         roster = draw_roster(settings)
-        run_metrics.assigned(
-            [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
-        )
+        assigned = [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
+        run_metrics.assigned(assigned)
         compile_kernels(settings, shared)
         announce(f"Running {len(settings.arms)} arms over {settings.days} days")
         prepared = time.perf_counter()
         arms = run_arms(settings, run, workers=workers, report=report_day)
         for arm in arms:
-            run_metrics.update(arm.arm, arm.figures)
+            run_metrics.update(arm.arm, arm.figures[-1])
         ran = time.perf_counter()
         results = analyse(settings, run)
         results["data"] = shared.data
@@ -159,6 +160,7 @@ def run_experiment(
             run_metrics.drifted(name, facts["drift"])
         run_metrics.finish()
         write_metrics(run_metrics, run)
+        write_json(run / FIGURES, figures_json(assigned, {arm.arm: arm.figures for arm in arms}))
         write_results(results, run)
         shutil.rmtree(run / STATE, ignore_errors=True)
         _write_analysis(settings, run, announce)

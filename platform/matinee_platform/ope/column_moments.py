@@ -6,7 +6,7 @@ added with the error of each addition kept (Knuth's two-sum), so totals lose nex
 
 import numpy as np
 
-from matinee_platform.ope.row_columns import BLOCK, E, P, R, U, X, Y, fill_columns
+from matinee_platform.ope.row_columns import BLOCK, SLOT, E, P, R, U, X, Y, fill_columns
 from matinee_platform.ope.weight_grid import factor, factor_reference
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.compiled import kernel
@@ -24,7 +24,7 @@ GRID_SUMS = ("c", "cc", "v", "vv")
 
 _N_SUMS = 14
 _N_ALL = 18
-_POSITIVES, _HIGH_U, _LOW_U, _HIGH_P, _LOW_P = 13, 14, 15, 16, 17
+_REWARDS, _POSITIVES, _HIGH_U, _LOW_U, _HIGH_P, _LOW_P = 4, 13, 14, 15, 16, 17
 
 
 @kernel
@@ -73,8 +73,23 @@ def add_rows(
         page_sums: of each row's terms summed over slots, and of the squares, `[2, H, 2]`.
         terms: room for those of a block, `[H, BLOCK]`.
     """
+    # Of one slot, with nothing but its own sums to make, whole blocks need no columns.
+    plain = z.shape[1] == 1 and form == SLOT and predicted.shape[0] > 0
+    plain = plain and pairs.shape[1] == 0 and grid_forms.shape[0] == 0
     for first in range(0, rows, BLOCK):
         count = min(BLOCK, rows - first)
+        if plain and count == BLOCK:
+            stop = first + BLOCK
+            _add_one_slot(
+                rewards.reshape(-1)[first:stop],
+                logged.reshape(-1)[first:stop],
+                target.reshape(-1)[first:stop],
+                predicted.reshape(-1)[first:stop],
+                expected.reshape(-1)[first:stop],
+                lanes,
+            )
+            _add_lanes(lanes, 0, BLOCK, sums, extremes)
+            continue
         fill_columns(rewards, logged, target, predicted, expected, form, first, count, z)
         if count < BLOCK:
             _clear_behind(z, count)
@@ -99,6 +114,97 @@ def add_rows(
                     terms,
                 )
             _add_pages(terms, h, lanes, page_sums)
+
+
+@kernel
+def _add_one_slot(
+    rewards: FloatArray,
+    logged: FloatArray,
+    target: FloatArray,
+    predicted: FloatArray,
+    expected: FloatArray,
+    lanes: FloatArray,
+) -> None:
+    """Lanes of a whole block, straight from its arrays; the bits are those of `_add_slot`."""
+    for j in range(_N_SUMS * LANES):
+        lanes[j] = 0.0
+    for j in range(LANES):
+        lanes[_HIGH_U * LANES + j] = 0.0
+        lanes[_LOW_U * LANES + j] = np.inf
+        lanes[_HIGH_P * LANES + j] = 0.0
+        lanes[_LOW_P * LANES + j] = np.inf
+    for start in range(0, BLOCK, 2 * LANES):
+        for j in range(LANES):
+            i, k = start + j, start + LANES + j
+            p, q = logged[i], logged[k]
+            a, b = rewards[i], rewards[k]
+            e, f = expected[i], expected[k]
+            u, v = target[i] / p, target[k] / q
+            x, s = u * a, v * b
+            y, h = u * (a - predicted[i]), v * (b - predicted[k])
+            lanes[_REWARDS * LANES + j] += a + b
+            _take_terms(lanes, j, u, v, x, s, e, f, y, h)
+            _take_chances(lanes, j, p, q)
+
+
+@kernel
+def _take_terms(
+    lanes: FloatArray,
+    j: int,
+    u: float,
+    v: float,
+    x: float,
+    s: float,
+    e: float,
+    f: float,
+    y: float,
+    h: float,
+) -> None:
+    """Add the columns of two rows, (u, x, e, y) and (v, s, f, h), to one of the lanes."""
+    lanes[0 * LANES + j] += u + v
+    lanes[1 * LANES + j] += x + s
+    lanes[2 * LANES + j] += e + f
+    lanes[3 * LANES + j] += y + h
+    lanes[5 * LANES + j] += u * u + v * v
+    lanes[6 * LANES + j] += u * x + v * s
+    lanes[7 * LANES + j] += x * x + s * s
+    lanes[8 * LANES + j] += e * e + f * f
+    lanes[9 * LANES + j] += e * y + f * h
+    lanes[10 * LANES + j] += y * y + h * h
+    lanes[11 * LANES + j] += u * y + v * h
+    lanes[12 * LANES + j] += u * e + v * f
+    positive = (1.0 if x != 0.0 else 0.0) + (1.0 if s != 0.0 else 0.0)
+    lanes[_POSITIVES * LANES + j] += positive
+    high, low = (u if u > v else v), (u if u < v else v)
+    old = lanes[_HIGH_U * LANES + j]
+    lanes[_HIGH_U * LANES + j] = high if high > old else old
+    old = lanes[_LOW_U * LANES + j]
+    lanes[_LOW_U * LANES + j] = low if low < old else old
+
+
+@kernel
+def _take_chances(lanes: FloatArray, j: int, p: float, q: float) -> None:
+    """Hold two logged probabilities against the extremes of one of the lanes."""
+    high, low = (p if p > q else q), (p if p < q else q)
+    old = lanes[_HIGH_P * LANES + j]
+    lanes[_HIGH_P * LANES + j] = high if high > old else old
+    old = lanes[_LOW_P * LANES + j]
+    lanes[_LOW_P * LANES + j] = low if low < old else old
+
+
+@kernel
+def _add_lanes(
+    lanes: FloatArray, slot: int, count: int, sums: FloatArray, extremes: FloatArray
+) -> None:
+    """Fold the lanes into the totals of a slot; the least weight of whole blocks alone."""
+    for k in range(_N_SUMS):
+        _two_sum(sums, slot, k, _fold(lanes, k))
+    for j in range(LANES):
+        extremes[slot, 0] = max(extremes[slot, 0], lanes[_HIGH_U * LANES + j])
+        if count == BLOCK:
+            extremes[slot, 1] = min(extremes[slot, 1], lanes[_LOW_U * LANES + j])
+        extremes[slot, 2] = max(extremes[slot, 2], lanes[_HIGH_P * LANES + j])
+        extremes[slot, 3] = min(extremes[slot, 3], lanes[_LOW_P * LANES + j])
 
 
 @kernel
@@ -131,41 +237,11 @@ def _add_slot(
             x, s = xs[start + j], xs[start + LANES + j]
             e, f = es[start + j], es[start + LANES + j]
             y, h = ys[start + j], ys[start + LANES + j]
-            lanes[0 * LANES + j] += u + v
-            lanes[1 * LANES + j] += x + s
-            lanes[2 * LANES + j] += e + f
-            lanes[3 * LANES + j] += y + h
-            lanes[5 * LANES + j] += u * u + v * v
-            lanes[6 * LANES + j] += u * x + v * s
-            lanes[7 * LANES + j] += x * x + s * s
-            lanes[8 * LANES + j] += e * e + f * f
-            lanes[9 * LANES + j] += e * y + f * h
-            lanes[10 * LANES + j] += y * y + h * h
-            lanes[11 * LANES + j] += u * y + v * h
-            lanes[12 * LANES + j] += u * e + v * f
-            positive = (1.0 if x != 0.0 else 0.0) + (1.0 if s != 0.0 else 0.0)
-            lanes[_POSITIVES * LANES + j] += positive
-            high, low = (u if u > v else v), (u if u < v else v)
-            old = lanes[_HIGH_U * LANES + j]
-            lanes[_HIGH_U * LANES + j] = high if high > old else old
-            old = lanes[_LOW_U * LANES + j]
-            lanes[_LOW_U * LANES + j] = low if low < old else old
+            _take_terms(lanes, j, u, v, x, s, e, f, y, h)
         for j in range(LANES):
-            p, q = ps[start + j], ps[start + LANES + j]
-            lanes[4 * LANES + j] += rs[start + j] + rs[start + LANES + j]
-            high, low = (p if p > q else q), (p if p < q else q)
-            old = lanes[_HIGH_P * LANES + j]
-            lanes[_HIGH_P * LANES + j] = high if high > old else old
-            old = lanes[_LOW_P * LANES + j]
-            lanes[_LOW_P * LANES + j] = low if low < old else old
-    for k in range(_N_SUMS):
-        _two_sum(sums, slot, k, _fold(lanes, k))
-    for j in range(LANES):
-        extremes[slot, 0] = max(extremes[slot, 0], lanes[_HIGH_U * LANES + j])
-        if count == BLOCK:
-            extremes[slot, 1] = min(extremes[slot, 1], lanes[_LOW_U * LANES + j])
-        extremes[slot, 2] = max(extremes[slot, 2], lanes[_HIGH_P * LANES + j])
-        extremes[slot, 3] = min(extremes[slot, 3], lanes[_LOW_P * LANES + j])
+            lanes[_REWARDS * LANES + j] += rs[start + j] + rs[start + LANES + j]
+            _take_chances(lanes, j, ps[start + j], ps[start + LANES + j])
+    _add_lanes(lanes, slot, count, sums, extremes)
     if count < BLOCK:
         for i in range(count):
             extremes[slot, 1] = min(extremes[slot, 1], us[i])

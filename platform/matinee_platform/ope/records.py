@@ -31,6 +31,9 @@ class LoggedBatch:
         marginal: ratio of the target's to the logging law's mass on the cluster (embedding) of the
             item shown, at least 0, `float64 [n, L]`; None where no clusters are given. Only MIPS
             reads it.
+        largest: largest weight that the slot could have had, whichever item had been drawn there:
+            the most of `target / logged` over all items that could be shown, `float64 [n, L]`; None
+            where laws are not known. Intervals read it: it is known before the draw.
     """
 
     unit: UInt64Array
@@ -42,6 +45,7 @@ class LoggedBatch:
     predicted: FloatArray | None = None
     expected: FloatArray | None = None
     marginal: FloatArray | None = None
+    largest: FloatArray | None = None
 
     def __len__(self) -> int:
         return int(self.unit.size)

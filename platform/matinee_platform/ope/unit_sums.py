@@ -63,15 +63,31 @@ class UnitTotals:
         """Standard error of one point of the grid on the page."""
         return self._error(np.ones(1), self.columns[:, 4 * self.slots + h :][:, :1])
 
+    def influence(self, slopes: FloatArray) -> FloatArray:
+        """What each group adds to it, `float64 [m]`; those of two values on one log subtract."""
+        return self._influence(slopes.ravel(), self.columns[:, : 4 * self.slots])
+
+    def point_influence(self, h: int) -> FloatArray:
+        """As `influence`, of one point of the grid on the page."""
+        return self._influence(np.ones(1), self.columns[:, 4 * self.slots + h :][:, :1])
+
     def _error(self, g: FloatArray, columns: FloatArray) -> float | None:
-        groups = self.rows.size
+        return influence_error(self._influence(g, columns)) if np.isfinite(g).all() else None
+
+    def _influence(self, g: FloatArray, columns: FloatArray) -> FloatArray:
         used = np.flatnonzero(g)
-        if groups < 2 or not np.isfinite(g).all():
-            return None
         with np.errstate(all="ignore"):
             share = columns[:, used] - np.outer(self.rows, columns[:, used].sum(axis=0) / self.n)
-            influence = share @ g[used] / self.n
-        return math.sqrt(groups / (groups - 1) * float(influence @ influence))
+            influence: FloatArray = share @ g[used] / self.n
+        return influence
+
+
+def influence_error(influence: FloatArray) -> float | None:
+    """Standard error from what each group adds, `float64 [m]`; None below two groups."""
+    groups = influence.size
+    if groups < 2:
+        return None
+    return math.sqrt(groups / (groups - 1) * float(influence @ influence))
 
 
 class UnitSums:

@@ -54,7 +54,52 @@ def effect_figures(document: Document, looks: Looks) -> list[Figure]:
                 ),
             )
         )
+        if metric["role"] == "primary":
+            figures += _each_day(name, found, metric, looks, control=control)
     return figures
+
+
+def _each_day(
+    name: str, found: Document, metric: Document, looks: Looks, *, control: str
+) -> list[Figure]:
+    """The difference of each day alone: one that fades is novelty."""
+    scale = 100.0 if in_percent(metric) else 1.0
+    unit = "pp" if in_percent(metric) else metric["unit"]
+    series = []
+    for arm, one in found["arms"].items():
+        difference, low, high = (
+            _numbers(one["each_day"][end]) * scale for end in ("difference", "low", "high")
+        )
+        x = np.array(found["day"], dtype=np.float64)
+        number = list(looks).index(arm)
+        series.append(Series(arm, number, looks[arm].dashes, x, difference, low=low, high=high))
+    seen = np.concatenate([np.abs(one.y[np.isfinite(one.y)]) for one in series])
+    if not seen.size:
+        return []
+    limit = max(_limit(series), _ROOM * float(np.quantile(seen, 0.9))) or 1.0
+    what = (
+        "the units that were exposed on that day"
+        if found["each_day_is"] == "cohort"
+        else "what was done on that day"
+    )
+    reason = {"reason": found["each_day_reason"]}
+    return [
+        Figure(
+            f"{metric['title'][:1].upper()}{metric['title'][1:]}: effect of each day alone",
+            f"Difference to {control}, in {unit}, of {what}."
+            + _bands(reason, "intervals day by day (Welch)"),
+            line_chart(
+                Chart(
+                    f"{metric['title']}: difference to {control} of each day alone.",
+                    Axis("day of the experiment", _whole, 1.0, float(max(found["day"][-1], 2))),
+                    Axis(f"difference, {unit}", _short, -limit, limit),
+                    [_within(one, limit) for one in series],
+                    level=0.0,
+                ),
+                name=f"each-day-{name}",
+            ),
+        )
+    ]
 
 
 def survival_figure(document: Document, looks: Looks) -> Figure | None:

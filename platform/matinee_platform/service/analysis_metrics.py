@@ -10,6 +10,9 @@ from prometheus_client.registry import Collector
 from matinee_platform import metrics
 from matinee_platform.metrics import ANALYSIS_METRICS, Metric
 
+HARMED = "harmed"
+"""Of a guardrail that is worse than its margin: one of `analysis.GUARDRAIL_WORDS`."""
+
 _DAYS = (1, 7, 28)
 
 Document = Mapping[str, Any]
@@ -75,3 +78,6 @@ def _metric_rows(key: str, name: str, metric: Document) -> Iterator[Row]:
         )
         for gauge, field in shown:
             yield gauge, (key, arm, name), judged[field]
+        if effect["guardrail"] is not None:
+            harmed = effect["guardrail"]["outcome"] == HARMED
+            yield metrics.ANALYSIS_GUARDRAIL_HARMED, (key, arm, name), float(harmed)

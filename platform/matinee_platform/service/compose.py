@@ -24,6 +24,7 @@ from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
+from matinee_platform.service.in_thread import in_thread
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.service.learn_until import LearnUntil
@@ -36,6 +37,7 @@ from matinee_platform.service.parts import Conditions, ServiceParts
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.settle_removed import RemovedCollector, SettleRemoved
+from matinee_platform.service.snapshot_age import SnapshotAgeCollector
 from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.bundle import LoadedBundle, load_bundle
 from matinee_platform.serving.runtime import LiveRuntime
@@ -203,6 +205,8 @@ async def open_parts(
         await analyses.close()
         await events.appender.close()
         await runtime.close()
+        if isinstance(lease, PostgresLease):
+            lease.close()
         events_engine.dispose()
         engine.dispose()
 
@@ -240,6 +244,7 @@ async def open_parts(
             RemovedCollector(caretaker, clock=clock),
             AnalysisCollector(lambda: analyses.shown),
             KpiCollector(_kpi_status(settings), clock=clock),
+            SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
         ),
         is_simulated=lambda key: key in feed.simulated,
         learn_until=LearnUntil(
@@ -310,7 +315,7 @@ class _Looks(BackgroundTask):
         self.failed = 0
 
     async def look(self) -> None:
-        self._keys.take(await asyncio.to_thread(self._api_keys.ring))
+        self._keys.take(await in_thread(self._api_keys.ring))
         await self._feed.refresh()
         await self._swap(self._runtime.arms)
 
@@ -320,7 +325,7 @@ class _Looks(BackgroundTask):
 
     async def _swap(self, arms: Sequence[ArmRuntime]) -> None:
         async with self._polling:
-            for swap in await asyncio.to_thread(self._poller.poll, arms):
+            for swap in await in_thread(self._poller.poll, arms):
                 swap.take()
 
     async def _run(self) -> None:

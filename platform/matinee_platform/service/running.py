@@ -76,7 +76,7 @@ class Service:
         self._parts = parts
         self._gate = Gate(parts.keys, limits=self.limits, clock=self.clock)
         self._threads = DatabaseThreads(parts.reader)
-        self.metrics.watch(parts)
+        self.metrics.watch(parts, self.settings)
         self.phase = "running"
 
     def leave(self) -> None:

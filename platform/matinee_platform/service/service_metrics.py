@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, cast
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -18,6 +25,7 @@ from matinee_platform.metrics import Metric
 from matinee_platform.service.answers import Served
 from matinee_platform.service.parts import ServiceParts
 from matinee_platform.service.readiness import Verdict
+from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.storage.records import RewardState, ServedBy
 
 STATES = ("starting", "ready", "degraded", "down")
@@ -60,6 +68,8 @@ class ServiceMetrics:
         self._fallbacks = _counter(metrics.FALLBACKS, self.registry)
         self._rewards = _counter(metrics.REWARD_EVENTS, self.registry)
         self._in_flight = _gauge(metrics.HTTP_IN_FLIGHT, self.registry)
+        # CPU, memory and files of this process, as every client tells them, under our prefix.
+        ProcessCollector(namespace="matinee", registry=self.registry)
         self._in_flight.set_function(lambda: float(self.in_flight))
         self._answer_series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._served_series: dict[tuple[str, str, int], Counter] = {}
@@ -111,9 +121,9 @@ class ServiceMetrics:
             series = self._reward_series[key] = self._rewards.labels(component, outcome)
         series.inc()
 
-    def watch(self, parts: ServiceParts) -> None:
+    def watch(self, parts: ServiceParts, settings: ServiceSettings) -> None:
         """Show the state of the parts, and their own metrics, from now on."""
-        self.registry.register(_PartsCollector(parts))
+        self.registry.register(_PartsCollector(parts, settings))
         for collector in parts.collectors:
             self.registry.register(cast("Collector", collector))
 
@@ -123,10 +133,10 @@ class ServiceMetrics:
 
 
 class _PartsCollector(Collector):
-    """Reads the queue and the spool of the log when scraped."""
+    """Reads the queue and the spool of the log when scraped, and what limits them."""
 
-    def __init__(self, parts: ServiceParts) -> None:
-        self._parts = parts
+    def __init__(self, parts: ServiceParts, settings: ServiceSettings) -> None:
+        self._parts, self._settings = parts, settings
 
     def collect(self) -> Iterator[Family]:
         appender = self._parts.appender
@@ -134,6 +144,8 @@ class _PartsCollector(Collector):
             (
                 (metrics.LOG_QUEUED, (), appender.queued),
                 (metrics.LOG_SPOOLED, (), appender.spooled),
+                (metrics.LOG_QUEUE_LIMIT, (), self._settings.queue_rows),
+                (metrics.HTTP_IN_FLIGHT_LIMIT, (), self._settings.limits.in_flight),
             )
         )
 

@@ -50,6 +50,12 @@ class SnapshotPoller:
         self._snapshots = snapshots
         self._observer = observer
         self._refused: dict[tuple[str, str], int] = {}
+        self._made: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def made_ms(self, experiment: str, arm: str, *, version: int) -> int | None:
+        """When the snapshot that an arm serves was made, UTC milliseconds; None if not known."""
+        found = self._made.get((experiment, arm))
+        return found[1] if found is not None and found[0] == version else None
 
     def poll(self, arms: Sequence[ArmRuntime]) -> list[Swap]:
         """New states of these arms; belongs to a thread, one call at a time.
@@ -62,7 +68,11 @@ class SnapshotPoller:
             if arm.learning == "log_only":
                 continue
             barrier = self._barriers.last(arm.experiment, arm.name)
-            if barrier is None or barrier.version <= arm.version:
+            if barrier is None or barrier.version < arm.version:
+                continue
+            made = barrier.version, barrier.created_at
+            if barrier.version == arm.version:
+                self._made[arm.experiment, arm.name] = made
                 continue
             try:
                 policy = self._restored(arm, barrier.version, barrier.snapshot_hash)
@@ -71,6 +81,7 @@ class SnapshotPoller:
             ) as error:  # whatever a damaged file or a class of the user's own raises
                 self._refuse(arm, barrier.version, error)
                 continue
+            self._made[arm.experiment, arm.name] = made
             found.append(Swap(arm, policy, barrier.version))
         return found
 

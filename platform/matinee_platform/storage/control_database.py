@@ -13,12 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.private_files import private_file
-from matinee_platform.storage.schema_version import is_newest
+from matinee_platform.storage.schema_version import is_newest, refuse_other_versions
 from matinee_policies.errors import ConfigError
 
 CONTROL_FILE = "control.sqlite"
@@ -71,6 +72,31 @@ def open_engine(url: str, *, secure_delete: bool = False) -> Engine:
             event.listen(engine, "connect", _overwrite_deleted)
         return engine
     return create_engine(url, hide_parameters=True, pool_pre_ping=True, pool_size=2)
+
+
+def open_to_read(url: str) -> Engine:
+    """Open the control database for whoever changes nothing of it, its tables neither.
+
+    Args:
+        url: as `control_url` gives it.
+
+    Raises:
+        ConfigError: its tables are of an older or a newer version than this one reads.
+        LogUnavailableError: the database is away, or not there.
+    """
+    engine = open_engine(url)
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
+        engine = _to_read_file(url.removeprefix("sqlite:///"))
+    else:
+        event.listen(engine, "connect", _read_only_session)
+    try:
+        with _unavailable(), engine.connect() as connection:
+            refuse_other_versions(connection, "control")
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def upgrade(url: str) -> None:
@@ -147,6 +173,25 @@ def _unavailable() -> Iterator[None]:
         if not error.connection_invalidated:
             raise
         raise LogUnavailableError(f"the control database is away: {error.orig}") from None
+
+
+def _to_read_file(path: str) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # Not `mode=ro`: to read a log in WAL mode takes a file beside it, made where it is missing.
+        connection = sqlite3.connect(
+            f"{Path(path).as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
+
+
+def _read_only_session(connection: Any, _: object) -> None:
+    connection.read_only = True
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

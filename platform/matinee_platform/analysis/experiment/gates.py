@@ -85,9 +85,12 @@ def _fallback_gate(found: Activity, names: tuple[str, ...]) -> Gate:
 
 def _orphan_gate(units: UnitDays) -> Gate:
     orphans = units.orphan_rewards
-    words = f"{orphans:,} rewards name a decision that is not in the log; they count for no arm"
+    words = (
+        f"{orphans:,} rewards name a decision that is not in the log, or a slot that showed "
+        "nothing; they count for no arm"
+    )
     if not orphans:
-        words = "every reward has its decision"
+        words = "every reward has its decision and its slot"
     return Gate(
         "orphan rewards", Outcome.WARNED if orphans else Outcome.PASSED, orphans, math.nan, words
     )

@@ -12,12 +12,14 @@ from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.clock import SystemClock
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.serving.bundle import MODEL, bundle_folder
 from matinee_platform.serving.unit_fold import DAY_MS
-from matinee_platform.storage.control_database import control_url, open_engine
+from matinee_platform.storage.control_database import control_url, open_to_read
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import SQLITE_FILE
 from matinee_platform.storage.learning_asks import SqlLearningAsks
-from matinee_policies.errors import ConfigError
+from matinee_policies.catalogue import Catalogue
+from matinee_policies.errors import ConfigError, DataError
 
 
 def analyse_live(
@@ -28,6 +30,7 @@ def analyse_live(
     since_ms: int,
     until_ms: int,
     metrics: Sequence[str] = (),
+    genre_names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Analyse a live experiment since its present start; see `analyse_experiment`.
 
@@ -40,6 +43,7 @@ def analyse_live(
         since_ms: its present start, UTC milliseconds.
         until_ms: end of the data, or the declared end if that comes first.
         metrics: to look at besides those declared.
+        genre_names: of the groups of taste; numbered if not given.
 
     Raises:
         ConfigError: on an end before the start, or the name of no metric.
@@ -50,7 +54,12 @@ def analyse_live(
     if plan.horizon_days is not None:
         until_ms = min(until_ms, since_ms + plan.horizon_days * DAY_MS)
     units = read_event_unit_days(
-        database, experiment, since_ms=since_ms, until_ms=until_ms, growing=running
+        database,
+        experiment,
+        since_ms=since_ms,
+        until_ms=until_ms,
+        growing=running,
+        genre_names=genre_names,
     )
     source = {"kind": "service", "since_ms": since_ms, "until_ms": until_ms}
     return {**analyse_experiment(units, plan), "source": source}
@@ -85,7 +94,8 @@ def analyse_service(
         metrics: to look at besides those declared.
 
     Raises:
-        ConfigError: without a key where there are several, or if it never started.
+        ConfigError: without a key where there are several, if it never started, or if tables are of
+            another version: nothing is changed of them here.
         DataError: also where retention removed rows since its start.
         UnknownExperimentError: there is none of this key.
     """
@@ -97,7 +107,24 @@ def analyse_service(
         since_ms=found.started_at or 0,
         until_ms=_end(found, until_ms, lived_ms),
         metrics=metrics,
+        genre_names=genre_names_of(data_dir, found.definition),
     )
+
+
+def genre_names_of(data_dir: Path, experiment: LiveExperiment) -> tuple[str, ...]:
+    """Names of the genres in the catalogue of an experiment's bundles.
+
+    None where no bundle is at hand, as beside a database alone, or where they do not agree.
+    """
+    found: set[tuple[str, ...]] = set()
+    for name in {arm.bundle for arm in experiment.arms}:
+        path = bundle_folder(data_dir, name) / MODEL / "catalogue.npz"
+        try:
+            found.add(Catalogue.load(path).genre_names if path.is_file() else ())
+        except DataError:
+            # Names are for reading alone: what decides does not hang on them.
+            return ()
+    return found.pop() if len(found) == 1 else ()
 
 
 def service_units(
@@ -130,7 +157,7 @@ def _started(data_dir: Path, database: str, key: str | None) -> tuple[StoredExpe
 
     All of its rows are there.
     """
-    engine = open_engine(control_url(data_dir, database))
+    engine = open_to_read(control_url(data_dir, database))
     try:
         store = ControlStore(engine, clock=SystemClock())
         found = store.experiment(_only(store) if key is None else key)

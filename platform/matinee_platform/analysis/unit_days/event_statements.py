@@ -26,11 +26,11 @@ ARMS = f"""
 """  # noqa: S608
 """Decisions by arm."""
 
-TWICE = """
-    SELECT decision_id, count(*) FROM decisions GROUP BY decision_id HAVING count(*) > 1
-    ORDER BY decision_id
-"""
-"""Decision ids that occur more than once, anywhere in the log."""
+TWICE = f"""
+    SELECT decision_id, count(*) FROM decisions WHERE {_WHERE}
+    GROUP BY decision_id HAVING count(*) > 1 ORDER BY decision_id
+"""  # noqa: S608
+"""Decision ids that occur more than once."""
 
 BACKWARDS = f"""
     SELECT decision_id, latest - decided_at FROM (
@@ -84,14 +84,18 @@ VALUES = f"""
 """  # noqa: S608
 """Rewards whose value is none."""
 
-ORPHANS = """
-    SELECT count(*) FROM rewards
-    WHERE seq <= :upto AND received_at >= :since AND received_at < :until AND NOT EXISTS (
-        SELECT 1 FROM decisions
-        WHERE decisions.decision_id = rewards.decision_id AND decisions.seq <= :upto
-    )
+ORPHANS = f"""
+    SELECT count(*)
+    FROM (SELECT decision_id, slate FROM decisions WHERE {_WHERE}) AS chosen
+    JOIN rewards ON rewards.decision_id = chosen.decision_id
+    WHERE component IN (:click, :watch) AND rewards.seq <= :upto AND received_at < :until
+        AND NOT (slot >= 0 AND length(slate) > 4 * slot
+            AND substr(slate, 4 * slot + 1, 4) <> :empty)
+"""  # noqa: S608
+"""Clicks and watches of a slot that showed nothing.
+
+One whose decision is not in the log names no experiment: it is nobody's here.
 """
-"""Rewards whose decision is not in the log."""
 
 STATES = f"""
     SELECT decisions.unit, unit_state FROM decisions JOIN (

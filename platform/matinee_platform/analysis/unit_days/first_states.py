@@ -23,7 +23,7 @@ class FirstStates:
     known units: low, middle, high), `taste` (the genre of the largest history).
 
     Args:
-        genre_names: labels of the taste groups; numbered if not given.
+        genre_names: labels of the taste groups; numbered if not given, or fewer than states have.
     """
 
     def __init__(self, genre_names: Sequence[str] = ()) -> None:
@@ -76,7 +76,9 @@ class FirstStates:
             "activity": tertiles(told["history"]),
             "taste": taste[units],
         }
-        names = self._names or tuple(f"genre {number}" for number in range(self._genres))
+        names = self._names
+        if len(names) < self._genres:
+            names = tuple(f"genre {number}" for number in range(self._genres))
         labels = {"new": KNOWN, "activity": TERTILES, "taste": names}
         covariates = {name: one for name, one in told.items() if not np.isnan(one).all()}
         return covariates, segments, labels

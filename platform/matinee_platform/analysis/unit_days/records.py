@@ -39,7 +39,8 @@ class UnitDays:
         fallbacks: pages that the fallback answered, `[m]`.
         days: days of the experiment that the data hold.
         several_arms: units that were seen in more than one arm or bucket, `uint64`.
-        orphan_rewards: rewards without a decision in the log, by arm or in all.
+        orphan_rewards: rewards without a decision in the log of a run; at a slot that showed
+            nothing, in the log of a service.
         rewarded: whole days since exposure whose rewards can come no more, since the window of the
             last decision of each is over as well, `int32 [n]`; None where they come at once, so
             that these are the days `observed`.

@@ -181,10 +181,15 @@ def parts_within(log: ActionLog, cells: int) -> Iterator[ActionBatch]:
             yield batch.rows(start, min(start + most, len(batch)))
 
 
-def shown_pairs(log: ActionLog) -> BoolArray:
-    """Which items the log shows at which positions, `bool [items, positions]`; one pass."""
-    seen = np.zeros((len(log.items), log.positions), dtype=bool)
+def shown_counts(log: ActionLog) -> FloatArray:
+    """How often a log shows each item at each position, `float64 [items, positions]`; one pass."""
+    counts = np.zeros((len(log.items), log.positions))
     for batch in log.stream():
-        shown = batch.shown
-        seen[batch.actions[shown], batch.positions[shown]] = True
-    return seen
+        add_shown(counts, batch)
+    return counts
+
+
+def add_shown(counts: FloatArray, batch: ActionBatch) -> None:
+    """Add what a part of a log shows to counts, `float64 [items, positions]`."""
+    shown = batch.shown
+    np.add.at(counts, (batch.actions[shown], batch.positions[shown]), 1.0)

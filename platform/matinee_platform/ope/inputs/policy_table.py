@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from matinee_platform.ope.inputs import table_parts as read
-from matinee_platform.ope.inputs.action_log import ActionLog
+from matinee_platform.ope.inputs.action_log import ActionLog, shown_counts
 from matinee_platform.ope.inputs.target_law import TargetLaw, table_law
 from matinee_policies.arrays import AnyArray, FloatArray
 from matinee_policies.datasets.table_columns import id_column
@@ -77,10 +77,7 @@ def policy_frequencies(log: ActionLog) -> FloatArray:
     Raises:
         ContextError: if a position shows nothing.
     """
-    counts = np.zeros((len(log.items), log.positions))
-    for batch in log.stream():
-        shown = batch.shown
-        np.add.at(counts, (batch.actions[shown], batch.positions[shown]), 1.0)
+    counts = shown_counts(log)
     totals = counts.sum(axis=0)
     if not totals.all():
         raise ContextError(f"the log shows nothing at position {int(np.argmin(totals)) + 1}")

@@ -15,7 +15,12 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from scipy.optimize import minimize
 
-from matinee_platform.ope.inputs.action_log import ActionBatch, ActionLog, parts_within
+from matinee_platform.ope.inputs.action_log import (
+    ActionBatch,
+    ActionLog,
+    parts_within,
+    shown_counts,
+)
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.errors import ConfigError
 
@@ -74,10 +79,7 @@ def _uniform(log: ActionLog) -> _OfShown:
 
 
 def _empirical(log: ActionLog) -> _OfShown:
-    counts = np.zeros((len(log.items), log.positions))
-    for batch in log.stream():
-        shown = batch.shown
-        np.add.at(counts, (batch.actions[shown], batch.positions[shown]), 1.0)
+    counts = shown_counts(log)
     # Positions that never show anything are asked for at no shown slot.
     shares = counts / np.maximum(counts.sum(axis=0), 1.0)
     return lambda batch: shares[np.maximum(batch.actions, 0), batch.positions]

@@ -15,11 +15,11 @@ import numpy as np
 from matinee_platform.ope.inputs.action_log import (
     ActionBatch,
     ActionLog,
+    add_shown,
     parts_within,
-    shown_pairs,
 )
 from matinee_platform.ope.records import LoggedBatch, LoggedStream
-from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 
@@ -31,6 +31,9 @@ ItemRewards: TypeAlias = Callable[[ActionBatch], FloatArray]
 
 CELLS = 1 << 20
 """Of row, slot and item that are held at once."""
+
+ROUNDING = 1e-9
+"""Relative difference up to which probabilities are equal."""
 
 _TOLERANCE = 1e-6
 
@@ -97,7 +100,8 @@ def logged_stream(
     """A log under an evaluated policy, as estimators read it.
 
     An item could be shown if it was offered, where the log says what was, and otherwise if the log
-    shows it anywhere at that position; if pages are `distinct`, not below its own slot.
+    shows it anywhere at that position; if pages are `distinct`, not below its own slot. The largest
+    weight that was possible is known of logs that draw uniformly: of others the whole law is not.
 
     Args:
         log: of actions.
@@ -117,8 +121,33 @@ def logged_stream(
                 "prediction: give its whole law, or no reward model"
             )
         return lambda: _by_columns(log)
-    seen = shown_pairs(log)
-    return lambda: (_batch(log, part, law, rewards, seen) for part in parts_within(log, CELLS))
+    seen, uniform = _looked_through(log)
+    return lambda: (
+        _batch(log, part, law, rewards=rewards, seen=seen, uniform=uniform)
+        for part in parts_within(log, CELLS)
+    )
+
+
+def _looked_through(log: ActionLog) -> tuple[BoolArray, bool]:
+    """Which items stand at which positions, `bool [K, P]`, and whether all draws were uniform."""
+    counts, uniform = np.zeros((len(log.items), log.positions)), True
+    for batch in log.stream():
+        add_shown(counts, batch)
+        even = abs(batch.logged * _choices(log, batch) - 1.0) <= ROUNDING
+        uniform = uniform and bool(even[batch.shown].all())
+    return np.greater(counts, 0.0), uniform
+
+
+def _choices(log: ActionLog, batch: ActionBatch) -> FloatArray:
+    """How many items could be shown at each slot, `float64 [n, L]`."""
+    if batch.offered is None:
+        count = np.full(batch.actions.shape, float(len(log.items)))
+    else:
+        offered = (batch.offered != PAD).sum(axis=1, keepdims=True).astype(np.float64)
+        count = np.repeat(offered, batch.slots, axis=1)
+    if log.distinct:
+        count -= np.cumsum(batch.shown, axis=1) - batch.shown
+    return count
 
 
 def _by_columns(log: ActionLog) -> Iterator[LoggedBatch]:
@@ -140,8 +169,10 @@ def _batch(
     log: ActionLog,
     batch: ActionBatch,
     law: TargetLaw,
+    *,
     rewards: ItemRewards | None,
     seen: AnyArray,
+    uniform: bool,
 ) -> LoggedBatch:
     masses = _checked(law(batch), log, batch)
     shown = batch.shown
@@ -168,7 +199,13 @@ def _batch(
         unreachable=np.where(shown, outside, 0.0),
         predicted=predicted,
         expected=expected,
+        largest=_largest(log, batch, np.where(could, masses, 0.0)) if uniform else None,
     )
+
+
+def _largest(log: ActionLog, batch: ActionBatch, masses: FloatArray) -> FloatArray:
+    """Largest weight of any item that a uniform law could have shown, `float64 [n, L]`."""
+    return np.where(batch.shown, masses.max(axis=2) * _choices(log, batch), 1.0)
 
 
 def _reachable(log: ActionLog, batch: ActionBatch, seen: AnyArray) -> AnyArray:

@@ -1,0 +1,329 @@
+"""Which interval a value gets, made from the sums of a log.
+
+`default` is Cressie-Read for estimators of single slots' weights, the bootstrap over units for
+slates and for tamed weights, and on a log whose policy learned while it logged the interval that
+holds at any time; where that one does not apply, there is none.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from matinee_platform.ope.bootstrap_interval import bootstrap_interval
+from matinee_platform.ope.cressie_read import cressie_read
+from matinee_platform.ope.empirical_bernstein import empirical_bernstein
+from matinee_platform.ope.estimates import Estimate, estimates
+from matinee_platform.ope.estimator_list import Estimator
+from matinee_platform.ope.interval import Interval, RewardRange
+from matinee_platform.ope.log_sums import FamilySums, LogSums, rest_range
+from matinee_platform.ope.row_columns import E, Weights
+from matinee_platform.ope.slot_sums import Totals
+from matinee_platform.ope.weighted_sums import WeightedSums
+from matinee_policies.arrays import FloatArray
+from matinee_policies.errors import ConfigError, ContextError
+
+IntervalKind: TypeAlias = Literal[
+    "default", "cressie_read", "empirical_bernstein", "bootstrap", "anytime"
+]
+
+INTERVALS: tuple[str, ...] = get_args(IntervalKind)
+
+_NO_SUMS = "its weights are tamed, or it has none: only the bootstrap applies"
+_UNBOUNDED = "it needs the largest weight that is possible"
+
+
+def check_interval(kind: str) -> None:
+    """Refuse what is no interval.
+
+    Raises:
+        ConfigError: naming those there are.
+    """
+    if kind not in INTERVALS:
+        raise ConfigError(f"interval must be one of {', '.join(INTERVALS)}, got {kind!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An interval, or why there is none."""
+
+    interval: Interval | None
+    reason: str = ""
+
+
+class FamilyFigures:
+    """Finished sums of one kind of weights, and its estimates by name."""
+
+    def __init__(self, family: FamilySums) -> None:
+        self.family = family
+        self.totals: Totals = family.slots.totals()
+        self.units = family.units.totals()
+        found = estimates(family.slots, units=family.units)
+        self._by_name = {(one.name, one.slot, one.hyper_parameter): one for one in found}
+
+    def estimate(
+        self, name: str, *, slot: int | None = None, value: float | None = None
+    ) -> Estimate:
+        """One estimate; of single slots the page is the slot."""
+        return self._by_name[name, slot, value]
+
+
+class Intervals:
+    """Makes the intervals of one log under one target.
+
+    Args:
+        sums: of the log.
+        figures: finished, by kind of weights.
+        rewards: what a slot can earn.
+        adaptive: whether the policy that logged changed as it did.
+    """
+
+    def __init__(
+        self,
+        sums: LogSums,
+        figures: dict[Weights, FamilyFigures],
+        *,
+        rewards: RewardRange,
+        adaptive: bool,
+    ) -> None:
+        self._sums, self._figures = sums, figures
+        self._rewards, self._adaptive = rewards, adaptive
+
+    def resolved(self, kind: str, estimator: Estimator) -> str:
+        """The interval that `default` stands for."""
+        if kind != "default":
+            return kind
+        if self._adaptive:
+            return "anytime"
+        own = estimator.interval and estimator.weights in ("slot", "marginal")
+        return "cressie_read" if own else "bootstrap"
+
+    def make(
+        self,
+        kind: str,
+        estimator: Estimator,
+        *,
+        confidence: float,
+        slot: int | None = None,
+        tuned: float | None = None,
+    ) -> Made:
+        """An interval of one value.
+
+        Args:
+            kind: one of `INTERVALS`.
+            estimator: of the value.
+            confidence: of both ends together.
+            slot: from 0; None for the page.
+            tuned: value of the hyper-parameter.
+        """
+        kind = self.resolved(kind, estimator)
+        try:
+            if kind == "bootstrap":
+                return self._bootstrap(estimator, confidence, slot, tuned)
+            if not estimator.interval:
+                return Made(None, _NO_SUMS)
+            if kind == "anytime":
+                return self._anytime(estimator, confidence, slot)
+            return self._from_sums(kind, estimator, confidence, slot)
+        except ContextError as error:
+            return Made(None, str(error))
+
+    def current(self, kind: str, *, confidence: float) -> Made:
+        """Of the mean page reward of the policy that logged."""
+        sums = self._sums
+        if kind == "anytime" or (kind == "default" and self._adaptive):
+            return Made(sums.anytime_current.interval(confidence=confidence))
+        if kind == "bootstrap" and sums.current.bootstrap is not None:
+            draws = sums.current.bootstrap.draws("ips")
+            return Made(bootstrap_interval(draws, confidence=confidence))
+        figures = FamilyFigures(sums.current)
+        slots = figures.totals.slots
+        weighted = weighted_sums(figures, residual=False, slot=None)
+        rewards = self._rewards.times(slots)
+        if kind == "empirical_bernstein":
+            return Made(
+                empirical_bernstein(weighted, largest=1.0, rewards=rewards, confidence=confidence)
+            )
+        effect = _design_effect(figures.estimate("ips"))
+        return Made(
+            cressie_read(
+                weighted,
+                largest=1.0,
+                rewards=rewards,
+                confidence=confidence,
+                design_effect=effect,
+            )
+        )
+
+    def difference(
+        self, kind: str, estimator: Estimator, *, confidence: float, error: float | None
+    ) -> Made:
+        """Of the page's value less the mean of the policy that logged, on the same pages.
+
+        Args:
+            kind: one of `INTERVALS`.
+            estimator: of the value.
+            confidence: of both ends together.
+            error: standard error of the difference by unit.
+        """
+        kind = self.resolved(kind, estimator)
+        paired = self._sums.paired.get("dr" if estimator.residual else "ips")
+        if paired is None or paired.sums is None or not estimator.interval:
+            return Made(None, _NO_SUMS)
+        if estimator.weights != "slot":
+            return Made(None, "only slots' own weights have one")
+        if kind == "anytime":
+            return Made(paired.anytime.interval(confidence=confidence))
+        largest = float(((self.largest("slot") + 1.0) / 2.0).mean())
+        rewards = paired.rewards.times(paired.slots)
+        if kind == "empirical_bernstein":
+            if math.isinf(largest):
+                return Made(None, _UNBOUNDED)
+            return Made(
+                empirical_bernstein(
+                    paired.sums, largest=largest, rewards=rewards, confidence=confidence
+                )
+            )
+        n, gain = float(paired.sums.rows), float(paired.sums.gain)
+        by_row = max(float(paired.sums.gain2) - gain * gain / n, 0.0) / max(n - 1, 1) / n
+        effect = error**2 / by_row if error is not None and by_row > 0 else 1.0
+        return Made(
+            cressie_read(
+                paired.sums,
+                largest=largest,
+                rewards=rewards,
+                confidence=confidence,
+                design_effect=max(effect, 1.0),
+            )
+        )
+
+    def draws(self, estimator: Estimator, *, tuned: float | None = None) -> FloatArray | None:
+        """The page's value in resamples of units; None without a bootstrap."""
+        bootstrap = self._figures[estimator.weights].family.bootstrap
+        if bootstrap is None:
+            return None
+        if estimator.grid and tuned is None:
+            return bootstrap.draws(estimator.limit)
+        return bootstrap.draws(estimator.base, value=tuned)
+
+    def largest(self, weights: Weights) -> FloatArray:
+        """Largest weight that was possible at each slot, `float64 [L]`; infinity if unknown."""
+        own = self._sums.largest
+        if weights == "slot":
+            return own
+        if weights == "marginal":
+            return np.full_like(own, np.inf)
+        products = np.cumprod(own).astype(np.float64, copy=False)
+        return products if weights == "cascade" else np.full_like(products, products[-1])
+
+    def _bootstrap(
+        self, estimator: Estimator, confidence: float, slot: int | None, tuned: float | None
+    ) -> Made:
+        bootstrap = self._figures[estimator.weights].family.bootstrap
+        if bootstrap is None:
+            return Made(None, "no bootstrap was asked for")
+        if slot is not None and estimator.grid:
+            return Made(None, "tamed weights are resampled for the page alone")
+        if slot is not None:
+            draws = bootstrap.draws(estimator.base, slot=slot)
+        else:
+            found = self.draws(estimator, tuned=tuned)
+            draws = np.zeros(0) if found is None else found
+        return Made(bootstrap_interval(draws, confidence=confidence))
+
+    def _anytime(self, estimator: Estimator, confidence: float, slot: int | None) -> Made:
+        if estimator.weights != "slot" or slot is not None:
+            return Made(None, "the policy learned while it logged: only pages by slot weights")
+        if not estimator.residual:
+            return Made(self._sums.anytime.interval(confidence=confidence))
+        if self._sums.anytime_rest is None:
+            return Made(None, "the log has no predictions")
+        rest = self._sums.anytime_rest.interval(confidence=confidence)
+        return Made(self._moved(rest, estimator, None))
+
+    def _from_sums(
+        self, kind: str, estimator: Estimator, confidence: float, slot: int | None
+    ) -> Made:
+        figures = self._figures[estimator.weights]
+        if slot is not None and estimator.weights != "slot":
+            return Made(None, "only slots' own weights have one by slot")
+        weighted = weighted_sums(
+            figures, residual=estimator.residual, slot=slot, positives=figures.family.positives
+        )
+        possible = self.largest(estimator.weights)
+        largest = float(possible.mean() if slot is None else possible[slot])
+        own = rest_range(self._rewards) if estimator.residual else self._rewards
+        rewards = own.times(figures.totals.slots) if slot is None else own
+        if kind == "empirical_bernstein":
+            if math.isinf(largest):
+                return Made(None, _UNBOUNDED)
+            made = empirical_bernstein(
+                weighted, largest=max(largest, 1.0), rewards=rewards, confidence=confidence
+            )
+        else:
+            plain = "dr" if estimator.residual else estimator.base.removeprefix("sn")
+            base = {"ips": "ips", "dr": "dr", "mips": "mips"}[plain]
+            made = cressie_read(
+                weighted,
+                largest=max(largest, 1.0),
+                rewards=rewards,
+                confidence=confidence,
+                design_effect=_design_effect(figures.estimate(base, slot=slot)),
+            )
+        return Made(self._moved(made, estimator, slot) if estimator.residual else made)
+
+    def _moved(self, made: Interval, estimator: Estimator, slot: int | None) -> Interval:
+        expected = self._figures[estimator.weights].totals.means()[E]
+        return made.moved(float(expected.sum() if slot is None else expected[slot]))
+
+
+def weighted_sums(
+    figures: FamilyFigures, *, residual: bool, slot: int | None, positives: int | None = None
+) -> WeightedSums:
+    """Sums of weights and rewards of one slot, or of pages, for intervals and diagnostics.
+
+    Args:
+        figures: of one kind of weights.
+        residual: whether rewards are less their predictions.
+        slot: from 0; None for pages.
+        positives: pages with a positive reward at a weight above 0.
+    """
+    totals = figures.totals
+    s, slots = totals.sums, totals.slots
+    gain, weight_gain, gain2 = ("y", "uy", "yy") if residual else ("x", "ux", "xx")
+    if slot is None and totals.pairs is None:
+        slot = 0
+    if slot is not None:
+        return WeightedSums.from_totals(
+            totals.n,
+            weight=s["u"][slot],
+            weight2=s["uu"][slot],
+            gain=s[gain][slot],
+            weight_gain=s[weight_gain][slot],
+            gain2=s[gain2][slot],
+            largest=totals.extremes["largest_u"][slot],
+            positives=s["positives"][slot] if positives is None else positives,
+        )
+    pairs = totals.pairs
+    if pairs is None:
+        raise ContextError("pages need sums of products of slots, got none")
+    u, v = slice(0, slots), slice(3 * slots, 4 * slots) if residual else slice(slots, 2 * slots)
+    return WeightedSums.pages_from_products(
+        totals.n,
+        weight=s["u"],
+        gain=s[gain],
+        weight2=pairs[u, u],
+        weight_gain=pairs[u, v],
+        gain2=pairs[v, v],
+        largest=totals.extremes["largest_u"],
+        positives=0 if positives is None else positives,
+    )
+
+
+def _design_effect(estimate: Estimate) -> float:
+    """Variance by unit over that by rows, at least 1."""
+    by_row, by_unit = estimate.standard_error, estimate.unit_error
+    if not by_row or by_unit is None:
+        return 1.0
+    return max(1.0, (by_unit / by_row) ** 2)

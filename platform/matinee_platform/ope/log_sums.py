@@ -1,0 +1,235 @@
+"""Everything that one pass over a log adds up, for all estimators, intervals and diagnostics.
+
+The difference from what the policy that logged earned is of the same pages, so what both have in
+common cancels. A slot's term less its reward, `d = (w - 1) r`, or `(e - q) + (w - 1) (r - q)` with
+predictions, is `v (d / v)` with the weight `v = (w + 1) / 2`: that has mean 1 as `w` has, is at
+least one half, and `d / v` is bounded. So every interval of weighted rewards holds for it.
+
+Memory does not grow with rows. There is a set of sums per kind of weights (`row_columns`), one more
+with weights of 1 for the mean of the policy that logged, and what intervals and rules ask beside.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from matinee_platform.ope.anytime import AnytimeSums
+from matinee_platform.ope.interval import RewardRange
+from matinee_platform.ope.poisson_bootstrap import PoissonBootstrap
+from matinee_platform.ope.records import LoggedBatch
+from matinee_platform.ope.row_columns import Weights, batch_arrays, weights_reference
+from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
+from matinee_platform.ope.unit_sums import BUCKETS, UnitSums
+from matinee_platform.ope.weight_grid import GridPoint
+from matinee_platform.ope.weighted_sums import WeightedSums, page_rows
+from matinee_policies.arrays import BoolArray, FloatArray
+from matinee_policies.errors import ContextError
+
+
+@dataclass(slots=True)
+class FamilySums:
+    """Sums under one kind of weights.
+
+    Attributes:
+        weights: of a slot.
+        slots: sums by slot.
+        units: sums by unit.
+        bootstrap: replicates; None where they are not asked for.
+        positives: pages with a reward above 0 at a weight above 0.
+    """
+
+    weights: Weights
+    slots: SlotSums
+    units: UnitSums
+    bootstrap: PoissonBootstrap | None
+    positives: int = 0
+
+    @classmethod
+    def empty(
+        cls, weights: Weights, *, grid: tuple[GridPoint, ...], replicates: int, seed: int
+    ) -> "FamilySums":
+        """No rows; `replicates` of 0 for no bootstrap."""
+        plan = EstimatorPlan(weights, grid)
+        bootstrap = PoissonBootstrap(plan, replicates=replicates, seed=seed) if replicates else None
+        return cls(weights, SlotSums(plan), UnitSums(plan, buckets=BUCKETS), bootstrap)
+
+    def add(self, batch: LoggedBatch) -> None:
+        """Add a part of the log."""
+        self.slots.add(batch)
+        self.units.add(batch)
+        if self.bootstrap is not None:
+            self.bootstrap.add(batch)
+        rewards, _, target, _, _ = batch_arrays(batch, self.weights)
+        possible: BoolArray = np.greater(target, 0)
+        # A product is above 0 where all its factors are, however small it is.
+        if self.weights == "slate":
+            possible = np.broadcast_to(possible.all(axis=1, keepdims=True), target.shape)
+        elif self.weights == "cascade":
+            possible = np.logical_and.accumulate(possible, axis=1)
+        self.positives += int((possible & (rewards > 0)).any(axis=1).sum())
+
+
+@dataclass(slots=True)
+class LogSums:
+    """Sums of a log under one target.
+
+    Attributes:
+        families: by kind of weights.
+        current: with weights of 1: the mean of the policy that logged.
+        anytime: of weighted rewards.
+        anytime_rest: of weighted residuals; None without predictions.
+        anytime_current: of rewards.
+        paired: difference from the policy that logged, as of weighted rewards: `ips`, and `dr` with
+            predictions.
+        unreachable: sum over rows by slot, `float64 [L]`; NaN where a row does not say.
+        unreachable_page: sum over rows of the mass on slates with any such item.
+        largest: largest weight that was possible, by slot, `float64 [L]`; infinity if unknown.
+        rows: added so far.
+    """
+
+    families: dict[Weights, FamilySums]
+    current: FamilySums
+    anytime: AnytimeSums
+    anytime_rest: AnytimeSums | None
+    anytime_current: AnytimeSums
+    paired: dict[str, "PairedSums"]
+    unreachable: FloatArray
+    unreachable_page: float
+    largest: FloatArray
+    rows: int = 0
+    _limits: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    @classmethod
+    def empty(
+        cls,
+        families: Sequence[Weights],
+        *,
+        grid: tuple[GridPoint, ...],
+        slots: int,
+        model: bool,
+        rewards: RewardRange,
+        largest: float,
+        replicates: dict[Weights, int],
+        seed: int,
+    ) -> "LogSums":
+        """No rows.
+
+        Args:
+            families: kinds of weights that are wanted.
+            grid: points of the estimators with a hyper-parameter, of `slot` weights.
+            slots: of a page.
+            model: whether rows carry predictions.
+            rewards: what a slot can earn.
+            largest: known largest weight of a slot; infinity if the rows are to say.
+            replicates: of the bootstrap, by kind of weights; 0 for none.
+            seed: of the bootstrap; equal seeds draw equal units.
+        """
+        page, rest = rewards.times(slots), rest_range(rewards).times(slots)
+        return cls(
+            families={
+                weights: FamilySums.empty(
+                    weights,
+                    grid=grid if weights == "slot" else (),
+                    replicates=replicates.get(weights, 0),
+                    seed=seed,
+                )
+                for weights in families
+            },
+            current=FamilySums.empty(
+                "slot", grid=(), replicates=max(replicates.values(), default=0), seed=seed
+            ),
+            anytime=AnytimeSums.none(largest=largest, rewards=page),
+            anytime_rest=AnytimeSums.none(largest=largest, rewards=rest) if model else None,
+            anytime_current=AnytimeSums.none(largest=1.0, rewards=page),
+            paired={
+                name: PairedSums.empty(rewards, slots=slots, residual=name == "dr", largest=largest)
+                for name in (("ips", "dr") if model else ("ips",))
+            },
+            unreachable=np.zeros(slots),
+            unreachable_page=0.0,
+            largest=np.ones(slots),
+            _limits=np.full(slots, largest),
+        )
+
+    def add(self, batch: LoggedBatch) -> None:
+        """Add a part of the log.
+
+        Raises:
+            ContextError: if it breaks a rule, or a weight exceeds what is known to be the largest.
+        """
+        if not len(batch):
+            return
+        slots = self.largest.size
+        if batch.rewards.shape[1:] != (slots,):
+            raise ContextError(f"a log of {slots} slots must have them throughout")
+        for family in self.families.values():
+            family.add(batch)
+        plain = replace(batch, target=batch.logged, predicted=None, expected=None)
+        self.current.add(plain)
+        self._add_anytime(batch)
+        self.unreachable = self.unreachable + batch.unreachable.sum(axis=0)
+        self.unreachable_page += float((1.0 - np.prod(1.0 - batch.unreachable, axis=1)).sum())
+        possible = np.full(slots, np.inf)
+        if batch.largest is not None:
+            possible = batch.largest.max(axis=0)
+        self.largest = np.minimum(np.maximum(self.largest, possible), self._limits)
+        self.rows += len(batch)
+
+    def _add_anytime(self, batch: LoggedBatch) -> None:
+        weights, _ = weights_reference(batch.logged, batch.target, "slot")
+        self.anytime = self.anytime.then(*page_rows(weights, batch.rewards))
+        ones = np.ones_like(weights)
+        self.anytime_current = self.anytime_current.then(*page_rows(ones, batch.rewards))
+        if self.anytime_rest is not None and batch.predicted is not None:
+            rest = batch.rewards - batch.predicted
+            self.anytime_rest = self.anytime_rest.then(*page_rows(weights, rest))
+        self.paired["ips"].add(weights, (weights - 1.0) * batch.rewards)
+        if batch.predicted is not None and batch.expected is not None:
+            apart = batch.expected - batch.predicted
+            rest = batch.rewards - batch.predicted
+            self.paired["dr"].add(weights, apart + (weights - 1.0) * rest)
+
+
+@dataclass(slots=True)
+class PairedSums:
+    """Of terms less rewards, as weighted rewards; see the module.
+
+    Attributes:
+        rewards: range of a slot's `d / v`.
+        slots: of a page.
+        sums: of pages; None without rows.
+        anytime: the same in the order of time.
+    """
+
+    rewards: RewardRange
+    slots: int
+    sums: WeightedSums | None
+    anytime: AnytimeSums
+
+    @classmethod
+    def empty(
+        cls, rewards: RewardRange, *, slots: int, residual: bool, largest: float
+    ) -> "PairedSums":
+        """No rows; arguments as `LogSums.empty`."""
+        most = 4 * rewards.width if residual else 2 * max(abs(rewards.low), abs(rewards.high))
+        own = RewardRange(-most, most)
+        return cls(
+            own,
+            slots,
+            None,
+            AnytimeSums.none(largest=(largest + 1) / 2, rewards=own.times(slots)),
+        )
+
+    def add(self, weights: FloatArray, apart: FloatArray) -> None:
+        """Add rows: weights and differences of each slot, `float64 [n, L]`."""
+        half = (weights + 1.0) / 2.0
+        page, reward = page_rows(half, apart / half)
+        new = WeightedSums.of(page, reward)
+        self.sums = new if self.sums is None else self.sums.merged(new)
+        self.anytime = self.anytime.then(page, reward)
+
+
+def rest_range(rewards: RewardRange) -> RewardRange:
+    """What a reward less its prediction can be, both within the rewards' range."""
+    return RewardRange(-rewards.width, rewards.width)
