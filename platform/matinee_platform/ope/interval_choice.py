@@ -1,8 +1,9 @@
 """Which interval a value gets, made from the sums of a log.
 
 `default` is Cressie-Read for estimators of single slots' weights, the bootstrap over units for
-slates and for tamed weights, and on a log whose policy learned while it logged the interval that
-holds at any time; where that one does not apply, there is none.
+slates, and on a log whose policy learned while it logged the interval that holds at any time; where
+that one does not apply, there is none. There is none by default for the model alone and for tamed
+weights either: an interval of their noise leaves out their bias.
 """
 
 import math
@@ -32,6 +33,9 @@ IntervalKind: TypeAlias = Literal[
 INTERVALS: tuple[str, ...] = get_args(IntervalKind)
 
 _NO_SUMS = "its weights are tamed, or it has none: only the bootstrap applies"
+_BIASED = (
+    "the log tells its noise alone, not its bias (bootstrap, if asked for, gives that of noise)"
+)
 _UNBOUNDED = "it needs the largest weight that is possible"
 
 
@@ -118,6 +122,8 @@ class Intervals:
             slot: from 0; None for the page.
             tuned: value of the hyper-parameter.
         """
+        if kind == "default" and (estimator.name == "dm" or tuned is not None):
+            return Made(None, _BIASED)
         kind = self.resolved(kind, estimator)
         try:
             if kind == "bootstrap":
