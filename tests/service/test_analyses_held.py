@@ -256,6 +256,31 @@ def test_a_child_does_not_outlive_a_service_that_is_killed(tmp_path: Path) -> No
         parent.wait()
 
 
+NICE_AT_ITS_IMPORTS = """
+import os, sys
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name.startswith("matinee_platform.analysis"):
+            sys.exit(f"nice {os.nice(0)}")
+
+from matinee_platform.service import analysis_process
+sys.meta_path.insert(0, Watch())
+analysis_process.main()
+"""
+
+
+def test_a_child_gives_way_before_it_reads_what_it_analyses_with() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", NICE_AT_ITS_IMPORTS],
+        input=b"{}\n",
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert found.stderr.decode().strip() == f"nice {min(os.nice(0) + 10, 19)}"
+
+
 def _lives(number: int) -> bool:
     """Whether a process runs; one that nobody waited for has ended."""
     try:

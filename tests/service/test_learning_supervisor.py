@@ -15,7 +15,7 @@ import pytest
 from matinee_platform.clock import FakeClock
 from matinee_platform.learning.learner_loop import LearnerLoop
 from matinee_platform.learning.learner_status import LearnerStatus
-from matinee_platform.learning.supervisor import Patience, Supervisor
+from matinee_platform.learning.supervisor import Patience, Supervisor, seconds_waited
 from matinee_platform.learning.testing_live import MemoryLeases
 
 _QUICK = Patience(
@@ -155,6 +155,70 @@ def test_a_child_whose_heart_stopped_is_killed_and_started_again(tmp_path: Path)
     assert supervisor.state == "ok"
     supervisor.stop()
     assert not _alive(second)
+
+
+def test_a_child_that_waits_for_a_core_is_not_silent(tmp_path: Path) -> None:
+    notes, now, waited = tmp_path / "notes", [1_000.0], [0.0]
+    beats: dict[int, int] = {}
+    supervisor = Supervisor(
+        "told",
+        last_beat=beats.get,
+        now=lambda: now[0],
+        waited=lambda _: waited[0],
+        command=_child(notes, _LIVES),
+        patience=_QUICK,
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 1)
+    first = int(_lines(notes)[0][0])
+    waited[0] += 500.0
+    now[0] += 590.0
+    assert supervisor.state == "ok", "90 s of its own, without a beat so far"
+    beats[first] = 1
+    assert supervisor.state == "ok"
+    waited[0] += 60.0
+    now[0] += 80.0
+    assert supervisor.state == "ok", "20 s of its own since the beat"
+    beats[first] = 2
+    assert supervisor.state == "ok"
+    now[0] += 31.0
+    _until(lambda: len(_lines(notes)) == 2)
+    assert not _alive(first)
+    supervisor.stop()
+
+
+def test_what_a_process_waited_for_a_core_is_the_kernels_count() -> None:
+    """On one core of two that both want it, each waits for about as long as it runs."""
+    core = min(os.sched_getaffinity(0))
+    loop = f"import os; os.sched_setaffinity(0, [{core}]); print(flush=True)\nwhile True: pass"
+    children = [
+        subprocess.Popen([sys.executable, "-c", loop], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    try:
+        for child in children:
+            assert child.stdout is not None
+            child.stdout.readline()
+        one = children[0].pid
+        before, since = seconds_waited(one), time.monotonic()
+        _until(lambda: seconds_waited(one) - before > 0.2)
+        assert seconds_waited(one) - before <= time.monotonic() - since + 0.2
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+    assert seconds_waited(2**22 + 1) == 0.0
+
+
+def test_a_child_has_a_low_priority_from_its_first_line(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    body = f"open({str(notes)!r}, 'a').write(f'{{os.nice(0)}} nice\\n'); {_LIVES}"
+    supervisor = Supervisor(
+        "told", last_beat=lambda _: None, command=_child(notes, body), patience=_QUICK
+    )
+    supervisor.start()
+    _until(lambda: len(_lines(notes)) == 2)
+    supervisor.stop()
+    assert int(_lines(notes)[1][0]) == min(os.nice(0) + 10, 19)
 
 
 def test_a_clock_that_is_set_kills_no_healthy_child(tmp_path: Path) -> None:

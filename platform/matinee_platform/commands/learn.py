@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import threading
 from pathlib import Path
@@ -15,8 +14,6 @@ from matinee_policies.errors import ConfigError
 
 if TYPE_CHECKING:
     from matinee_platform.learning.learner_status import LearnerStatus
-
-_NICENESS = 10
 
 
 def learn(
@@ -69,8 +66,6 @@ def learn(
     if supervised:
         settings = settings_of_line(read_line())
         leave_with_parent(stop)
-        # Decisions come first where cores are few.
-        os.nice(_NICENESS)
     elif config is None:
         raise ConfigError("learn needs the settings of a service: --config FILE")
     else:

@@ -31,7 +31,6 @@ from matinee_platform.storage.ports import Lease
 from matinee_policies.errors import MatineeError
 
 _LOG = logging.getLogger(__name__)
-_NICENESS = 10
 LEASE = "key-figures"
 """Name of the lease."""
 
@@ -73,7 +72,6 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = settings_of_line(read_line())
     leave_with_parent(stop)
-    os.nice(_NICENESS)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     run(settings, stop, clock=SystemClock())
     # The thread that reads the standard input would hold Python up.

@@ -5,7 +5,8 @@ needs to know, and never closes it: when the parent is gone, however it went, th
 end of its input and leaves (`leave_with_parent`). A child that died is started again, after a pause
 that doubles while it keeps dying; one whose heart has stopped is killed first. One that was told to
 end is waited with for a moment: whoever told it may be about to tell the parent. All of it goes by
-monotonic time: a machine whose clock is set loses no healthy child.
+monotonic time: a machine whose clock is set loses no healthy child. Nor does one that is too busy:
+children have a low priority, and what they wait for a core is not silence.
 """
 
 import logging
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Literal
 
 from matinee_platform.learning.learner_status import STATUS_FILE, read_status
@@ -26,6 +28,9 @@ _LOG = logging.getLogger(__name__)
 
 LEARN_COMMAND = (sys.executable, "-m", "matinee_platform.cli", "learn", "--supervised")
 """The learner, told by its standard input what service it learns for."""
+
+NICENESS = 10
+"""Of children, over that of their parent: decisions come first where cores are few."""
 
 _TOLD_TO_END = (0, -signal.SIGTERM)
 """Exit status of a child that somebody told to end, be it before it could listen."""
@@ -43,8 +48,9 @@ class Patience:
         longest_pause: before any restart.
         healthy_after: life after which the next pause is the first one again.
         begin_within: for a child to give its first beat, or it is killed. Before that it reads its
-            modules and arms at a low priority: minutes, on a machine with too much to do.
-        heart_stopped: age of the last beat at which a child is killed.
+            modules and arms.
+        heart_stopped: age of the last beat at which a child is killed. In neither does the time
+            count that it was ready to run and no core was free for it.
         look_every: between looks.
         stop_within: for a child to leave by itself before it is killed.
         told_to_end: for the parent to be told too, when a child was told to end.
@@ -61,6 +67,18 @@ class Patience:
     told_to_end: float = 2.0
 
 
+def seconds_waited(process: int) -> float:
+    """Seconds for which the main thread of a process was ready to run and had no core.
+
+    As Linux counts them (`/proc/PID/schedstat`); 0 on systems that do not, or if it is gone.
+    """
+    try:
+        counts = Path(f"/proc/{process}/schedstat").read_text(encoding="ascii").split()
+        return int(counts[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 class Supervisor:
     """Runs one child process until `stop`.
 
@@ -68,6 +86,7 @@ class Supervisor:
         line: what the child is told, without a line break; it may be secret.
         last_beat: a number that every beat of the child's heart changes, None before the first.
         now: monotonic seconds.
+        waited: seconds that a child has waited for a core so far.
         command: starts the child.
         patience: of the supervisor.
         name: of the child, for people.
@@ -79,6 +98,7 @@ class Supervisor:
         *,
         last_beat: Callable[[int], int | None],
         now: Callable[[], float] = time.monotonic,
+        waited: Callable[[int], float] = seconds_waited,
         command: Sequence[str] = LEARN_COMMAND,
         patience: Patience = Patience(),
         name: str = "learner",
@@ -87,6 +107,7 @@ class Supervisor:
         self._name = name
         self._last_beat = last_beat
         self._now = now
+        self._waited = waited
         self._command = list(command)
         self._patience = patience
         self._stop = threading.Event()
@@ -94,8 +115,8 @@ class Supervisor:
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._started = 0.0
-        # The last beat that was seen, and since when.
-        self._beat: tuple[int | None, float] = (None, 0.0)
+        # The last beat that was seen, since when, and what the child had waited for a core by then.
+        self._beat: tuple[int | None, float, float] = (None, 0.0, 0.0)
         self.starts = 0
 
     @property
@@ -155,7 +176,7 @@ class Supervisor:
 
     def _start_child(self) -> None:
         self._started = self._now()
-        self._beat = (None, self._started)
+        self._beat = (None, self._started, 0.0)
         self.starts += 1
         try:
             child = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - ours
@@ -164,6 +185,8 @@ class Supervisor:
             return
         self._child = child
         try:
+            # From its first module on, which is sooner than it could see to it by itself.
+            os.setpriority(os.PRIO_PROCESS, child.pid, os.nice(0) + NICENESS)
             assert child.stdin is not None  # noqa: S101 - for the type checker
             child.stdin.write(self._line.encode() + b"\n")
             child.stdin.flush()
@@ -194,12 +217,12 @@ class Supervisor:
     def _heart_stopped(self, process: int) -> bool:
         # The time first: whatever happens meanwhile makes a beat older, never a heart still.
         now = self._now()
-        beat, (seen, since) = self._last_beat(process), self._beat
+        beat, (seen, since, waited) = self._last_beat(process), self._beat
         if beat is not None and beat != seen:
-            self._beat = (beat, now)
+            self._beat = (beat, now, self._waited(process))
             return False
         patience = self._patience.begin_within if seen is None else self._patience.heart_stopped
-        return now - since > patience
+        return now - since > patience + (self._waited(process) - waited)
 
     def _end_child(self) -> None:
         child, self._child = self._child, None

@@ -142,10 +142,11 @@ class AnalysisProcess:
 
 def main() -> None:
     """Answer the one line of the standard input."""
+    # First of all: reading the modules below takes a second of a core that decisions may need.
+    os.nice(_NICE)
     # What it takes to analyse is for the child alone: the service itself stays small.
     from matinee_platform.analysis.experiment.of_service import analyse_service
 
-    os.nice(_NICE)
     asked = json.loads(read_line())
     leave_with_parent(threading.Event(), within=0.0)
     try:
