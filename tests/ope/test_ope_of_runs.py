@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,7 +260,7 @@ def test_a_log_whose_policy_learned_has_intervals_that_hold_at_any_time(explored
 
 
 def test_an_interval_that_leaves_a_bias_out_is_told_only_if_asked_for(explored: Path) -> None:
-    asked = {"component": "watch", "estimators": ("dm", "switch_dr", "dr")}
+    asked: dict[str, Any] = {"component": "watch", "estimators": ("dm", "switch_dr", "dr")}
     found = evaluate(f"{explored}:soft", f"{explored}:softer", **asked)
     for name in ("dm", "switch_dr"):
         value = found.value(name)
