@@ -73,7 +73,8 @@ def test_an_alert_leads_to_its_paragraph() -> None:
 
 
 def test_every_alert_is_tested_to_fire_and_to_stay_silent() -> None:
-    silent, firing: set[str] = set(), set()
+    silent: set[str] = set()
+    firing: set[str] = set()
     for path in TESTS:
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
             for test in group.get("alert_rule_test", []):

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 import structlog
 
 from matinee_platform.clock import FakeClock
@@ -65,9 +64,6 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-# A thread that reads while its service ends may leave its connection to the collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.usefixtures("collected")
 @asynchronous
 async def test_every_process_forgets(
     deployed: Path, tmp_path: Path, new_postgres_database: Callable[[], str]

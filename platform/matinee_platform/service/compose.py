@@ -24,6 +24,7 @@ from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
 from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
+from matinee_platform.service.in_thread import in_thread
 from matinee_platform.service.key_holder import KeyHolder
 from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.service.learn_until import LearnUntil
@@ -204,6 +205,8 @@ async def open_parts(
         await analyses.close()
         await events.appender.close()
         await runtime.close()
+        if isinstance(lease, PostgresLease):
+            lease.close()
         events_engine.dispose()
         engine.dispose()
 
@@ -312,7 +315,7 @@ class _Looks(BackgroundTask):
         self.failed = 0
 
     async def look(self) -> None:
-        self._keys.take(await asyncio.to_thread(self._api_keys.ring))
+        self._keys.take(await in_thread(self._api_keys.ring))
         await self._feed.refresh()
         await self._swap(self._runtime.arms)
 
@@ -322,7 +325,7 @@ class _Looks(BackgroundTask):
 
     async def _swap(self, arms: Sequence[ArmRuntime]) -> None:
         async with self._polling:
-            for swap in await asyncio.to_thread(self._poller.poll, arms):
+            for swap in await in_thread(self._poller.poll, arms):
                 swap.take()
 
     async def _run(self) -> None:

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from matinee_platform.maintenance.caretaker import LOOK_SECONDS
 from matinee_platform.service.background_task import BackgroundTask
+from matinee_platform.service.in_thread import in_thread
 from matinee_platform.storage.forgotten_units import ForgottenUnits
 
 
@@ -43,7 +44,7 @@ class FollowForgotten(BackgroundTask):
         Raises:
             LogUnavailableError: the list cannot be read.
         """
-        for one in await asyncio.to_thread(self._units.after, self._after):
+        for one in await in_thread(self._units.after, self._after):
             self._forget(one.unit, one.seq)
             self._after = one.number
 

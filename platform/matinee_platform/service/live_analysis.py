@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from matinee_platform.clock import Clock
 from matinee_platform.service.background_task import BackgroundTask
+from matinee_platform.service.in_thread import in_thread
 from matinee_policies.errors import MatineeError
 
 HOLD_SECONDS = 10.0
@@ -180,7 +181,7 @@ class AnalysisRenewal(BackgroundTask):
             await asyncio.sleep(pause)
             start = time.monotonic()
             try:
-                await self._analyses.renew(await asyncio.to_thread(self._keys))
+                await self._analyses.renew(await in_thread(self._keys))
             except Exception as error:  # whatever it is, the next pass may do better
                 self._log.warning("analysis_failed", error=type(error).__name__)
             pause = max(self._every, _REST * (time.monotonic() - start))

@@ -9,6 +9,7 @@ from matinee_platform.experiments.audit import AuditEntry
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.layers import Assigner
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.service.in_thread import in_thread
 from matinee_platform.service.settings import Holdout
 from matinee_platform.serving.bundle import BundleLoader, Manifest
 from matinee_platform.serving.errors import BundleError
@@ -120,7 +121,7 @@ class ExperimentFeed:
             MatineeError: the database cannot be read; everything stays as it was.
         """
         async with self._one_at_a_time:
-            await self.take(await asyncio.to_thread(self.read))
+            await self.take(await in_thread(self.read))
 
     async def take(self, found: Sequence[StoredExperiment]) -> None:
         """Serve those of these that run and whose bundles can be served."""
@@ -133,7 +134,7 @@ class ExperimentFeed:
         if versions == self._seen and not self._broken:
             return
         running = [one.definition for one in found if one.state is State.RUNNING]
-        broken = await asyncio.to_thread(_broken, running, self._bundles)
+        broken = await in_thread(_broken, running, self._bundles)
         if broken != self._broken:
             for key, reason in broken.items():
                 self._log.error("experiment_not_served", experiment=key, reason=reason)
@@ -141,7 +142,7 @@ class ExperimentFeed:
             served = [one for one in running if one.key not in broken]
             starts = {one.definition.key: one.started_at or 0 for one in found}
             assigner = Assigner(served, self._holdout)
-            await asyncio.to_thread(_warm_up, assigner, [one.key for one in served])
+            await in_thread(_warm_up, assigner, [one.key for one in served])
             await self._runtime.apply([Running(one, starts[one.key]) for one in served], assigner)
         self._seen, self._broken = versions, broken
 

@@ -12,6 +12,7 @@ from matinee_platform.clock import Clock
 from matinee_platform.maintenance.caretaker import Caretaker
 from matinee_platform.metrics import REMOVED_IN_FILES
 from matinee_platform.service.background_task import BackgroundTask
+from matinee_platform.service.in_thread import in_thread
 
 AGAIN_SECONDS = 10.0
 """Between two tries: each may hold a writer up for some hundredths of a second on SQLite."""
@@ -41,7 +42,7 @@ class SettleRemoved(BackgroundTask):
         while True:
             await asyncio.sleep(self._every)
             try:
-                before, gone = gone, await asyncio.to_thread(self._caretaker.settle)
+                before, gone = gone, await in_thread(self._caretaker.settle)
                 failed = False
                 if before and not gone:
                     self._log.warning("removed_content_is_in_files", reason="a reader or the spool")

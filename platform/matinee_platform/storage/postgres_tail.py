@@ -8,11 +8,13 @@ this process committed is never read again: it waits until the rows before it we
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from traceback import format_exc
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -23,6 +25,7 @@ from matinee_platform.storage.records import LoggedDecision, LoggedReward
 
 _LOG = structlog.get_logger(__name__)
 _CHUNK = 5_000
+_T = TypeVar("_T")
 _seq = attrgetter("seq")
 
 MOST_OWN = 1_000
@@ -72,6 +75,7 @@ class PostgresTail:
         self._closed = False
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-tail")
 
     async def start(self) -> None:
         """Follow the log from its present end, or from the one that it has when it is back."""
@@ -107,7 +111,13 @@ class PostgresTail:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        await asyncio.to_thread(self._reader.close)
+        # After a look that was cancelled: its thread would open the connection again.
+        await self._in_thread(self._reader.close)
+        self._thread.shutdown()
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        """The result of a call of the reader; one comes after another, whoever still waits."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _follow(self) -> None:
         while True:
@@ -118,7 +128,7 @@ class PostgresTail:
         """Tell of what the log has beyond what was told."""
         self._reading = True
         try:
-            last = await asyncio.to_thread(self._reader.last_seq)
+            last = await self._in_thread(self._reader.last_seq)
             told = self._begin(last) if self._told is None else self._told
             while told < last:
                 upto = min(last, told + _CHUNK)
@@ -170,8 +180,8 @@ class PostgresTail:
             rewards += plan.rewards
         own = [one.seq for one in decisions] + [one.seq for one in rewards]
         if len(own) < upto - after:
-            others = await asyncio.to_thread(
-                self._reader.between, after=after, upto=upto, without=own
+            others = await self._in_thread(
+                partial(self._reader.between, after=after, upto=upto, without=own)
             )
             decisions = sorted(decisions + others[0], key=_seq)
             rewards = sorted(rewards + others[1], key=_seq)
