@@ -33,6 +33,8 @@ def lived() -> Iterator[tuple[Stack, dict[str, Any]]]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
         opened.callback(shutil.rmtree, folder, ignore_errors=True)
         patch.delenv("MATINEE_DATA", raising=False)
+        (folder / "runtime").mkdir(mode=0o700)
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "runtime"))
         settings = folder / "settings"
         shutil.copytree(ROOT / "examples" / "stack", settings)
         run = yaml.safe_load((settings / "run.yaml").read_text(encoding="utf-8"))
