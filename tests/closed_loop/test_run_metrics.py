@@ -208,7 +208,8 @@ def test_every_day_of_every_arm_is_reported_in_order(run: Run) -> None:
 def history(path: Path) -> dict[Any, dict[int, float]]:
     """Values by series and time of an export."""
     found: dict[Any, dict[int, float]] = {}
-    for family in openmetrics_families(path.read_text(encoding="utf-8")):  # type: ignore[no-untyped-call]
+    text = path.read_text(encoding="utf-8")
+    for family in openmetrics_families(text):  # type: ignore[no-untyped-call]
         for sample in family.samples:
             key = (sample.name, frozenset(sample.labels.items()))
             found.setdefault(key, {})[int(float(sample.timestamp))] = sample.value

@@ -209,14 +209,19 @@ class Live:
         self.clock.advance(seconds=max(latest + 1 - self.clock.now_ms(), 0) / 1_000)
         return self.clock.now_ms()
 
-    def caretaker(self) -> Caretaker:
-        return Caretaker(
-            SqlEventEraser(open_events(self.data_dir, self.database), pause=lambda _: None),
+    def forget(self, name: str) -> int:
+        """Forget a unit by its raw id; how many decisions went."""
+        events = open_events(self.data_dir, self.database)
+        caretaker = Caretaker(
+            SqlEventEraser(events, pause=lambda _: None),
             control=self.engine,
             pseudonym_secret=SECRET,
             clock=self.clock,
             lease=FileLease(self.data_dir),
         )
+        removed = caretaker.forget(name, who="test")
+        events.dispose()
+        return removed.decisions
 
 
 def started(data_dir: Path, database: str) -> Live:
@@ -375,7 +380,7 @@ def test_a_unit_that_is_forgotten_leaves_no_trace(live: Live) -> None:
     job = live.job()
     before = of_home(job.look())
     gone = PSEUDONYMS[7]
-    assert live.caretaker().forget(unit_name(7), who="test").decisions > 0
+    assert live.forget(unit_name(7)) > 0
     told = of_home(job.look())
     until_ms = live.until()
     assert sum(arm.exposed for arm in told.arms.values()) == (
