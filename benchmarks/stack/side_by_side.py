@@ -90,6 +90,12 @@ class Stack:
         key = self.places.key("drive").read_text(encoding="utf-8").strip()
         return Client(self.address, key=key, timeout=60.0)
 
+    def restart(self) -> None:
+        """End the service and start it again, until it answers."""
+        self.service.stop()
+        self.service.start()
+        self.wait("the service is ready again", self._ready, seconds=_READY_S)
+
     def run(self, *words: str) -> str:
         """Run a command of `matinee` with the environment of the services; what it wrote.
 

@@ -45,8 +45,7 @@ def lived() -> Iterator[tuple[Stack, dict[str, Any]]]:
         stack = opened.enter_context(Stack(folder, settings=settings))
         said = stack.drive.finish(wait_s=250.0)
         # Key figures outlive their process; and a new one analyses soon.
-        stack.service.stop()
-        stack.service.start()
+        stack.restart()
         yield stack, json.loads("{" + f"\n{said}".rpartition("\n{\n")[2])
 
 
