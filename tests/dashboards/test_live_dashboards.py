@@ -21,6 +21,8 @@ from stack.composed import ROOT
 from stack.key_figures import METRIC_OF_PANEL
 from stack.side_by_side import EXPERIMENT, Stack
 
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+
 USERS, DAYS = 240, 30
 ARMS = {"mf_order", "lin_ucb"}
 
@@ -49,16 +51,17 @@ def lived() -> Iterator[tuple[Stack, dict[str, Any]]]:
         yield stack, json.loads("{" + f"\n{said}".rpartition("\n{\n")[2])
 
 
-@pytest.mark.services
 def test_the_users_came_and_all_was_taken(lived: tuple[Stack, dict[str, Any]]) -> None:
     stack, told = lived
     assert told["users"] == USERS
     assert told["days"] == DAYS
     assert told["failed"] is False
-    assert all(stack.prometheus.targets_up().values())
+    # One scrape may have met the service between two lives.
+    stack.wait(
+        "it is scraped", lambda: {*stack.prometheus.targets_up().values()} == {True}, seconds=60.0
+    )
 
 
-@pytest.mark.services
 def test_key_figures_are_those_of_the_analysis(lived: tuple[Stack, dict[str, Any]]) -> None:
     stack, _ = lived
     with stack.client() as client:
@@ -73,13 +76,11 @@ def test_key_figures_are_those_of_the_analysis(lived: tuple[Stack, dict[str, Any
     assert [one for one in figures if one.shown is None] == []
 
 
-@pytest.mark.services
 def test_every_panel_is_answered_with_data(lived: tuple[Stack, dict[str, Any]]) -> None:
     stack, _ = lived
     assert empty_panels(stack, experiment=EXPERIMENT) == []
 
 
-@pytest.mark.services
 def test_what_only_runs_have_is_asked_without_a_fault(lived: tuple[Stack, dict[str, Any]]) -> None:
     stack, _ = lived
     for board in BOARDS:
@@ -89,7 +90,6 @@ def test_what_only_runs_have_is_asked_without_a_fault(lived: tuple[Stack, dict[s
         assert [error for one in found for error in one.errors] == []
 
 
-@pytest.mark.services
 def test_every_rule_is_evaluated_without_a_fault(lived: tuple[Stack, dict[str, Any]]) -> None:
     stack, _ = lived
     assert stack.prometheus.rules()

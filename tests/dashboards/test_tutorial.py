@@ -116,6 +116,7 @@ def shown(run: Callable[[str], str], line: str, *, seconds: float = 60.0) -> dic
 
 
 @pytest.mark.services
+@pytest.mark.timeout(900)
 def test_every_command_runs_as_written(tmp_path: Path) -> None:
     with ExitStack() as stack:
         shell = Shell(tmp_path, stack)
