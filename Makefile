@@ -19,11 +19,12 @@ export MKL_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test test-services test-long dashboards hostile lint bench bench-peers tradeoff validate stats scale kernels load chaos lock audit
+.PHONY: help demo serve stack test test-services test-long dashboards hostile lint bench bench-peers tradeoff validate stats scale kernels load chaos lock audit
 
 help:
 	@echo 'make demo    compare six reranking policies on simulated users (about 3 minutes)'
 	@echo 'make serve   answer decisions and rewards over HTTP with two arms of the demo'
+	@echo 'make stack   PostgreSQL, service, learner, Prometheus and simulated users side by side; faults and alerts (about 20 minutes)'
 	@echo 'make test    run the tests'
 	@echo 'make test-services  the tests that need Prometheus, docker-compose, Node and Chromium beside Python'
 	@echo 'make test-long  run the tests that take minutes each: the wheel in a place of its own, runs that grow'
@@ -57,6 +58,10 @@ serve: $(STAMP)
 	@for arm in mf_order lin_ucb; do [ -f $(SERVICE)/bundles/$$arm/bundle.json ] || \
 	$(BIN)/matinee deploy runs/demo:$$arm --to $(SERVICE) || exit 1; done
 	@MATINEE_SERVICE_DATA_DIR=$(SERVICE) exec $(BIN)/matinee serve --config examples/serve.yaml
+
+# docker-compose.yml without containers. STACK='--users 200 --no-faults' is shorter.
+stack: $(STAMP) kernels
+	@PYTHONPATH=benchmarks:dashboards $(BIN)/python -m stack $(STACK)
 
 test: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal

@@ -19,23 +19,26 @@ def test_the_library_example_runs() -> None:
     assert "equal True" in done.stdout
 
 
-def test_the_python_of_the_readme_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+def test_the_python_of_the_library_page_runs() -> None:
+    text = (ROOT / "docs" / "policies_as_library.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})  # noqa: S102
+        exec(compile(block, "policies_as_library.md", "exec"), {})  # noqa: S102
 
 
-def test_the_experiment_of_the_readme_is_valid() -> None:
+def test_the_experiments_of_the_pages_and_examples_are_valid() -> None:
     import yaml
 
     from matinee_platform.offline.run import check_settings
     from matinee_platform.settings import load_settings, parse_settings
 
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    text = (ROOT / "docs" / "your_own_experiment.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert blocks
     for block in blocks:
         check_settings(parse_settings(yaml.safe_load(block)))
     # Settings of the live service are another kind of file; its own tests read them.
-    for path in sorted(set((ROOT / "examples").glob("*.yaml")) - {ROOT / "examples/serve.yaml"}):
+    examples = {path for path in (ROOT / "examples").rglob("*.yaml") if path.name != "serve.yaml"}
+    for path in sorted(examples):
         check_settings(load_settings(path))

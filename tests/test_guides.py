@@ -1,5 +1,6 @@
 """The guides to code of one's own: their files and commands, run as they stand."""
 
+import json
 import os
 import re
 import shlex
@@ -39,6 +40,34 @@ def test_the_guide_to_your_own_policy_runs_as_written(tmp_path: Path) -> None:
     assert "'caps__aspect': 2" in done.stdout
 
 
+@pytest.mark.long
+def test_the_guide_to_off_policy_values_runs_as_written(tmp_path: Path) -> None:
+    output = run_guide("off_policy.md", tmp_path)
+    values = output["matinee ope runs/small:explorer"]
+    assert "propensities come out again" in values
+    assert "cascade_dr" in values
+    (found,) = json.loads(output["matinee ope runs/small:order"])
+    (refused,) = found["policies"]
+    assert refused["value"] is None
+    assert refused["refused"]
+    assert "Ramp to" in output["matinee promote runs/small:explorer"]
+    done = subprocess.run(
+        [sys.executable, "library.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Interval(low=" in done.stdout
+
+
+def test_the_page_of_off_policy_values_names_every_estimator_and_interval() -> None:
+    from matinee_platform.ope.estimator_list import ESTIMATORS
+    from matinee_platform.ope.interval_choice import INTERVALS
+    from matinee_platform.ope.regression import MODEL_KINDS
+
+    text = (ROOT / "docs" / "off_policy.md").read_text("utf-8")
+    names = [*ESTIMATORS, *MODEL_KINDS, *INTERVALS[1:]]
+    assert [name for name in names if f"`{name}" not in text and f" {name}`" not in text] == []
+
+
 def test_a_policy_takes_thirty_lines() -> None:
     text = (ROOT / "docs" / "your_own_policy.md").read_text("utf-8")
     code = next(content for _, content in BLOCK.findall(text) if NAMED.match(content))
@@ -52,7 +81,7 @@ def test_the_guide_names_every_command_that_imports_the_users_code() -> None:
     text = (ROOT / "docs" / "your_own_recommender.md").read_text("utf-8")
     trust = " ".join(text.partition("## Trust")[2].split())
     commands = ["simulate", "tradeoff", "policy check", "candidates evaluate"]
-    commands += ["verify", "replay", "explain", "report"]
+    commands += ["verify", "replay", "explain", "ope", "promote", "report"]
     assert [name for name in commands if f"`{name}`" not in trust] == []
 
 

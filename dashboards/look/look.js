@@ -5,7 +5,7 @@ import { createRoot } from 'react-dom/client';
 import {
   FieldColorModeId, FieldType, createTheme, dateTime, getDisplayProcessor, toDataFrame,
 } from '@grafana/data';
-import { BigValue, GlobalStyles, PanelChrome, Table, ThemeContext, TimeSeries } from '@grafana/ui';
+import { BigValue, GlobalStyles, InteractiveTable, PanelChrome, ThemeContext, TimeSeries } from '@grafana/ui';
 
 const theme = createTheme({ colors: { mode: 'dark' } });
 const COLUMN = 78;
@@ -61,9 +61,17 @@ function Figures({ panel, width, height }) {
   }));
 }
 
-function Rows({ panel, width, height }) {
-  const frame = dressed(toDataFrame({ fields: panel.table }), { decimals: 4, custom: {} });
-  return h(Table, { data: frame, width, height, initialSortBy: [] });
+// Grafana draws tables with a component that is not published; this one is.
+function Rows({ panel }) {
+  const [first] = panel.table;
+  const data = first.values.map((_, at) => Object.fromEntries(
+    [['id', String(at)], ...panel.table.map(({ name, values }) => [name, shown(values[at])])]));
+  const columns = panel.table.map(({ name }) => ({ id: name, header: name }));
+  return h(InteractiveTable, { columns, data, getRowId: ({ id }) => id });
+}
+
+function shown(value) {
+  return typeof value === 'number' ? value.toFixed(4) : value ?? '';
 }
 
 const KINDS = { lines: Lines, figure: Figures, table: Rows };

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_another_arm_is_worth_what_it_earned_itself(explored: Path) -> None:
     found = evaluate(f"{explored}:soft", f"{explored}:softer", component="watch")
     own = evaluate(f"{explored}:softer", f"{explored}:softer", component="watch")
     assert own.current is not None
-    for name in ("dr", "snips", "switch_dr", "rips", "sn_standard", "cascade_dr"):
+    for name in ("dr", "snips", "rips", "sn_standard", "cascade_dr"):
         value = found.value(name)
         assert value.value is not None, value.refused
         error = np.hypot(value.standard_error or 0.0, own.current.standard_error or 0.0)
@@ -251,9 +252,25 @@ def test_a_log_whose_policy_learned_has_intervals_that_hold_at_any_time(explored
     assert found.adaptive
     assert found.headline.interval is not None
     assert found.headline.interval.method == "anytime"
-    assert found.value("rips").interval is None
-    assert "learned" in found.value("rips").no_interval
+    for name in ("ips", "dr", "rips"):
+        value = found.value(name)
+        assert value.interval is None or value.interval.method == "anytime"
     assert found.value("dm").interval is None
+    assert "not its bias" in found.value("dm").no_interval
+
+
+def test_an_interval_that_leaves_a_bias_out_is_told_only_if_asked_for(explored: Path) -> None:
+    asked: dict[str, Any] = {"component": "watch", "estimators": ("dm", "switch_dr", "dr")}
+    found = evaluate(f"{explored}:soft", f"{explored}:softer", **asked)
+    for name in ("dm", "switch_dr"):
+        value = found.value(name)
+        tamed = name == "dm" or (value.tuned is not None and value.tuned.chosen is not None)
+        assert value.value is not None
+        assert (value.interval is None) == tamed
+        assert ("not its bias" in value.no_interval) == tamed
+    assert found.value("dr").interval is not None
+    noise = evaluate(f"{explored}:soft", f"{explored}:softer", intervals=("bootstrap",), **asked)
+    assert noise.value("dm").interval is not None
 
 
 @pytest.mark.parametrize(

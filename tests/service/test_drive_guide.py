@@ -42,6 +42,7 @@ def background(command: list[str], folder: Path, environment: dict[str, str]) ->
             assert process.wait(60) == 0
 
 
+@pytest.mark.long
 def test_the_commands_run_as_written(tmp_path: Path) -> None:
     port = str(free_port())
     for name, content in re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", TEXT, re.DOTALL):

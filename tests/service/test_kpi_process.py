@@ -70,7 +70,7 @@ def test_the_process_lives_through_a_kill_in_mid_stream(
     again.terminate()
     assert again.wait(timeout=60) == 0
     assert fold_path(tmp_path, "home").is_file()
-    live.close()
+    live.engine.dispose()
 
 
 def pages_of(rows: Sequence[Record]) -> int:
@@ -109,4 +109,4 @@ def test_of_two_processes_one_makes_the_figures(
     assert (status.holds, status.experiments) == (False, ())
     lease.release("key-figures")
     assert told_by(tmp_path, child, pages=pages_of(live.written))
-    live.close()
+    live.engine.dispose()

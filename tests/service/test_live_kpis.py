@@ -44,7 +44,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
         upgrade_events(postgres_url(database))
         found = started(tmp_path, database)
     yield found
-    found.close()
+    found.engine.dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_a_unit_that_is_forgotten_leaves_no_trace(live: Live) -> None:
     job = live.job()
     before = of_home(job.look())
     gone = PSEUDONYMS[7]
-    assert live.caretaker().forget(unit_name(7), who="test").decisions > 0
+    assert live.forget(unit_name(7)) > 0
     told = of_home(job.look())
     until_ms = live.until()
     assert sum(arm.exposed for arm in told.arms.values()) == (
@@ -131,7 +131,7 @@ def test_a_log_that_was_restored_is_folded_from_its_beginning(tmp_path: Path) ->
     whole.write(lives(seed=4)[len(rows) // 2 :])
     until_ms = whole.until()
     assert_equals_analysis(whole, of_home(whole.job().look()), until_ms=until_ms)
-    whole.close()
+    whole.engine.dispose()
 
 
 def test_a_log_that_cannot_be_folded_is_told_and_figures_grow_old(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_folded_is_told_and_figures_grow_old(tmp_path: Path
     assert (told.until_ms, told.arms) == (before.until_ms, before.arms)
     ControlStore(live.engine, clock=live.clock).stop("home", who="test")
     assert job.look() == ()
-    live.close()
+    live.engine.dispose()
 
 
 def samples(status: KpiStatus, clock: FakeClock) -> dict[tuple[str, ...], float]:
@@ -187,4 +187,4 @@ def test_metrics_show_the_figures_and_their_age(tmp_path: Path) -> None:
         (metrics.KPI_FAILED.name, "home"): 1,
         (metrics.KPI_UNREAD.name, "home"): 0,
     }
-    live.close()
+    live.engine.dispose()

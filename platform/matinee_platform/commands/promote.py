@@ -87,7 +87,7 @@ def promote(
         guardrails = {name: read_guardrails(analysis, candidate or _arm_of(name)) for name in given}
     how = method_of(
         estimators,
-        intervals,
+        intervals or ["cressie_read"],
         reward_model=reward_model,
         confidence=confidence,
         largest_weight=largest_weight,

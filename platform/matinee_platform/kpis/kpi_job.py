@@ -21,6 +21,7 @@ from matinee_platform.kpis.live_figures import live_figures
 from matinee_platform.kpis.page_sums import Catalogues
 from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_platform.storage.forgotten_units import ForgottenUnits
+from matinee_platform.storage.private_files import private_folder
 from matinee_policies.errors import MatineeError
 
 _LOG = logging.getLogger(__name__)
@@ -121,8 +122,8 @@ class KpiJob:
         if kept.saved_seq == kept.fold.seq and not at_once:
             return
         began = time.monotonic()
-        (self._stores.data_dir / FOLDER).mkdir(mode=0o700, exist_ok=True)
         try:
+            private_folder(self._stores.data_dir / FOLDER)
             with reading(self._stores.events) as ask:
                 newest = newest_decision(ask, upto=kept.fold.seq)
             save_fold(fold_path(self._stores.data_dir, key), kept.fold, newest=newest)

@@ -141,7 +141,6 @@ class Live:
     engine: Engine
     clock: FakeClock
     written: list[Record] = field(default_factory=list)
-    opened: list[Engine] = field(default_factory=list)
 
     @property
     def events(self) -> Path | str:
@@ -197,21 +196,19 @@ class Live:
         self.clock.advance(seconds=max(latest + 1 - self.clock.now_ms(), 0) / 1_000)
         return self.clock.now_ms()
 
-    def close(self) -> None:
-        """Let every database go."""
-        for engine in (self.engine, *self.opened):
-            engine.dispose()
-
-    def caretaker(self) -> Caretaker:
+    def forget(self, name: str) -> int:
+        """Forget a unit by its raw id; how many decisions went."""
         events = open_events(self.data_dir, self.database)
-        self.opened.append(events)
-        return Caretaker(
+        caretaker = Caretaker(
             SqlEventEraser(events, pause=lambda _: None),
             control=self.engine,
             pseudonym_secret=SECRET,
             clock=self.clock,
             lease=FileLease(self.data_dir),
         )
+        removed = caretaker.forget(name, who="test")
+        events.dispose()
+        return removed.decisions
 
 
 def started(data_dir: Path, database: str) -> Live:

@@ -163,11 +163,7 @@ class _History(Collector):
             if not series:
                 continue
             family = Family(metric.name.removesuffix("_total"), metric.help, metric.kind)
-            family.samples = [
-                Sample(name, dict(labels), value, at)
-                for (name, labels), points in series.items()
-                for at, value in points
-            ]
+            family.samples = _in_order(series)
             yield family
 
     def _add_row(self, day: int, row: Row) -> None:
@@ -179,6 +175,16 @@ class _History(Collector):
         held = 1 if day == self._settings.days - 1 else _DAY_SECONDS // STEP_SECONDS
         points = self._points[name].setdefault(key, [])
         points.extend((_end_of(day) + step * STEP_SECONDS, value) for step in range(held))
+
+
+def _in_order(series: Mapping[Key, Sequence[Point]]) -> list[Sample]:
+    """Samples as OpenMetrics wants them: all buckets of a histogram at a time, then the next."""
+    grouped: dict[tuple[tuple[str, str], ...], list[tuple[int, Sample]]] = {}
+    for (name, labels), points in series.items():
+        own = grouped.setdefault(tuple(one for one in labels if one[0] != "le"), [])
+        own.extend((at, Sample(name, dict(labels), value, at)) for at, value in points)
+    # Stable: buckets keep their order.
+    return [one for own in grouped.values() for _, one in sorted(own, key=lambda told: told[0])]
 
 
 def _effects(document: Mapping[str, Any]) -> Iterator[tuple[int, Row]]:

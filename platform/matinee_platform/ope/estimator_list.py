@@ -102,8 +102,15 @@ _ALL = (
     Estimator("sn_iips", "slot", "snips", "IIPS over the mean weights", interval=True),
     Estimator("rips", "cascade", "ips", "weights of the slots above and its own", interval=True),
     Estimator("sn_rips", "cascade", "snips", "RIPS over the mean weights", interval=True),
-    Estimator("cascade_dr", "cascade", "dr", "RIPS with predictions", model=True),
-    Estimator("sn_cascade_dr", "cascade", "sndr", "cascade-DR over the mean weights", model=True),
+    Estimator("cascade_dr", "cascade", "dr", "RIPS with predictions", model=True, interval=True),
+    Estimator(
+        "sn_cascade_dr",
+        "cascade",
+        "sndr",
+        "cascade-DR over the mean weights",
+        model=True,
+        interval=True,
+    ),
 )
 
 ESTIMATORS: dict[str, Estimator] = {one.name: one for one in _ALL}
@@ -120,7 +127,10 @@ def chosen(
     """The estimators that are meant, the first of which is the headline.
 
     Args:
-        names: as asked for; None for all that the log allows, doubly robust first.
+        names: as asked for; None for all that the log allows. First then is cascade-DR for pages
+            (RIPS without a model): right where what stands below a slot does not matter, while
+            weights of single slots value a slot below what the *log* showed above it. Of single
+            actions it is DR (IPS).
         model: whether there are predictions.
         slots: of a page.
         marginal: whether the log has weights of clusters.
@@ -130,6 +140,8 @@ def chosen(
     """
     if names is None:
         first = ("dr", "ips") if model else ("ips",)
+        if slots > 1:
+            first = ("cascade_dr", "rips", *first) if model else ("rips", *first)
         rest = [one.name for one in _ALL if one.name not in ("replay", "iips", "sn_iips")]
         ordered = [*first, *(name for name in rest if name not in first)]
         found = [ESTIMATORS[name] for name in ordered]

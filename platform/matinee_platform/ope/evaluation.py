@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from matinee_platform.ope.diagnostics import Diagnostics
+from matinee_platform.ope.estimator_list import ESTIMATORS
 from matinee_platform.ope.interval import Interval
 from matinee_platform.ope.refusal import Reason, Verdict
 
@@ -151,8 +152,8 @@ class Evaluation:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the weights that every other kind is made of, those of single slots."""
-        return self.weighings[0].verdict
+        """Of the weights that the headline is made of."""
+        return self.weighing(ESTIMATORS[self.headline.estimator].weights).verdict
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values; what is refused or not finite is null."""

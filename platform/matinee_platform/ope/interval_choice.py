@@ -1,8 +1,9 @@
 """Which interval a value gets, made from the sums of a log.
 
 `default` is Cressie-Read for estimators of single slots' weights, the bootstrap over units for
-slates and for tamed weights, and on a log whose policy learned while it logged the interval that
-holds at any time; where that one does not apply, there is none.
+slates, and on a log whose policy learned while it logged the interval that holds at any time; where
+that one does not apply, there is none. There is none by default for the model alone and for tamed
+weights either: an interval of their noise leaves out their bias.
 """
 
 import math
@@ -17,7 +18,8 @@ from matinee_platform.ope.empirical_bernstein import empirical_bernstein
 from matinee_platform.ope.estimates import Estimate, estimates
 from matinee_platform.ope.estimator_list import Estimator
 from matinee_platform.ope.interval import Interval, RewardRange
-from matinee_platform.ope.log_sums import FamilySums, LogSums, rest_range
+from matinee_platform.ope.log_sums import FamilySums, LogSums
+from matinee_platform.ope.page_terms import TermSums, rest_range
 from matinee_platform.ope.row_columns import E, Weights
 from matinee_platform.ope.slot_sums import Totals
 from matinee_platform.ope.weighted_sums import WeightedSums
@@ -31,6 +33,9 @@ IntervalKind: TypeAlias = Literal[
 INTERVALS: tuple[str, ...] = get_args(IntervalKind)
 
 _NO_SUMS = "its weights are tamed, or it has none: only the bootstrap applies"
+_BIASED = (
+    "the log tells its noise alone, not its bias (bootstrap, if asked for, gives that of noise)"
+)
 _UNBOUNDED = "it needs the largest weight that is possible"
 
 
@@ -117,12 +122,16 @@ class Intervals:
             slot: from 0; None for the page.
             tuned: value of the hyper-parameter.
         """
+        if kind == "default" and (estimator.name == "dm" or tuned is not None):
+            return Made(None, _BIASED)
         kind = self.resolved(kind, estimator)
         try:
             if kind == "bootstrap":
                 return self._bootstrap(estimator, confidence, slot, tuned)
             if not estimator.interval:
                 return Made(None, _NO_SUMS)
+            if estimator.weights == "cascade":
+                return self._cascade(kind, estimator, confidence, slot)
             if kind == "anytime":
                 return self._anytime(estimator, confidence, slot)
             return self._from_sums(kind, estimator, confidence, slot)
@@ -168,31 +177,43 @@ class Intervals:
             error: standard error of the difference by unit.
         """
         kind = self.resolved(kind, estimator)
-        paired = self._sums.paired.get("dr" if estimator.residual else "ips")
-        if paired is None or paired.sums is None or not estimator.interval:
+        found = self._sums.pages.differences.get(_term_of(estimator))
+        if found is None or not estimator.interval:
             return Made(None, _NO_SUMS)
-        if estimator.weights != "slot":
-            return Made(None, "only slots' own weights have one")
+        largest = float(((self.largest(estimator.weights) + 1.0) / 2.0).mean())
+        return self._of_term(kind, found, confidence, largest=largest, error=error)
+
+    def _of_term(
+        self,
+        kind: str,
+        found: TermSums,
+        confidence: float,
+        *,
+        largest: float,
+        error: float | None,
+    ) -> Made:
+        """From the sums of a page's term, whose standard error by unit is given."""
+        sums = found.sums
+        if sums is None:
+            return Made(None, "there are no rows")
         if kind == "anytime":
-            return Made(paired.anytime.interval(confidence=confidence))
-        largest = float(((self.largest("slot") + 1.0) / 2.0).mean())
-        rewards = paired.rewards.times(paired.slots)
+            return Made(found.anytime.interval(confidence=confidence))
+        if kind == "empirical_bernstein" and math.isinf(largest):
+            return Made(None, _UNBOUNDED)
         if kind == "empirical_bernstein":
-            if math.isinf(largest):
-                return Made(None, _UNBOUNDED)
             return Made(
                 empirical_bernstein(
-                    paired.sums, largest=largest, rewards=rewards, confidence=confidence
+                    sums, largest=largest, rewards=found.rewards, confidence=confidence
                 )
             )
-        n, gain = float(paired.sums.rows), float(paired.sums.gain)
-        by_row = max(float(paired.sums.gain2) - gain * gain / n, 0.0) / max(n - 1, 1) / n
+        n, gain = float(sums.rows), float(sums.gain)
+        by_row = max(float(sums.gain2) - gain * gain / n, 0.0) / max(n - 1, 1) / n
         effect = error**2 / by_row if error is not None and by_row > 0 else 1.0
         return Made(
             cressie_read(
-                paired.sums,
+                sums,
                 largest=largest,
-                rewards=rewards,
+                rewards=found.rewards,
                 confidence=confidence,
                 design_effect=max(effect, 1.0),
             )
@@ -234,13 +255,26 @@ class Intervals:
 
     def _anytime(self, estimator: Estimator, confidence: float, slot: int | None) -> Made:
         if estimator.weights != "slot" or slot is not None:
-            return Made(None, "the policy learned while it logged: only pages by slot weights")
+            return Made(
+                None, "the policy learned while it logged: only pages of slots or cascades have one"
+            )
         if not estimator.residual:
             return Made(self._sums.anytime.interval(confidence=confidence))
         if self._sums.anytime_rest is None:
             return Made(None, "the log has no predictions")
         rest = self._sums.anytime_rest.interval(confidence=confidence)
         return Made(self._moved(rest, estimator, None))
+
+    def _cascade(
+        self, kind: str, estimator: Estimator, confidence: float, slot: int | None
+    ) -> Made:
+        found = self._sums.pages.values.get(_term_of(estimator))
+        if found is None or slot is not None:
+            return Made(None, "weights of cascades have one for pages alone")
+        base = "dr" if estimator.model else "ips"
+        error = self._figures["cascade"].estimate(base).unit_error
+        largest = max(float(self.largest("cascade").mean()), 1.0)
+        return self._of_term(kind, found, confidence, largest=largest, error=error)
 
     def _from_sums(
         self, kind: str, estimator: Estimator, confidence: float, slot: int | None
@@ -319,6 +353,18 @@ def weighted_sums(
         largest=totals.extremes["largest_u"],
         positives=0 if positives is None else positives,
     )
+
+
+def _term_of(estimator: Estimator) -> str:
+    """Name of the page's term whose expectation an estimator has; empty if there is none."""
+    if estimator.weights not in ("slot", "cascade"):
+        return ""
+    return {
+        ("slot", False): "ips",
+        ("slot", True): "dr",
+        ("cascade", False): "rips",
+        ("cascade", True): "cascade_dr",
+    }[estimator.weights, estimator.model]
 
 
 def _design_effect(estimate: Estimate) -> float:

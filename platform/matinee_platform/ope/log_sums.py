@@ -1,13 +1,4 @@
-"""Everything that one pass over a log adds up, for all estimators, intervals and diagnostics.
-
-The difference from what the policy that logged earned is of the same pages, so what both have in
-common cancels. A slot's term less its reward, `d = (w - 1) r`, or `(e - q) + (w - 1) (r - q)` with
-predictions, is `v (d / v)` with the weight `v = (w + 1) / 2`: that has mean 1 as `w` has, is at
-least one half, and `d / v` is bounded. So every interval of weighted rewards holds for it.
-
-Memory does not grow with rows. There is a set of sums per kind of weights (`row_columns`), one more
-with weights of 1 for the mean of the policy that logged, and what intervals and rules ask beside.
-"""
+"""Everything that one pass over a log adds up, for all estimators, intervals and diagnostics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +7,14 @@ import numpy as np
 
 from matinee_platform.ope.anytime import AnytimeSums
 from matinee_platform.ope.interval import RewardRange
+from matinee_platform.ope.page_terms import PageTerms, rest_range
 from matinee_platform.ope.poisson_bootstrap import PoissonBootstrap
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.row_columns import Weights, batch_arrays, weights_reference
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
 from matinee_platform.ope.unit_sums import BUCKETS, UnitSums
 from matinee_platform.ope.weight_grid import GridPoint
-from matinee_platform.ope.weighted_sums import WeightedSums, page_rows
+from matinee_platform.ope.weighted_sums import page_rows
 from matinee_policies.arrays import BoolArray, FloatArray
 from matinee_policies.errors import ContextError
 
@@ -80,8 +72,7 @@ class LogSums:
         anytime: of weighted rewards.
         anytime_rest: of weighted residuals; None without predictions.
         anytime_current: of rewards.
-        paired: difference from the policy that logged, as of weighted rewards: `ips`, and `dr` with
-            predictions.
+        pages: terms of whole pages as weighted rewards, see `page_terms`.
         unreachable: sum over rows by slot, `float64 [L]`; NaN where a row does not say.
         unreachable_page: sum over rows of the mass on slates with any such item.
         largest: largest weight that was possible, by slot, `float64 [L]`; infinity if unknown.
@@ -93,7 +84,7 @@ class LogSums:
     anytime: AnytimeSums
     anytime_rest: AnytimeSums | None
     anytime_current: AnytimeSums
-    paired: dict[str, "PairedSums"]
+    pages: PageTerms
     unreachable: FloatArray
     unreachable_page: float
     largest: FloatArray
@@ -142,10 +133,7 @@ class LogSums:
             anytime=AnytimeSums.none(largest=largest, rewards=page),
             anytime_rest=AnytimeSums.none(largest=largest, rewards=rest) if model else None,
             anytime_current=AnytimeSums.none(largest=1.0, rewards=page),
-            paired={
-                name: PairedSums.empty(rewards, slots=slots, residual=name == "dr", largest=largest)
-                for name in (("ips", "dr") if model else ("ips",))
-            },
+            pages=PageTerms(rewards, slots=slots, cascade="cascade" in families, largest=largest),
             unreachable=np.zeros(slots),
             unreachable_page=0.0,
             largest=np.ones(slots),
@@ -168,6 +156,7 @@ class LogSums:
         plain = replace(batch, target=batch.logged, predicted=None, expected=None)
         self.current.add(plain)
         self._add_anytime(batch)
+        self.pages.add(batch)
         self.unreachable = self.unreachable + batch.unreachable.sum(axis=0)
         self.unreachable_page += float((1.0 - np.prod(1.0 - batch.unreachable, axis=1)).sum())
         possible = np.full(slots, np.inf)
@@ -184,52 +173,3 @@ class LogSums:
         if self.anytime_rest is not None and batch.predicted is not None:
             rest = batch.rewards - batch.predicted
             self.anytime_rest = self.anytime_rest.then(*page_rows(weights, rest))
-        self.paired["ips"].add(weights, (weights - 1.0) * batch.rewards)
-        if batch.predicted is not None and batch.expected is not None:
-            apart = batch.expected - batch.predicted
-            rest = batch.rewards - batch.predicted
-            self.paired["dr"].add(weights, apart + (weights - 1.0) * rest)
-
-
-@dataclass(slots=True)
-class PairedSums:
-    """Of terms less rewards, as weighted rewards; see the module.
-
-    Attributes:
-        rewards: range of a slot's `d / v`.
-        slots: of a page.
-        sums: of pages; None without rows.
-        anytime: the same in the order of time.
-    """
-
-    rewards: RewardRange
-    slots: int
-    sums: WeightedSums | None
-    anytime: AnytimeSums
-
-    @classmethod
-    def empty(
-        cls, rewards: RewardRange, *, slots: int, residual: bool, largest: float
-    ) -> "PairedSums":
-        """No rows; arguments as `LogSums.empty`."""
-        most = 4 * rewards.width if residual else 2 * max(abs(rewards.low), abs(rewards.high))
-        own = RewardRange(-most, most)
-        return cls(
-            own,
-            slots,
-            None,
-            AnytimeSums.none(largest=(largest + 1) / 2, rewards=own.times(slots)),
-        )
-
-    def add(self, weights: FloatArray, apart: FloatArray) -> None:
-        """Add rows: weights and differences of each slot, `float64 [n, L]`."""
-        half = (weights + 1.0) / 2.0
-        page, reward = page_rows(half, apart / half)
-        new = WeightedSums.of(page, reward)
-        self.sums = new if self.sums is None else self.sums.merged(new)
-        self.anytime = self.anytime.then(page, reward)
-
-
-def rest_range(rewards: RewardRange) -> RewardRange:
-    """What a reward less its prediction can be, both within the rewards' range."""
-    return RewardRange(-rewards.width, rewards.width)

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.experiments.lifecycle import State
 from matinee_platform.service.errors import ConflictError, InvalidError
+from matinee_platform.service.parts import ExperimentState
 from matinee_platform.storage.learning_asks import LearningAsk
 from matinee_platform.storage.ports import BarrierStore
 
@@ -61,7 +62,7 @@ class LearnUntil:
 
     def __init__(
         self,
-        experiment: Callable[[str], StoredExperiment],
+        experiment: Callable[[str], ExperimentState],
         *,
         asks: Asks,
         barriers: BarrierStore,
@@ -115,7 +116,7 @@ class LearnUntil:
         return told
 
 
-def check_time(found: StoredExperiment, time_ms: int) -> None:
+def check_time(found: ExperimentState, time_ms: int) -> None:
     """Refuse to learn up to a time that is none of the experiment's.
 
     Raises:
@@ -133,7 +134,7 @@ def check_time(found: StoredExperiment, time_ms: int) -> None:
             f"at: it must not be before the first day of experiment {definition.key!r}, "
             f"{definition.simulated.start_ms} in UTC milliseconds, got {time_ms}"
         )
-    if found.state is State.CREATED:
+    if found.state == State.CREATED:
         raise ConflictError(f"experiment {definition.key!r} must be started before it learns")
 
 

@@ -19,6 +19,7 @@ from matinee_platform.service.errors import (
     NotFoundError,
     Problem,
 )
+from matinee_platform.service.learn_until import LearnedArm, check_time
 from matinee_platform.service.parts import (
     Caller,
     Conditions,
@@ -337,6 +338,12 @@ class Bench:
             self.closed = True
             await self.appender.close()
 
+        async def learn_until(key: str, time_ms: int) -> Sequence[LearnedArm]:
+            check_time(self.control.experiment(key), time_ms)
+            return [
+                LearnedArm(arm, reached=True, version=3, snapshot_hash="") for arm in ("old", "new")
+            ]
+
         tokens = MacTokens(self.secrets.tokens) if self.settings.signed_tokens else None
         return ServiceParts(
             secrets=self.secrets,
@@ -348,6 +355,7 @@ class Bench:
             keys=MemoryKeys(keys),
             maintenance=MemoryMaintenance(self.secrets, self.log),
             conditions=lambda: self.conditions,
+            learn_until=learn_until,
             tokens=tokens,
             replay=replay,
             explain=explain,

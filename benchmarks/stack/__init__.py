@@ -1,0 +1,1 @@
+"""The services of docker-compose.yml side by side on one machine, without containers."""
