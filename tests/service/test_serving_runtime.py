@@ -90,6 +90,10 @@ class Watcher(Nobody):
         self.reasons: list[str] = []
         self.refused: list[int] = []
         self.versions: list[int] = []
+        self.served: list[tuple[str, str]] = []
+
+    def serves(self, experiment: str, arm: str) -> None:
+        self.served.append((experiment, arm))
 
     def fell_back(self, experiment: str, arm: str, *, reason: str) -> None:
         self.reasons.append(reason)
@@ -182,6 +186,7 @@ def test_a_broken_policy_gives_way_to_the_order_of_the_candidates(
 
     async def scene() -> None:
         await runtime.apply([running("moody")], Arms("new"))
+        assert watcher.served == [("home", "new")]
         fine = await runtime.decide(ask(1))
         assert fine.record is not None
         assert (fine.fallback, fine.record.served_by) == (None, ServedBy.POLICY)
