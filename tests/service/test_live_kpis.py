@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
 from matinee_platform.clock import FakeClock
-from matinee_platform.kpis import experiment_fold
+from matinee_platform.kpis import experiment_fold, kpi_job
 from matinee_platform.kpis.fold_file import fold_path
 from matinee_platform.kpis.kpi_status import ExperimentKpis, KpiStatus
 from matinee_platform.kpis.testing_live import (
@@ -50,6 +50,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment_fold, "ROWS_AT_ONCE", 211)
+    monkeypatch.setattr(kpi_job, "RANGES_AT_ONCE", 1_000)
 
 
 def test_every_look_equals_the_analysis_of_the_whole_log(live: Live) -> None:
@@ -149,6 +150,36 @@ def test_a_log_that_cannot_be_folded_is_told_and_figures_grow_old(tmp_path: Path
     assert (told.until_ms, told.arms) == (before.until_ms, before.arms)
     ControlStore(live.engine, clock=live.clock).stop("home", who="test")
     assert job.look() == ()
+    live.engine.dispose()
+
+
+def test_a_log_that_is_long_is_told_as_unread_until_it_is_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kpi_job, "RANGES_AT_ONCE", 3)
+    live = started(tmp_path, "sqlite")
+    pieces = in_log_order(lives(), 8)
+    live.write(pieces[0])
+    live.until()
+    job = live.job()
+    while (before := of_home(job.look())).unread:
+        assert (before.until_ms, before.arms) == (0, {})
+    assert before.until_ms == live.clock.now_ms()
+    for piece in pieces[1:]:
+        live.write(piece)
+    until_ms, behind = live.until(), sum(len(piece) for piece in pieces[1:])
+    looks = -(-behind // (3 * 211))
+    assert looks > 3
+    for look in range(1, looks):
+        told = of_home(job.look())
+        assert told.unread == behind - 3 * 211 * look
+        # The others of before, and their age grows: half a log would be wrong.
+        assert (told.until_ms, told.arms) == (before.until_ms, before.arms)
+        status = KpiStatus(process=1, beats=2, holds=True, experiments=(told,))
+        assert samples(status, live.clock)[metrics.KPI_UNREAD.name, "home"] == told.unread
+    told = of_home(job.look())
+    assert_equals_analysis(live, told, until_ms=until_ms)
+    assert_equals_rows(told, live.written, until_ms=until_ms)
     live.engine.dispose()
 
 

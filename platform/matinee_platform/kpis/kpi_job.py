@@ -29,6 +29,9 @@ _LOG = logging.getLogger(__name__)
 REST = 3.0
 """A range is followed by a rest of so many times its length."""
 
+RANGES_AT_ONCE = 10
+"""Ranges of one experiment between two of another: the figures of none wait for a long log."""
+
 SAVE_EVERY_SECONDS = 30.0
 """Between two times that what was folded is kept, at least."""
 
@@ -94,7 +97,10 @@ class KpiJob:
         self._told: dict[str, ExperimentKpis] = {}
 
     def look(self) -> tuple[ExperimentKpis, ...]:
-        """Bring every running experiment up to date, and tell its figures.
+        """Bring every running experiment up to date, or nearer to it, and tell its figures.
+
+        An experiment that is still behind keeps the figures of before: those of half a log would
+        count days as over whose rows are not read.
 
         Raises:
             LogUnavailableError: the control database is away.
@@ -153,6 +159,9 @@ class KpiJob:
         due = max(SAVE_EVERY_SECONDS, _SAVE_SHARE * kept.save_seconds)
         if time.monotonic() - kept.saved > due:
             self.save(key)
+        unread = max(upto - kept.fold.seq, 0)
+        if unread:
+            return replace(told, unread=unread, reason="")
         now_ms = self._clock.now_ms()
         found = live_figures(kept.fold, now_ms=self._time_of(one, now_ms))
         return ExperimentKpis(
@@ -161,7 +170,6 @@ class KpiJob:
             arms=found.arms,
             several=found.several,
             e_value=None if math.isnan(found.e_value) else found.e_value,
-            unread=max(upto - kept.fold.seq, 0),
         )
 
     def _time_of(self, one: StoredExperiment, now_ms: int) -> int:
@@ -192,18 +200,19 @@ class KpiJob:
         return kept
 
     def _catch_up(self, kept: _Kept) -> int:
-        """Fold up to the log's last place of now, which is given."""
+        """Fold towards the log's last place of now, which is given."""
         self._follow_forgotten(kept)
         with reading(self._stores.events) as ask:
             upto = last_place(ask)
-        while True:
+        for _ in range(RANGES_AT_ONCE):
             began = time.monotonic()
             with reading(self._stores.events) as ask:
                 more = kept.fold.advance(ask, upto=upto)
             if not more:
-                return upto
+                break
             self._beat()
             self._rest(REST * (time.monotonic() - began))
+        return upto
 
     def _follow_forgotten(self, kept: _Kept) -> None:
         fold = kept.fold
