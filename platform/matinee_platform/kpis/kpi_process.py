@@ -117,6 +117,8 @@ def run(settings: ServiceSettings, stop: threading.Event, *, clock: Clock) -> No
             pause = settings.kpi_every_seconds
             try:
                 holds = lease.acquire(LEASE)
+                if not holds:
+                    job.stand_by()
                 told = job.look() if holds else ()
                 beats.tell(told, holds=holds)
                 if any(one.unread and not one.reason for one in told):
