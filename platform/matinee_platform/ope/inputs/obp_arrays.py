@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 
 from matinee_platform.ope.inputs.action_log import ActionBatch, ActionLog, Propensities
+from matinee_platform.ope.inputs.object_arrays import given_arrays
 from matinee_platform.ope.inputs.propensities import Estimator, with_propensities
 from matinee_platform.ope.inputs.target_law import TargetLaw, matrix_law
+from matinee_platform.ope.inputs.unit_ids import array_units
 from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
 from matinee_policies.errors import ConfigError, ContextError, DataError
 from matinee_policies.records import PAD
@@ -56,7 +58,7 @@ def obp_log(
     """
     if isinstance(feedback, Path | str):
         feedback = _load(Path(feedback))
-    given = {name: value for name, value in feedback.items() if not _is_none(value)}
+    given = given_arrays(feedback)
     for name in ("action", "reward"):
         if name not in given:
             raise ContextError(f"bandit feedback must have {name!r}, got {', '.join(given)}")
@@ -129,10 +131,6 @@ def _load(path: Path) -> dict[str, Any]:
         raise DataError(path, rule=rule) from None
 
 
-def _is_none(value: Any) -> bool:
-    return value is None or (isinstance(value, np.ndarray) and value.dtype == object)
-
-
 def _number(given: Mapping[str, Any], name: str) -> int | None:
     if name not in given:
         return None
@@ -182,7 +180,7 @@ def _whole(
         )
     return ActionBatch(
         first=0,
-        unit=np.asarray(given.get("unit", numbers)).astype(np.uint64),
+        unit=array_units(np.asarray(given.get("unit", numbers)), n),
         time=time,
         actions=actions,
         rewards=_floats(given, "reward", (n * L,)).reshape(n, L),
