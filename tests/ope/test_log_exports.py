@@ -207,6 +207,18 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "context": (lambda f: f.update(context=f["context"][1:]), r"context must be \[500, d\]"),
     "words": (lambda f: f.update(reward=f["items"]), "reward must be numbers"),
     "missing": (lambda f: f.pop("reward"), "bandit feedback must have 'reward'"),
+    "far": (
+        lambda f: f["position"].__setitem__(7, 10**9),
+        "positions must be at most 1,000, got 1,000,000,001",
+    ),
+    "wide": (lambda f: f.update(positions=10**9), "positions must be at most 1,000"),
+    "many": (lambda f: f.update(n_actions=10**9), "items times positions must be at most 67,108,"),
+    "high": (
+        lambda f: (f.pop("n_actions"), f["action"].__setitem__(7, 10**12)),
+        "items times positions must be at most 67,108,864, got 1,000,000,000,001",
+    ),
+    "flag": (lambda f: f.update(distinct=np.array([True, False])), "distinct must be one truth"),
+    "list": (lambda f: f.update(items=7), "items must be a list"),
     "names": (lambda f: f.update(items=["x"] * 6), "items must be 6 distinct names, got 1"),
 }
 
