@@ -104,7 +104,8 @@ def uniform_law(log: ActionLog) -> TargetLaw:
 
     def law(batch: ActionBatch) -> FloatArray:
         could = could_show(log, batch)
-        return could / np.maximum(could.sum(axis=2, keepdims=True), 1)
+        masses: FloatArray = could / np.maximum(could.sum(axis=2, keepdims=True), 1)
+        return masses
 
     return law
 
