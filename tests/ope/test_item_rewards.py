@@ -1,6 +1,7 @@
 """Reward models of logs of actions, against ratios and least squares written out."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_a_linear_model_finds_a_linear_reward_for_every_item(features: bool) -> 
 
 
 @pytest.mark.parametrize("said", [{}, {"by_position": False}, {"by_position": True}])
-def test_an_empirical_model_is_a_ratio_over_the_other_folds(said: dict[str, bool]) -> None:
+def test_an_empirical_model_is_a_ratio_over_the_other_folds(said: dict[str, Any]) -> None:
     log, batch = made_up_log()
     found = fit_item_rewards(log, "empirical", **said)(batch)
     folds = fold_of(batch.unit, FOLDS)
