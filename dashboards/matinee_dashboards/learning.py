@@ -17,7 +17,7 @@ _LAG = Row(
             "well it stays within two looks of the learner (learn_every_seconds) and the step "
             "itself; it rises while no learner runs.",
             "s",
-            (Query(f"max by (arm) (matinee_learner_lag_seconds{ARM})", "{{arm}}"),),
+            (Query(f"min by (arm) (matinee_learner_lag_seconds{ARM})", "{{arm}}"),),
             runbook="matineelearnerlags",
             bounds=(Bound(30.0, "red"),),
             least=0.0,
@@ -26,7 +26,7 @@ _LAG = Row(
             "Silence of the learner",
             "Time since the learner last did something.",
             "s",
-            (Query("max(matinee_learner_beat_age_seconds)", "learner"),),
+            (Query("min(matinee_learner_beat_age_seconds)", "learner"),),
             runbook="matineelearnersilent",
             bounds=(Bound(60.0, "red"),),
             least=0.0,

@@ -559,7 +559,7 @@ LEARNER_BEAT = Metric(
     "matinee_learner_beat_age_seconds",
     "gauge",
     "seconds",
-    "Time since the learner last did something.",
+    "Time since the learner last did something, or since this process started if it never did.",
     (),
 )
 LEARNER_LAG = Metric(
@@ -567,7 +567,8 @@ LEARNER_LAG = Metric(
     "gauge",
     "seconds",
     "Age of the moment up to which every window that ended has been learned; it rises while no "
-    "learner runs, and does not when there is nothing to learn.",
+    "learner runs, and does not when there is nothing to learn. Not told of an arm that another "
+    "process learns.",
     _ARM,
 )
 LEARNER_FAILED = Metric(

@@ -24,6 +24,7 @@ ADDED = {"instance", "job", "le"}
 
 _NAME = re.compile(r"\bmatinee(?:_\w+|(?::\w+)+)")
 _BY = re.compile(r"\bby \(([\w, ]+)\)")
+_OF_SCRAPE = re.compile(r'\bup\{job="(\w+)"\}')
 _MATCHED = re.compile(r"(matinee_\w+)\{([^}]*)\}")
 
 
@@ -51,7 +52,7 @@ def test_rules_name_declared_metrics_and_labels() -> None:
     assert len(recorded) == 8
     for rule in rules():
         names = set(_NAME.findall(rule["expr"]))
-        assert names, rule
+        assert names or _OF_SCRAPE.search(rule["expr"]), rule
         assert names <= known.keys() | recorded, names - known.keys() - recorded
         labels = {label for name in names & known.keys() for label in known[name].labels} | ADDED
         for some in _BY.findall(rule["expr"]):
@@ -61,6 +62,12 @@ def test_rules_name_declared_metrics_and_labels() -> None:
                 one.split("=")[0].rstrip("!") for one in re.findall(r'\w+=~?"|\w+!~?="', matchers)
             }
             assert used <= set(known[name].labels), rule
+
+
+def test_the_alert_on_processes_that_are_gone_asks_for_the_job_that_is_scraped() -> None:
+    (job,) = yaml.safe_load((RULES.parent / "prometheus.yml").read_text())["scrape_configs"]
+    expr = alerts()["MatineeUnreachable"]["expr"]
+    assert _OF_SCRAPE.findall(expr) == [job["job_name"]] * 2
 
 
 def test_an_alert_leads_to_its_paragraph() -> None:

@@ -1,6 +1,7 @@
 """The alerts on the learner fire on what a learner says, when they should."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from prometheus_client.registry import CollectorRegistry
 
 from matinee_platform.clock import FakeClock
 from matinee_platform.learning.learner_metrics import LearnerCollector
-from matinee_platform.learning.learner_status import ArmStatus, LearnerStatus
+from matinee_platform.learning.learner_status import ArmState, ArmStatus, LearnerStatus
 from matinee_platform.metrics import LEARNER_METRICS
 
 RULES = Path(__file__).parents[2] / "dashboards" / "rules" / "learner_lag.yml"
-_EXPR = re.compile(r"max(?: by \((?P<by>[\w, ]+)\) )?\((?P<metric>\w+)\) > (?P<bound>\d+)\Z")
+_EXPR = re.compile(
+    r"(?P<pick>min|max)(?: by \((?P<by>[\w, ]+)\) )?\((?P<metric>\w+)\) > (?P<bound>\d+)\Z"
+)
 
 
 def rules() -> list[dict[str, Any]]:
@@ -22,21 +25,35 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in told["groups"] for rule in group["rules"]]
 
 
-def firing(status: LearnerStatus, clock: FakeClock) -> set[str]:
-    """Alerts whose expression holds for what the learner said last."""
-    registry = CollectorRegistry()
-    registry.register(LearnerCollector(lambda: status, clock=clock))
+def firing(*told: LearnerStatus | None, clock: FakeClock, ages: float = 0.0) -> set[str]:
+    """Alerts whose expression holds for what the learner of each service said last.
+
+    Args:
+        told: by service.
+        clock: of all.
+        ages: seconds that pass after the services started.
+    """
+    registries = [CollectorRegistry() for _ in told]
+    for registry, status in zip(registries, told, strict=True):
+        registry.register(LearnerCollector(partial(_same, status), clock=clock))
+    clock.advance(seconds=ages)
     values: dict[str, list[float]] = {}
-    for family in registry.collect():
-        for sample in family.samples:
-            values.setdefault(sample.name, []).append(sample.value)
+    for registry in registries:
+        for family in registry.collect():
+            for sample in family.samples:
+                values.setdefault(sample.name, []).append(sample.value)
     found = set()
     for rule in rules():
         parts = _EXPR.match(rule["expr"])
         assert parts is not None
-        if max(values.get(parts["metric"], [0.0])) > float(parts["bound"]):
+        pick = min if parts["pick"] == "min" else max
+        if pick(values.get(parts["metric"], [0.0])) > float(parts["bound"]):
             found.add(rule["alert"])
     return found
+
+
+def _same(status: LearnerStatus | None) -> LearnerStatus | None:
+    return status
 
 
 def test_the_rules_are_whole_and_name_metrics_that_there_are() -> None:
@@ -59,17 +76,46 @@ def test_they_fire_when_learning_stops_and_not_before() -> None:
     now = clock.now_ms()
     arm = ArmStatus(experiment="home", arm="new", version=3, caught_up_ms=now - 1_000)
     well = LearnerStatus(process=1, beat_ms=now, arms=(arm,))
-    assert firing(well, clock) == set()
+    assert firing(well, clock=clock) == set()
     clock.advance(seconds=25)
-    assert firing(well, clock) == set()
+    assert firing(well, clock=clock) == set()
     clock.advance(seconds=10)
-    assert firing(well, clock) == {"MatineeLearnerLags"}
+    assert firing(well, clock=clock) == {"MatineeLearnerLags"}
     clock.advance(seconds=30)
-    assert firing(well, clock) == {"MatineeLearnerLags", "MatineeLearnerSilent"}
+    assert firing(well, clock=clock) == {"MatineeLearnerLags", "MatineeLearnerSilent"}
     now = clock.now_ms()
     failed = ArmStatus(
         experiment="home", arm="new", state="failed", version=3, caught_up_ms=now, reason="damaged"
     )
-    assert firing(LearnerStatus(process=1, beat_ms=now, arms=(failed,)), clock) == {
+    assert firing(LearnerStatus(process=1, beat_ms=now, arms=(failed,)), clock=clock) == {
         "MatineeLearnerFails"
     }
+
+
+def test_a_learner_that_took_over_ends_them() -> None:
+    clock = FakeClock()
+    then = clock.now_ms()
+    old = LearnerStatus(process=1, beat_ms=then, arms=(arm_at(then),))
+    clock.advance(seconds=600)
+    now = clock.now_ms()
+    new = LearnerStatus(process=2, beat_ms=now, arms=(arm_at(now - 1_000),))
+    waiting = LearnerStatus(process=1, beat_ms=now, arms=(arm_at(then, state="waiting"),))
+    assert firing(old, clock=clock) == {"MatineeLearnerLags", "MatineeLearnerSilent"}
+    # The old one is gone, or came back without its lease.
+    assert firing(old, new, clock=clock) == set()
+    assert firing(waiting, new, clock=clock) == set()
+    assert firing(waiting, clock=clock) == set(), "it does not know what the other one does"
+
+
+def test_a_learner_that_never_ran_is_silent_since_the_service_began() -> None:
+    clock = FakeClock()
+    assert firing(None, clock=clock, ages=50.0) == set()
+    assert firing(None, clock=clock, ages=70.0) == {"MatineeLearnerSilent"}
+    elsewhere = LearnerStatus(process=2, beat_ms=clock.now_ms() + 70_000)
+    assert firing(None, elsewhere, clock=clock, ages=70.0) == set()
+
+
+def arm_at(caught_up_ms: int, *, state: ArmState = "learning") -> ArmStatus:
+    return ArmStatus(
+        experiment="home", arm="new", state=state, version=3, caught_up_ms=caught_up_ms
+    )

@@ -280,6 +280,16 @@ def test_only_simulated_users_bring_their_time(run: Path, tmp_path: Path) -> Non
             answer = await client._http.post("/v1/rewards", json={**reward, "at": at.isoformat()})
             assert answer.status_code == 422
             assert rule in answer.json()["detail"]
+        page = {"experiment": "drive", "unit": "user-1", "decision_id": "page"}
+        answer = await client._http.post("/v1/decisions", json={**page, "at": at.isoformat()})
+        reward = {"decision_id": answer.json()["decision_id"], "component": "click", "slot": 0}
+        answer = await client._http.post("/v1/rewards", json=reward)
+        assert answer.status_code == 422
+        assert "'drive' is marked simulated" in answer.json()["detail"]
+        timed = {**reward, "at": at.isoformat()}
+        both = {"rewards": [{**reward, "id": "one"}, {**timed, "id": "two"}]}
+        answer = await client._http.post("/v1/rewards", json=both)
+        assert [one["outcome"] for one in answer.json()["results"]] == ["refused", "stored"]
         assert "'live' is not marked" in await refused(client.learn_until("live", at))
         text = await refused(client.learn_until("drive", moment(START_MS - 1)))
         assert "must not be before the first day" in text

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -233,6 +234,30 @@ def test_tokens_let_rewards_of_their_decision_in(tmp_path: Any, serve: Any) -> N
     bench.clock.advance(seconds=30 * 86_400)
     late = {**CLICK, "id": "c2", "token": token}
     assert client.post("/v1/rewards", json=late).status_code == 403
+
+
+def test_rewards_without_a_time_wait_for_no_log_that_cannot_be_read(
+    bench: Bench, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, away = bench.parts(), [False]
+
+    def reader() -> EventReader:
+        if away[0]:
+            raise LogUnavailableError("the log is away")
+        return plain.reader()
+
+    of_simulated = replace(
+        plain, reader=reader, has_simulated=lambda: True, is_simulated=lambda key: key == "home"
+    )
+    monkeypatch.setattr(bench, "parts", lambda: of_simulated)
+    client = serve(bench)
+    client.post(DECIDE, json=ASK)
+    away[0] = True
+    assert client.post("/v1/rewards", json=CLICK).status_code == 200
+    away[0] = False
+    answer = client.post("/v1/rewards", json={**CLICK, "id": "c2"})
+    assert answer.status_code == 422
+    assert "at: it must be given" in answer.json()["detail"]
 
 
 def test_no_forged_token_is_accepted(tmp_path: Any, serve: Any) -> None:

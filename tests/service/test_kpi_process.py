@@ -98,6 +98,9 @@ def test_of_two_processes_one_makes_the_figures(
     live = started(tmp_path, "sqlite")
     ours = [row for row in lives() if isinstance(row, DecisionRecord)][:200]
     live.write([row for row in ours if row.unit != PSEUDONYMS[5]])
+    left = fold_path(tmp_path, "home")
+    left.parent.mkdir()
+    left.write_bytes(b"of units")
     lease = FileLease(tmp_path)
     assert lease.acquire("key-figures")
     settings = ServiceSettings(data_dir=tmp_path, experiments=[], kpi_every_seconds=0.1)
@@ -107,6 +110,7 @@ def test_of_two_processes_one_makes_the_figures(
         time.sleep(0.05)
     assert status is not None
     assert (status.holds, status.experiments) == (False, ())
+    assert not left.exists(), "whoever makes no figures cannot follow who is forgotten"
     lease.release("key-figures")
     assert told_by(tmp_path, child, pages=pages_of(live.written))
     live.engine.dispose()

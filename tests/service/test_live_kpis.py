@@ -12,8 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
 from matinee_platform.clock import FakeClock
-from matinee_platform.kpis import experiment_fold
+from matinee_platform.kpis import experiment_fold, kpi_job
 from matinee_platform.kpis.fold_file import fold_path
+from matinee_platform.kpis.kpi_job import KpiJob
 from matinee_platform.kpis.kpi_status import ExperimentKpis, KpiStatus
 from matinee_platform.kpis.testing_live import (
     PSEUDONYMS,
@@ -31,8 +32,9 @@ from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_migrations import postgres_url
 from matinee_platform.storage.event_migrations import upgrade as upgrade_events
-from matinee_platform.storage.records import RewardRecord
+from matinee_platform.storage.records import DecisionRecord, RewardRecord
 from matinee_platform.storage.testing_events import example_decision
+from matinee_policies.errors import DataError
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -50,6 +52,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
 @pytest.fixture(autouse=True)
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment_fold, "ROWS_AT_ONCE", 211)
+    monkeypatch.setattr(kpi_job, "RANGES_AT_ONCE", 1_000)
 
 
 def test_every_look_equals_the_analysis_of_the_whole_log(live: Live) -> None:
@@ -113,6 +116,64 @@ def test_a_unit_that_is_forgotten_leaves_no_trace(live: Live) -> None:
         assert_equals_analysis(live, told, until_ms=until_ms)
 
 
+def test_what_is_kept_of_an_experiment_that_stopped_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = started(tmp_path, "sqlite")
+    live.write([row for row in lives() if isinstance(row, DecisionRecord)][:200])
+    live.until()
+    gone = PSEUDONYMS[7].to_bytes(8, "little")
+    path, control = fold_path(tmp_path, "home"), ControlStore(live.engine, clock=live.clock)
+
+    def kept() -> KpiJob:
+        job = live.job()
+        job.look()
+        job.save("home", at_once=True)
+        assert gone in path.read_bytes()
+        return job
+
+    # Another process makes the figures from now on.
+    job = kept()
+    job.stand_by()
+    assert not path.exists()
+    job.close()
+    assert not path.exists()
+    # It runs, and its first rows are gone: nobody looks at it any more.
+    job = kept()
+    monkeypatch.setattr(job, "_stores", replace(job._stores, check=refuse))
+    assert of_home(job.look()).reason
+    assert not path.exists()
+    # Of a unit that is forgotten while there is no room for another file.
+    job = kept()
+    with monkeypatch.context() as patch:
+        patch.setattr(kpi_job, "save_fold", no_room)
+        assert live.forget(unit_name(8)) > 0
+        job.look()
+    assert not path.exists()
+    # It stops while the process looks on, and while there is none.
+    job = kept()
+    draft = path.with_name("home.npz.partial")
+    draft.write_bytes(path.read_bytes())
+    whole = path.read_bytes()
+    control.stop("home", who="test")
+    assert live.forget(unit_name(7)) > 0
+    assert job.look() == ()
+    assert (path.exists(), draft.exists()) == (False, False)
+    job.close()
+    path.write_bytes(whole)
+    assert live.job().look() == ()
+    assert not path.exists()
+    live.engine.dispose()
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError("no room")
+
+
+def refuse(key: str, since_ms: int) -> None:
+    raise DataError(f"log of experiment {key!r}", rule="its first rows are gone", value=since_ms)
+
+
 def test_a_log_that_was_restored_is_folded_from_its_beginning(tmp_path: Path) -> None:
     rows = lives()
     whole = started(tmp_path, "sqlite")
@@ -149,6 +210,36 @@ def test_a_log_that_cannot_be_folded_is_told_and_figures_grow_old(tmp_path: Path
     assert (told.until_ms, told.arms) == (before.until_ms, before.arms)
     ControlStore(live.engine, clock=live.clock).stop("home", who="test")
     assert job.look() == ()
+    live.engine.dispose()
+
+
+def test_a_log_that_is_long_is_told_as_unread_until_it_is_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kpi_job, "RANGES_AT_ONCE", 3)
+    live = started(tmp_path, "sqlite")
+    pieces = in_log_order(lives(), 8)
+    live.write(pieces[0])
+    live.until()
+    job = live.job()
+    while (before := of_home(job.look())).unread:
+        assert (before.until_ms, before.arms) == (0, {})
+    assert before.until_ms == live.clock.now_ms()
+    for piece in pieces[1:]:
+        live.write(piece)
+    until_ms, behind = live.until(), sum(len(piece) for piece in pieces[1:])
+    looks = -(-behind // (3 * 211))
+    assert looks > 3
+    for look in range(1, looks):
+        told = of_home(job.look())
+        assert told.unread == behind - 3 * 211 * look
+        # The others of before, and their age grows: half a log would be wrong.
+        assert (told.until_ms, told.arms) == (before.until_ms, before.arms)
+        status = KpiStatus(process=1, beats=2, holds=True, experiments=(told,))
+        assert samples(status, live.clock)[metrics.KPI_UNREAD.name, "home"] == told.unread
+    told = of_home(job.look())
+    assert_equals_analysis(live, told, until_ms=until_ms)
+    assert_equals_rows(told, live.written, until_ms=until_ms)
     live.engine.dispose()
 
 

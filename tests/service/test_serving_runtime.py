@@ -114,6 +114,7 @@ def test_a_broken_policy_gives_way_to_the_order_of_the_candidates(
 
     async def scene() -> None:
         await runtime.apply([running("moody")], Arms("new"))
+        assert watcher.served == [("home", "new")]
         fine = await runtime.decide(ask(1))
         assert fine.record is not None
         assert (fine.fallback, fine.record.served_by) == (None, ServedBy.POLICY)

@@ -13,8 +13,10 @@ from matinee_platform.analysis.inference.non_inferiority import Verdict
 from matinee_platform.clock import FakeClock
 from matinee_platform.metrics import SERVICE_METRICS
 from matinee_platform.service.analysis_metrics import HARMED, analysis_rows
+from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.snapshot_age import SnapshotAgeCollector
 from matinee_platform.service.testing_parts import Bench
+from matinee_platform.serving.fallback import REASONS
 from matinee_platform.serving.observer import Nobody
 from matinee_platform.serving.swap import SnapshotPoller
 from matinee_platform.storage.records import Barrier
@@ -37,6 +39,29 @@ def test_limits_and_the_process_are_shown_as_declared(bench: Bench, client: Any)
     assert own == {name for name in declared if name.startswith("matinee_process_")}
     assert found[metrics.PROCESS_MEMORY.name] > 1e6
     assert 0 < found[metrics.PROCESS_FILES.name] < found[metrics.PROCESS_FILES_LIMIT.name]
+
+
+def test_counters_that_alerts_ask_for_begin_at_0(bench: Bench, client: Any) -> None:
+    def lines() -> list[str]:
+        return str(client.get("/metrics").text).splitlines()
+
+    assert f'{metrics.PROBLEMS.name}{{code="internal"}} 0.0' in lines()
+    client.post("/v1/decisions", json={"experiment": "home", "unit": "ada"})
+    arm = f'arm="{bench.log.decisions[0].record.arm}",experiment="home"'
+    found = lines()
+    assert f'{metrics.SERVED.name}{{{arm},served_by="policy"}} 1.0' in found
+    assert f'{metrics.SERVED.name}{{{arm},served_by="fallback"}} 0.0' in found
+    for reason in REASONS:
+        assert f'{metrics.FALLBACKS.name}{{{arm},reason="{reason}"}} 0.0' in found
+    observer, registry = LiveObserver(bench.clock), CollectorRegistry(auto_describe=False)
+    for one in observer.collectors:
+        registry.register(one)
+    name = f'{metrics.SNAPSHOTS_REFUSED.name}{{arm="new",experiment="home"}}'
+    observer.serves("home", "new")
+    assert f"{name} 0.0" in generate_latest(registry).decode()
+    observer.refused_snapshot("home", "new", version=4, reason="SnapshotError")
+    observer.serves("home", "new")
+    assert f"{name} 1.0" in generate_latest(registry).decode()
 
 
 class Barriers:

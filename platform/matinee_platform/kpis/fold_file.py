@@ -4,6 +4,7 @@ A file that is missing, damaged, or of another start, end, log or catalogue is n
 folded from its beginning again.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,25 @@ _FORMAT = 1
 def fold_path(data_dir: Path, key: str) -> Path:
     """File of an experiment, by its key."""
     return data_dir / FOLDER / f"{key}.npz"
+
+
+def drop_folds(data_dir: Path, *, but: Collection[str]) -> None:
+    """Remove every file, drafts too, but those of some experiments: they name units one by one.
+
+    Args:
+        data_dir: of a service.
+        but: keys of the experiments whose files stay.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    folder = data_dir / FOLDER
+    if not folder.is_dir():
+        return
+    kept = {fold_path(data_dir, key) for key in but}
+    for path in folder.iterdir():
+        if path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def save_fold(path: Path, fold: ExperimentFold, *, newest: int) -> None:

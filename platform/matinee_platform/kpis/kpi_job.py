@@ -7,7 +7,7 @@ core at most, however long the log is that it has to catch up with.
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,19 +15,28 @@ from matinee_platform.analysis.unit_days.event_database import reading
 from matinee_platform.clock import Clock
 from matinee_platform.experiments.lifecycle import StoredExperiment
 from matinee_platform.kpis.experiment_fold import ExperimentFold, last_place, newest_decision
-from matinee_platform.kpis.fold_file import FOLDER, fold_path, restore_fold, save_fold
+from matinee_platform.kpis.fold_file import (
+    FOLDER,
+    drop_folds,
+    fold_path,
+    restore_fold,
+    save_fold,
+)
 from matinee_platform.kpis.kpi_status import ExperimentKpis
 from matinee_platform.kpis.live_figures import live_figures
 from matinee_platform.kpis.page_sums import Catalogues
 from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_platform.storage.forgotten_units import ForgottenUnits
 from matinee_platform.storage.private_files import private_folder
-from matinee_policies.errors import MatineeError
+from matinee_policies.errors import DataError, MatineeError
 
 _LOG = logging.getLogger(__name__)
 
 REST = 3.0
 """A range is followed by a rest of so many times its length."""
+
+RANGES_AT_ONCE = 10
+"""Ranges of one experiment between two of another: the figures of none wait for a long log."""
 
 SAVE_EVERY_SECONDS = 30.0
 """Between two times that what was folded is kept, at least."""
@@ -94,22 +103,29 @@ class KpiJob:
         self._told: dict[str, ExperimentKpis] = {}
 
     def look(self) -> tuple[ExperimentKpis, ...]:
-        """Bring every running experiment up to date, and tell its figures.
+        """Bring every running experiment up to date, or nearer to it, and tell its figures.
+
+        An experiment that is still behind keeps the figures of before: those of half a log would
+        count days as over whose rows are not read.
 
         Raises:
             LogUnavailableError: the control database is away.
         """
         running = self._stores.running()
         keys = {one.definition.key for one in running}
-        for gone in self._kept.keys() - keys:
-            self.save(gone)
-            del self._kept[gone]
-        self._told = {key: told for key, told in self._told.items() if key in keys}
+        self._let_go(but=keys)
         for one in running:
             key = one.definition.key
             self._told[key] = self._look_at(one)
             self._beat()
         return tuple(self._told[key] for key in sorted(keys))
+
+    def stand_by(self) -> None:
+        """Keep nothing, in memory or in files: another process makes the figures of the database.
+
+        What is kept names units; forgotten ones leave it only where the figures are made.
+        """
+        self._let_go(but=frozenset())
 
     def save(self, key: str, *, at_once: bool = False) -> None:
         """Keep what was folded of an experiment; a disk that is full fails nothing else.
@@ -137,11 +153,28 @@ class KpiJob:
         for key in self._kept:
             self.save(key)
 
+    def _let_go(self, *, but: Collection[str]) -> None:
+        """Let go of all experiments but some, and of their files."""
+        for gone in self._kept.keys() - set(but):
+            del self._kept[gone]
+        self._told = {key: told for key, told in self._told.items() if key in but}
+        try:
+            drop_folds(self._stores.data_dir, but=but)
+        except OSError as error:
+            _LOG.warning("files of key figures stay: %s", type(error).__name__)
+
+    def _drop(self, key: str) -> None:
+        """Remove the file of an experiment, which is of no more use or is written anew."""
+        try:
+            fold_path(self._stores.data_dir, key).unlink(missing_ok=True)
+        except OSError as error:
+            _LOG.warning("a file of key figures stays: %s", type(error).__name__)
+
     def _look_at(self, one: StoredExperiment) -> ExperimentKpis:
         key = one.definition.key
         told = self._told.get(key, ExperimentKpis(key=key))
         try:
-            self._stores.check(key, one.started_at or 0)
+            self._check(one)
             kept = self._open(one)
             upto = self._catch_up(kept)
         except MatineeError as error:
@@ -153,6 +186,9 @@ class KpiJob:
         due = max(SAVE_EVERY_SECONDS, _SAVE_SHARE * kept.save_seconds)
         if time.monotonic() - kept.saved > due:
             self.save(key)
+        unread = max(upto - kept.fold.seq, 0)
+        if unread:
+            return replace(told, unread=unread, reason="")
         now_ms = self._clock.now_ms()
         found = live_figures(kept.fold, now_ms=self._time_of(one, now_ms))
         return ExperimentKpis(
@@ -161,8 +197,17 @@ class KpiJob:
             arms=found.arms,
             several=found.several,
             e_value=None if math.isnan(found.e_value) else found.e_value,
-            unread=max(upto - kept.fold.seq, 0),
         )
+
+    def _check(self, one: StoredExperiment) -> None:
+        """Refuse an experiment whose first rows are gone; its file goes as well."""
+        key = one.definition.key
+        try:
+            self._stores.check(key, one.started_at or 0)
+        except DataError:
+            self._kept.pop(key, None)
+            self._drop(key)
+            raise
 
     def _time_of(self, one: StoredExperiment, now_ms: int) -> int:
         """Up to when figures are made: simulated users have a time of their own."""
@@ -192,18 +237,19 @@ class KpiJob:
         return kept
 
     def _catch_up(self, kept: _Kept) -> int:
-        """Fold up to the log's last place of now, which is given."""
+        """Fold towards the log's last place of now, which is given."""
         self._follow_forgotten(kept)
         with reading(self._stores.events) as ask:
             upto = last_place(ask)
-        while True:
+        for _ in range(RANGES_AT_ONCE):
             began = time.monotonic()
             with reading(self._stores.events) as ask:
                 more = kept.fold.advance(ask, upto=upto)
             if not more:
-                return upto
+                break
             self._beat()
             self._rest(REST * (time.monotonic() - began))
+        return upto
 
     def _follow_forgotten(self, kept: _Kept) -> None:
         fold = kept.fold
@@ -212,5 +258,6 @@ class KpiJob:
             with reading(self._stores.events) as ask:
                 fold.forget(ask, [one.unit for one in some], number=some[-1].number)
         if fold.forgotten != followed:
-            # At once: the file still names them.
+            # At once: the file still names them. Better none than that one if it cannot be written.
+            self._drop(fold.experiment.key)
             self.save(fold.experiment.key, at_once=True)

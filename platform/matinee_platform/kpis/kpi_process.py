@@ -114,9 +114,15 @@ def run(settings: ServiceSettings, stop: threading.Event, *, clock: Clock) -> No
     failed = ""
     try:
         while not stop.is_set():
+            pause = settings.kpi_every_seconds
             try:
                 holds = lease.acquire(LEASE)
-                beats.tell(job.look() if holds else (), holds=holds)
+                if not holds:
+                    job.stand_by()
+                told = job.look() if holds else ()
+                beats.tell(told, holds=holds)
+                if any(one.unread and not one.reason for one in told):
+                    pause = 0.0
                 failed = ""
             except MatineeError as error:
                 # The control database is away; what was told stays, and grows old.
@@ -124,7 +130,7 @@ def run(settings: ServiceSettings, stop: threading.Event, *, clock: Clock) -> No
                     failed = type(error).__name__
                     _LOG.warning("no look at the log for key figures: %s", failed)
                 beats.beat()
-            rest(settings.kpi_every_seconds)
+            rest(pause)
     except _StopError:
         pass
     finally:

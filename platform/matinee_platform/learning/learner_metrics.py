@@ -22,18 +22,28 @@ class LearnerCollector(Collector):
 
     def __init__(self, status: Callable[[], LearnerStatus | None], *, clock: Clock) -> None:
         self._status, self._clock = status, clock
+        self._started_ms = clock.now_ms()
 
     def collect(self) -> Iterator[Family]:
-        """Families of every arm that the learner has learned."""
+        """Families of every arm that the learner has learned.
+
+        A learner that never said anything is silent since the start of this process. What an arm
+        that another process learns waits for is for that process to tell.
+        """
         status = self._status()
+        now_ms = self._clock.now_ms()
+        beat_ms = self._started_ms if status is None else status.beat_ms
+        yield _gauge(metrics.LEARNER_BEAT, [((), (now_ms - beat_ms) / 1_000.0)])
         if status is None:
             return
-        now_ms = self._clock.now_ms()
-        yield _gauge(metrics.LEARNER_BEAT, [((), (now_ms - status.beat_ms) / 1_000.0)])
         known = [one for one in status.arms if one.version >= 0]
         yield _gauge(
             metrics.LEARNER_LAG,
-            [(_key(one), (now_ms - one.caught_up_ms) / 1_000.0) for one in known],
+            [
+                (_key(one), (now_ms - one.caught_up_ms) / 1_000.0)
+                for one in known
+                if one.state != "waiting"
+            ],
         )
         yield _gauge(
             metrics.LEARNER_FAILED, [(_key(one), one.state == "failed") for one in status.arms]

@@ -247,6 +247,7 @@ async def open_parts(
             SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
         ),
         is_simulated=lambda key: key in feed.simulated,
+        has_simulated=lambda: bool(feed.simulated),
         learn_until=LearnUntil(
             control.experiment,
             asks=SqlLearningAsks(engine),

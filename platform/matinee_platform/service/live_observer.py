@@ -79,6 +79,11 @@ class LiveObserver:
             found = found or recent.is_failing
         return found
 
+    def serves(self, experiment: str, arm: str) -> None:
+        """See `Observer.serves`: counters begin at 0, so that the first refusal is an increase."""
+        self._swapped.labels(experiment, arm)
+        self._refused.labels(experiment, arm)
+
     def decided(self, experiment: str, arm: str, *, decisions: int, seconds: float) -> None:
         """See `Observer.decided`."""
         key = (experiment, arm)

@@ -260,6 +260,7 @@ class ServiceParts:
         collectors: further metrics of the parts, for the registry of the service.
         learn_until: has a simulated experiment learned up to a time; None if this service cannot.
         is_simulated: whether an experiment is marked simulated, by its key.
+        has_simulated: whether any is.
         changed: takes up changes of experiments at once; called after each change.
         problems: what further classes of errors become.
         close: lets go of everything, the log last.
@@ -281,6 +282,7 @@ class ServiceParts:
     collectors: Sequence[Any] = ()
     learn_until: Callable[[str, int], Awaitable[Sequence[LearnedArm]]] | None = None
     is_simulated: Callable[[str], bool] = lambda key: False
+    has_simulated: Callable[[], bool] = lambda: False
     changed: Callable[[], Awaitable[None]] = _nothing
     problems: Mapping[type[BaseException], Problem] = field(default_factory=dict)
     close: Callable[[], Awaitable[None]] = _nothing

@@ -16,7 +16,7 @@ from matinee_platform.service.requests import OneOrMoreRewards, RewardRequest, m
 from matinee_platform.service.route import Route
 from matinee_platform.service.running import Service
 from matinee_platform.service.service_metrics import REWARD_WORDS
-from matinee_platform.service.simulated_rewards import untimed_decisions
+from matinee_platform.service.simulated_rewards import time_faults
 from matinee_platform.storage.records import Outcome, RewardReceipt, RewardRecord
 from matinee_policies.errors import MatineeError
 
@@ -63,14 +63,12 @@ async def _take_in(
     """Append those that may come in; one outcome for each."""
     parts, now_ms = service.parts, service.clock.now_ms()
     numbers = [decision_number(one.decision_id, key=parts.secrets.decision_ids) for one in rewards]
-    untimed = await untimed_decisions(
-        service,
-        {number for one, number in zip(rewards, numbers, strict=True) if one.at is not None},
-    )
+    asked = [(number, one.at is not None) for one, number in zip(rewards, numbers, strict=True)]
+    faults = await time_faults(service, set(asked))
     found: list[RewardAnswer | MatineeError] = []
-    for one, number in zip(rewards, numbers, strict=True):
-        if number in untimed and one.at is not None:
-            found.append(untimed[number])
+    for one, (number, brings_time) in zip(rewards, asked, strict=True):
+        if (number, brings_time) in faults:
+            found.append(faults[number, brings_time])
         elif parts.tokens is not None and not parts.tokens.valid(
             one.token or "", decision_id=number, now_ms=milliseconds(one.at) or now_ms
         ):

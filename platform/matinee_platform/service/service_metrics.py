@@ -1,7 +1,7 @@
 """The service's own Prometheus metrics, in a registry of their own.
 
-Series are made when first used and kept: an event costs one lookup. Every label comes from a small
-set: routes, states, experiments and arms, never an id.
+Series are made when first used and kept, and those of rare events before them, at 0: an event costs
+one lookup. Every label comes from a small set: routes, states, experiments and arms, never an id.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,9 +23,11 @@ from prometheus_client.registry import Collector
 from matinee_platform import metrics
 from matinee_platform.metrics import Metric
 from matinee_platform.service.answers import Served
+from matinee_platform.service.errors import INTERNAL
 from matinee_platform.service.parts import ServiceParts
 from matinee_platform.service.readiness import Verdict
 from matinee_platform.service.settings import ServiceSettings
+from matinee_platform.serving.fallback import REASONS
 from matinee_platform.storage.records import RewardState, ServedBy
 
 STATES = ("starting", "ready", "degraded", "down")
@@ -74,6 +76,8 @@ class ServiceMetrics:
         self._answer_series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._served_series: dict[tuple[str, str, int], Counter] = {}
         self._reward_series: dict[tuple[str, str], Counter] = {}
+        # Counters that alerts ask for begin at 0: the first event is an increase.
+        self._problems.labels(INTERNAL.code)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
@@ -101,6 +105,9 @@ class ServiceMetrics:
         if series is None:
             series = self._served.labels(experiment, arm, SERVED_WORDS[by])
             self._served_series[key] = series
+            self._served.labels(experiment, arm, SERVED_WORDS[ServedBy.FALLBACK])
+            for reason in REASONS:
+                self._fallbacks.labels(experiment, arm, reason)
         series.inc()
         if fallback is not None:
             self._fallbacks.labels(experiment, arm, fallback).inc()

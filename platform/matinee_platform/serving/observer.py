@@ -6,6 +6,9 @@ from typing import Protocol
 class Observer(Protocol):
     """Told of what happens; must return at once and never raise."""
 
+    def serves(self, experiment: str, arm: str) -> None:
+        """An arm is served from now on; told before anything else of it."""
+
     def decided(self, experiment: str, arm: str, *, decisions: int, seconds: float) -> None:
         """A batch of decisions was taken together."""
 
@@ -24,6 +27,9 @@ class Observer(Protocol):
 
 class Nobody:
     """An observer that looks away."""
+
+    def serves(self, experiment: str, arm: str) -> None:
+        """See `Observer.serves`."""
 
     def decided(self, experiment: str, arm: str, *, decisions: int, seconds: float) -> None:
         """See `Observer.decided`."""

@@ -191,6 +191,8 @@ class LiveRuntime:
             if arm.runtime.memory is not None
         }
         self._live, self._assigner = live, assigner
+        for served in self.arms:
+            self._observer.serves(served.experiment, served.name)
 
     async def decide(self, ask: Ask) -> Decided:
         """See `asks.DecisionRuntime.decide`."""

@@ -39,6 +39,10 @@ class Watcher(Nobody):
         self.reasons: list[str] = []
         self.refused: list[int] = []
         self.versions: list[int] = []
+        self.served: list[tuple[str, str]] = []
+
+    def serves(self, experiment: str, arm: str) -> None:
+        self.served.append((experiment, arm))
 
     def fell_back(self, experiment: str, arm: str, *, reason: str) -> None:
         self.reasons.append(reason)
