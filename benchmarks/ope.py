@@ -1,8 +1,10 @@
 """Off-policy estimates in one pass beside plain numpy, and beside reading the log once.
 
 IPS, SNIPS and DR with standard errors of a log with tables over ten actions (184 bytes a row: law
-and predictions, action, reward, probability) and of slates of ten slots (400 bytes a row); and
-replicates of SNIPS by the Poisson bootstrap beside numpy's gather form, which draws rows with
+and predictions, action, reward, probability) and of slates of ten slots (400 bytes a row), both as
+the kernel alone from arrays that are there; of the same tables the whole call `evaluate_actions`,
+which fits a reward model, checks every law, looks for overlap and makes intervals; and replicates
+of SNIPS by the Poisson bootstrap beside numpy's gather form, which draws rows with
 replacement. Ours gives more than is compared: DM, SNDR, replay, diagnostics, units.
 
     python benchmarks/ope.py [--quick] [--json]
@@ -15,8 +17,11 @@ import numpy as np
 
 from harness import Bars, Effort, Limit, PeerFigure, Row, Work, compare, main
 from limits import reading
+from matinee_platform.ope.action_evaluation import evaluate_actions
 from matinee_platform.ope.action_sums import ActionTables, add_actions
 from matinee_platform.ope.estimates import Estimate, estimates
+from matinee_platform.ope.inputs.obp_arrays import obp_log
+from matinee_platform.ope.inputs.target_law import matrix_law
 from matinee_platform.ope.poisson_bootstrap import PoissonBootstrap
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
@@ -109,15 +114,20 @@ def peak_bytes(run: Callable[[], object]) -> int:
 
 
 def measure(effort: Effort) -> list[Row]:
-    """Two rows of estimates, one of replicates."""
+    """Two rows of estimates, one of a whole call, one of replicates."""
     n = 1_000 if effort.tiny else 1_000_000
-    return [_actions(n, effort), _slates(n // 4, effort), _replicates(n // 4, effort)]
+    return [
+        _actions(n, effort),
+        _whole_call(n // 4, effort),
+        _slates(n // 4, effort),
+        _replicates(n // 4, effort),
+    ]
 
 
 def _actions(n: int, effort: Effort) -> Row:
     log = action_log(n, 10)
     return _beside_numpy(
-        "IPS, SNIPS, DR with standard errors, tables of 10 actions",
+        "kernel alone: IPS, SNIPS, DR with standard errors, tables of 10 actions",
         (lambda: ours_of_actions(log), lambda: numpy_of_actions(log)),
         n=n,
         row_bytes=184,
@@ -126,10 +136,38 @@ def _actions(n: int, effort: Effort) -> Row:
     )
 
 
+def _whole_call(n: int, effort: Effort) -> Row:
+    log = action_log(n, 10)
+    feedback = {
+        "n_rounds": n,
+        "n_actions": 10,
+        "action": log.actions,
+        "reward": log.rewards,
+        "pscore": log.logged,
+    }
+    law, estimators = matrix_law(log.law[:, None]), ["dr", "ips", "snips"]
+
+    def ours() -> object:
+        return evaluate_actions(
+            obp_log(feedback), law, estimators=estimators, reward_model="empirical"
+        )
+
+    return compare(
+        "evaluate_actions: IPS, SNIPS, DR with model, checks and intervals, tables of 10 actions",
+        size=f"{n:,} rows",
+        unit="rows/s",
+        ours=Work(ours, units=n),
+        peer=_numpy_rate(lambda: numpy_of_actions(log), units=n, effort=effort),
+        bars=Bars(),
+        effort=effort,
+        note="numpy is given the predictions and makes neither checks nor intervals.",
+    )
+
+
 def _slates(n: int, effort: Effort) -> Row:
     log = slate_log(n, 10)
     return _beside_numpy(
-        "IPS, SNIPS, DR with standard errors, 10 slots",
+        "kernel alone: IPS, SNIPS, DR with standard errors, 10 slots",
         (lambda: ours_of_slates(log), lambda: numpy_of_slates(log)),
         n=n,
         row_bytes=400,

@@ -1,6 +1,7 @@
 """Reward models of logs of actions, against ratios and least squares written out."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,13 +75,17 @@ def test_a_linear_model_finds_a_linear_reward_for_every_item(features: bool) -> 
     np.testing.assert_allclose(found[:, 0], wanted, atol=0.03)
 
 
-def test_an_empirical_model_is_a_ratio_over_the_other_folds() -> None:
+@pytest.mark.parametrize("said", [{}, {"by_position": False}, {"by_position": True}])
+def test_an_empirical_model_is_a_ratio_over_the_other_folds(said: dict[str, Any]) -> None:
     log, batch = made_up_log()
-    found = fit_item_rewards(log, "empirical")(batch)
+    found = fit_item_rewards(log, "empirical", **said)(batch)
     folds = fold_of(batch.unit, FOLDS)
     reward, item, position = batch.rewards[:, 0], batch.actions[:, 0], batch.positions[:, 0]
     for row in range(0, N, 397):
-        others = (folds != folds[row]) & (position == position[row])
+        # Single actions of a page that was taken apart: by item, at whatever position.
+        others = folds != folds[row]
+        if said.get("by_position"):
+            others &= position == position[row]
         mean = reward[others].mean()
         for k in range(K):
             rows = others & (item == k)

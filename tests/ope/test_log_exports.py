@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,18 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "context": (lambda f: f.update(context=f["context"][1:]), r"context must be \[500, d\]"),
     "words": (lambda f: f.update(reward=f["items"]), "reward must be numbers"),
     "missing": (lambda f: f.pop("reward"), "bandit feedback must have 'reward'"),
+    "far": (
+        lambda f: f["position"].__setitem__(7, 10**9),
+        "positions must be at most 1,000, got 1,000,000,001",
+    ),
+    "wide": (lambda f: f.update(positions=10**9), "positions must be at most 1,000"),
+    "many": (lambda f: f.update(n_actions=10**9), "items times positions must be at most 67,108,"),
+    "high": (
+        lambda f: (f.pop("n_actions"), f["action"].__setitem__(7, 10**12)),
+        "items times positions must be at most 67,108,864, got 1,000,000,000,001",
+    ),
+    "flag": (lambda f: f.update(distinct=np.array([True, False])), "distinct must be one truth"),
+    "list": (lambda f: f.update(items=7), "items must be a list"),
     "names": (lambda f: f.update(items=["x"] * 6), "items must be 6 distinct names, got 1"),
 }
 
@@ -249,3 +262,49 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(path, action=np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="without pickle"):
         obp_log(path)
+
+
+def as_objects(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return values.astype(object)
+
+
+def test_arrays_of_objects_are_read_as_what_they_hold() -> None:
+    feedback = obp_feedback(made_up_log(1))
+    objects = {name: as_objects(feedback[name]) for name in ("unit", "position", "context")}
+    assert_same(obp_log(feedback | objects), made_up_log(1))
+
+
+@pytest.mark.parametrize("value", [None, np.array(None, dtype=object)])
+def test_none_means_that_there_is_no_such_array(value: object) -> None:
+    log = obp_log(obp_feedback(made_up_log(1)) | {"unit": value})
+    assert not log.has_units
+
+
+def test_an_object_that_is_neither_number_nor_text_is_named() -> None:
+    feedback = obp_feedback(made_up_log(1))
+    for name, value, words in (
+        ("unit", as_objects(np.full(N, np.nan)), "unit must be 500 whole numbers of at least 0"),
+        ("position", np.full(N, None), "position must be numbers alone .* got None at place 1"),
+        ("context", as_objects(np.full((N, 2), "x")), "context must be numbers, got <U1"),
+        ("unit", np.array(["x", *range(N - 1)], dtype=object), "unit .* got 0 at place 2"),
+        ("unit", np.array([2**70] * N, dtype=object), "unit must be numbers of at most 64 bits"),
+        ("context", [[1.0], [1.0, 2.0]], "context must be an array"),
+    ):
+        with pytest.raises(ContextError, match=words):
+            obp_log(feedback | {name: value})
+
+
+def test_units_are_whole_numbers_or_texts() -> None:
+    feedback = obp_feedback(made_up_log(1))
+    texts = np.array([f"u{row % 10}" for row in range(N)])
+    found = arrays_of(obp_log(feedback | {"unit": as_objects(texts)}))["unit"]
+    wanted = [int.from_bytes(sha256(text.encode()).digest()[:8], "big") for text in texts]
+    assert found.tolist() == wanted
+    for units, words in (
+        (np.linspace(0.5, 3.0, N), r"got float64 \[500\], first 0\.5"),
+        (np.full(N, np.nan), "got float64 .* first nan"),
+        (np.arange(N) - 10, "got -10 at row 1"),
+        (np.arange(N - 1), r"got int64 \[499\]"),
+    ):
+        with pytest.raises(ContextError, match=f"unit must be 500 whole numbers .*{words}"):
+            obp_log(feedback | {"unit": units})

@@ -20,7 +20,7 @@ from matinee_platform.ope.inputs.action_log import ActionLog
 from matinee_platform.ope.inputs.item_rewards import fit_item_rewards
 from matinee_platform.ope.inputs.obp_arrays import action_dist_law
 from matinee_platform.ope.inputs.policy_table import read_policy_table
-from matinee_platform.ope.inputs.target_law import TargetLaw, logged_stream, table_law
+from matinee_platform.ope.inputs.target_law import TargetLaw, logged_stream, uniform_law
 from matinee_platform.ope.interval import RewardRange
 from matinee_platform.ope.valuing import Valuation
 from matinee_policies.errors import ConfigError, DataError
@@ -140,7 +140,7 @@ def action_law(policy: ActionPolicy, log: ActionLog) -> tuple[ActionLog, TargetL
     if not isinstance(policy, str | Path):
         return log, policy
     if policy == UNIFORM:
-        return log, table_law(np.full((len(log.items), log.positions), 1.0 / len(log.items)))
+        return log, uniform_law(log)
     path = Path(policy)
     if not path.is_file():
         raise ConfigError(f"policy must be {FORMS}, got {str(policy)!r}")

@@ -1,7 +1,9 @@
 """Reward models of logs of actions: cross-fitted predictions for every item at every slot.
 
 `ridge` and `logistic` see the context, the features of the items where the log has them, and which
-item it is where there are few; `empirical` sees the item and its position alone.
+item it is where there are few. `empirical` sees the item alone,
+`(clicks_a + 100 ctr) / (n_a + 100)`, or the item and its slot where a row is a page of several, as
+attention falls from slot to slot.
 """
 
 from collections.abc import Iterator
@@ -22,7 +24,11 @@ _CELLS = 1 << 20
 
 
 def fit_item_rewards(
-    log: ActionLog, kind: str, *, rewards: RewardRange | None = None, by_position: bool = True
+    log: ActionLog,
+    kind: str,
+    *,
+    rewards: RewardRange | None = None,
+    by_position: bool | None = None,
 ) -> ItemRewards:
     """Fit a reward model to a log, for `logged_stream`.
 
@@ -32,12 +38,15 @@ def fit_item_rewards(
         log: of actions.
         kind: one of `regression.MODEL_KINDS`.
         rewards: range that is possible; predictions stay within.
-        by_position: whether `empirical` keeps positions apart; the others always do.
+        by_position: whether `empirical` keeps positions apart, by default that of pages of several
+            slots alone; the others always do.
 
     Raises:
         ConfigError: as `fit_reward_model`.
         ContextError: likewise.
     """
+    if by_position is None:
+        by_position = log.slots > 1
     model = fit_reward_model(
         kind, lambda: action_examples(log), rewards=rewards, by_slot=by_position
     )

@@ -23,13 +23,19 @@ from typing import Any
 import numpy as np
 
 from matinee_platform.ope.inputs.action_log import ActionBatch, ActionLog, Propensities
+from matinee_platform.ope.inputs.object_arrays import given_arrays
 from matinee_platform.ope.inputs.propensities import Estimator, with_propensities
+from matinee_platform.ope.inputs.table_parts import MOST_POSITIONS
 from matinee_platform.ope.inputs.target_law import TargetLaw, matrix_law
+from matinee_platform.ope.inputs.unit_ids import array_units
 from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
 from matinee_policies.errors import ConfigError, ContextError, DataError
 from matinee_policies.records import PAD
 
 ROWS = 16_384
+
+MOST_CELLS = 2**26
+"""Items times positions that a log may name: half a gigabyte for a table of them."""
 
 _ROUNDING = 1e-6
 
@@ -56,7 +62,7 @@ def obp_log(
     """
     if isinstance(feedback, Path | str):
         feedback = _load(Path(feedback))
-    given = {name: value for name, value in feedback.items() if not _is_none(value)}
+    given = given_arrays(feedback)
     for name in ("action", "reward"):
         if name not in given:
             raise ContextError(f"bandit feedback must have {name!r}, got {', '.join(given)}")
@@ -64,8 +70,10 @@ def obp_log(
     whole = _whole(given, rows, has_propensities=propensities is None)
     K = _number(given, "n_actions") or _number(given, "n_unique_action") or 0
     K = K or int(whole.actions.max(initial=0)) + 1
+    positions = max(_number(given, "positions") or 1, int(whole.positions.max(initial=0)) + 1)
+    _check_size(K, positions)
     _check_actions(whole.actions, K)
-    names = tuple(str(name) for name in given.get("items", range(K)))
+    names = _names(given, "items") if "items" in given else tuple(map(str, range(K)))
     if len(names) != K or len(set(names)) != K:
         raise ContextError(f"items must be {K} distinct names, got {len(set(names))}")
     source: Propensities = "logged"
@@ -75,15 +83,15 @@ def obp_log(
         stream=lambda: _parts(whole),
         rows=len(whole),
         items=names,
-        positions=max(_number(given, "positions") or 1, int(whole.positions.max()) + 1),
+        positions=positions,
         slots=whole.slots,
         contexts=_context_names(given, whole),
         propensities=source,
-        distinct=bool(given.get("distinct", distinct)),
+        distinct=_flag(given, "distinct") if "distinct" in given else distinct,
         has_units="unit" in given,
         has_times="time" in given,
         rewards=(float(whole.rewards.min()), float(whole.rewards.max())),
-        notes=tuple(str(note) for note in given.get("notes", ())),
+        notes=_names(given, "notes") if "notes" in given else (),
     )
     return log if propensities is None else with_propensities(log, propensities)
 
@@ -129,10 +137,6 @@ def _load(path: Path) -> dict[str, Any]:
         raise DataError(path, rule=rule) from None
 
 
-def _is_none(value: Any) -> bool:
-    return value is None or (isinstance(value, np.ndarray) and value.dtype == object)
-
-
 def _number(given: Mapping[str, Any], name: str) -> int | None:
     if name not in given:
         return None
@@ -140,6 +144,29 @@ def _number(given: Mapping[str, Any], name: str) -> int | None:
     if value.shape != () or value.dtype.kind not in "iu" or value < 1:
         raise ContextError(f"{name} must be a whole number above 0, got {given[name]!r}")
     return int(value)
+
+
+def _flag(given: Mapping[str, Any], name: str) -> bool:
+    value = np.asarray(given[name])
+    if value.shape != () or value.dtype.kind != "b":
+        raise ContextError(f"{name} must be one truth value, got {value.dtype} {list(value.shape)}")
+    return bool(value)
+
+
+def _names(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    values = np.asarray(given[name])
+    if values.ndim != 1:
+        raise ContextError(f"{name} must be a list, got {values.dtype} {list(values.shape)}")
+    return tuple(str(value) for value in given[name])
+
+
+def _check_size(items: int, positions: int) -> None:
+    if positions > MOST_POSITIONS:
+        raise ContextError(f"positions must be at most {MOST_POSITIONS:,}, got {positions:,}")
+    if items * positions > MOST_CELLS:
+        raise ContextError(
+            f"items times positions must be at most {MOST_CELLS:,}, got {items:,} x {positions:,}"
+        )
 
 
 def _slate_rows(given: Mapping[str, Any]) -> tuple[int, int]:
@@ -182,7 +209,7 @@ def _whole(
         )
     return ActionBatch(
         first=0,
-        unit=np.asarray(given.get("unit", numbers)).astype(np.uint64),
+        unit=array_units(np.asarray(given.get("unit", numbers)), n),
         time=time,
         actions=actions,
         rewards=_floats(given, "reward", (n * L,)).reshape(n, L),
@@ -235,7 +262,8 @@ def _offered(
 
 def _context_names(given: Mapping[str, Any], whole: ActionBatch) -> tuple[str, ...]:
     d = 0 if whole.context is None else whole.context.shape[1]
-    names = tuple(str(name) for name in given.get("contexts", (f"context {k}" for k in range(d))))
+    names = tuple(f"context {k}" for k in range(d))
+    names = _names(given, "contexts") if "contexts" in given else names
     if len(names) != d:
         raise ContextError(f"contexts must be {d} names, got {len(names)}")
     return names

@@ -21,6 +21,7 @@ from matinee_platform.ope.inputs.action_log import (
     parts_within,
     shown_counts,
 )
+from matinee_platform.ope.inputs.choices import choices
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.errors import ConfigError
 
@@ -66,16 +67,7 @@ _OfShown: TypeAlias = Callable[[ActionBatch], FloatArray]
 
 
 def _uniform(log: ActionLog) -> _OfShown:
-    def law(batch: ActionBatch) -> FloatArray:
-        n, slots = batch.actions.shape
-        count = np.full((n, slots), float(len(log.items)))
-        if batch.offered is not None:
-            count[:] = (batch.offered >= 0).sum(axis=1, keepdims=True)
-        if log.distinct:
-            count -= np.cumsum(batch.shown, axis=1) - batch.shown
-        return 1.0 / count
-
-    return law
+    return lambda batch: 1.0 / choices(log, batch)
 
 
 def _empirical(log: ActionLog) -> _OfShown:

@@ -1,6 +1,5 @@
 """Tables of named columns in parts, from files or from memory, and the arrays of one part."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matinee_platform.ope.inputs.log_columns import LogColumns
+from matinee_platform.ope.inputs.unit_ids import hashed_texts
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array, UInt64Array
 from matinee_policies.datasets.table_columns import csv_time_type, id_column, number_column
 from matinee_policies.datasets.table_file import (
@@ -221,9 +221,7 @@ def units_of(part: Part, name: str) -> UInt64Array:
     coded = pc.dictionary_encode(pc.cast(column, pa.string())).combine_chunks()
     coded = coded if isinstance(coded, pa.DictionaryArray) else coded.chunk(0)
     texts = coded.dictionary.to_pylist()
-    digests = b"".join(hashlib.sha256(text.encode()).digest()[:8] for text in texts)
-    hashed = np.frombuffer(digests, dtype=">u8").astype(np.uint64)
-    units: UInt64Array = hashed[coded.indices.to_numpy(zero_copy_only=False)]
+    units: UInt64Array = hashed_texts(texts)[coded.indices.to_numpy(zero_copy_only=False)]
     return units
 
 

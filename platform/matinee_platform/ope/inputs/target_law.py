@@ -2,6 +2,7 @@
 
     table_law      an item x position table, the same for every row
     matrix_law     a table per row, held in memory
+    uniform_law    all that could be shown alike
     any function   `law(batch) -> float64 [n, L, K]` of one's own
 
 `logged_stream` turns a log and a law into what estimators read.
@@ -18,10 +19,10 @@ from matinee_platform.ope.inputs.action_log import (
     add_shown,
     parts_within,
 )
+from matinee_platform.ope.inputs.choices import choices, could_show
 from matinee_platform.ope.records import LoggedBatch, LoggedStream
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
 from matinee_policies.errors import ContextError
-from matinee_policies.records import PAD
 
 TargetLaw: TypeAlias = Callable[[ActionBatch], FloatArray]
 """Probability of every item at each slot given those that the log shows above, `[n, L, K]`."""
@@ -94,6 +95,21 @@ def matrix_law(rows: FloatArray) -> TargetLaw:
     return law
 
 
+def uniform_law(log: ActionLog) -> TargetLaw:
+    """The same probability for every item that could be shown, as logs of uniform draws have it.
+
+    Of the items that a row offers, where the log says so, and else of all that it names; if pages
+    are `distinct`, of those that do not stand above.
+    """
+
+    def law(batch: ActionBatch) -> FloatArray:
+        could = could_show(log, batch)
+        masses: FloatArray = could / np.maximum(could.sum(axis=2, keepdims=True), 1)
+        return masses
+
+    return law
+
+
 def logged_stream(
     log: ActionLog, law: TargetLaw | None, *, rewards: ItemRewards | None = None
 ) -> LoggedStream:
@@ -133,21 +149,9 @@ def _looked_through(log: ActionLog) -> tuple[BoolArray, bool]:
     counts, uniform = np.zeros((len(log.items), log.positions)), True
     for batch in log.stream():
         add_shown(counts, batch)
-        even = abs(batch.logged * _choices(log, batch) - 1.0) <= ROUNDING
+        even = abs(batch.logged * choices(log, batch) - 1.0) <= ROUNDING
         uniform = uniform and bool(even[batch.shown].all())
     return np.greater(counts, 0.0), uniform
-
-
-def _choices(log: ActionLog, batch: ActionBatch) -> FloatArray:
-    """How many items could be shown at each slot, `float64 [n, L]`."""
-    if batch.offered is None:
-        count = np.full(batch.actions.shape, float(len(log.items)))
-    else:
-        offered = (batch.offered != PAD).sum(axis=1, keepdims=True).astype(np.float64)
-        count = np.repeat(offered, batch.slots, axis=1)
-    if log.distinct:
-        count -= np.cumsum(batch.shown, axis=1) - batch.shown
-    return count
 
 
 def _by_columns(log: ActionLog) -> Iterator[LoggedBatch]:
@@ -177,7 +181,7 @@ def _batch(
     masses = _checked(law(batch), log, batch)
     shown = batch.shown
     place = np.where(shown, batch.actions, 0)[:, :, None]
-    could = _reachable(log, batch, seen)
+    could = could_show(log, batch, seen)
     predicted = expected = None
     if rewards is not None:
         predictions = rewards(batch)
@@ -205,24 +209,7 @@ def _batch(
 
 def _largest(log: ActionLog, batch: ActionBatch, masses: FloatArray) -> FloatArray:
     """Largest weight of any item that a uniform law could have shown, `float64 [n, L]`."""
-    return np.where(batch.shown, masses.max(axis=2) * _choices(log, batch), 1.0)
-
-
-def _reachable(log: ActionLog, batch: ActionBatch, seen: AnyArray) -> AnyArray:
-    """Which items could be shown at each slot, `bool [n, L, K]`."""
-    n, slots = batch.actions.shape
-    if batch.offered is None:
-        could = seen.T[batch.positions]
-    else:
-        # The padding falls on a column of its own.
-        offered = np.zeros((n, len(log.items) + 1), dtype=bool)
-        np.put_along_axis(offered, batch.offered, True, axis=1)
-        could = np.repeat(offered[:, None, :-1], slots, axis=1)
-    if log.distinct:
-        for slot in range(slots - 1):
-            rows = np.flatnonzero(batch.actions[:, slot] != PAD)
-            could[rows, slot + 1 :, batch.actions[rows, slot]] = False
-    return could
+    return np.where(batch.shown, masses.max(axis=2) * choices(log, batch), 1.0)
 
 
 def _checked(masses: FloatArray, log: ActionLog, batch: ActionBatch) -> FloatArray:
