@@ -13,6 +13,10 @@ COPY simulator simulator
 RUN /opt/matinee/bin/pip install --quiet --no-deps --no-build-isolation .
 
 FROM python:3.11.13-slim-bookworm
+# Of the system's libraries, what wheels ask for and the base image does not have: libgomp.so.1.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/matinee /opt/matinee
 COPY examples/stack /opt/matinee/stack
 # Everything is owned by root and read alone; what is written lies in volumes of these folders.

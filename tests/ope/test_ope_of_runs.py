@@ -429,6 +429,16 @@ def test_promote_says_which_step(explored: Path, tmp_path: Path) -> None:
     assert "must be one of soft, got 'nobody'" in told
 
 
+def test_promote_takes_no_bound_that_leaves_a_bias_out(explored: Path) -> None:
+    same = f"{explored}:soft"
+    words = ["promote", same, "--policy", same, "--component", "click", "--estimators", "dm"]
+    code, told = invoke(*words, "--interval", "default", "--json")
+    assert code == 1, told
+    (advice,) = json.loads(told)["advice"].values()
+    assert advice["allowed"] == 0
+    assert "no interval: the log tells its noise alone, not its bias" in " ".join(advice["words"])
+
+
 def test_empty_slots_earn_nothing(explored: Path) -> None:
     log = first_rows(run_log(explored, "soft"), 4)
 

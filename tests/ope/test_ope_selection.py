@@ -285,6 +285,22 @@ def test_harm_stops_a_ramp_and_ignorance_does_not() -> None:
     )
 
 
+def test_a_difference_without_an_interval_allows_no_step() -> None:
+    found = advise(
+        verdict=Verdict(),
+        effective_share=0.4,
+        difference=None,
+        no_difference="its bias is not known",
+        current_value=0.5,
+        guardrails={"d7": HELD},
+        now=0.2,
+    )
+    assert (found.allowed, found.action) == (0.0, "hold")
+    assert found.words()[1] == (
+        "bound: no step: the difference has no interval: its bias is not known"
+    )
+
+
 def test_advice_refuses_what_cannot_be() -> None:
     with pytest.raises(ConfigError, match="share of units now"):
         _advice(now=1.5)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ from threadpoolctl import threadpool_info
 from matinee_policies.arrays import FloatArray
 from matinee_policies.candidates.implicit_als import ImplicitALSConfig, fit_implicit_als
 from matinee_policies.candidates.training_users import fold_in_training_users
-from matinee_policies.errors import ConfigError, ContextError
+from matinee_policies.errors import ConfigError, ContextError, MatineeError
 from matinee_policies.interactions import Interactions
 
 CONFIG = ImplicitALSConfig(factors=4, iterations=30, ridge=2.0, confidence_slope=0.8)
@@ -153,3 +155,20 @@ def test_strengths_of_0_are_refused() -> None:
 def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ImplicitALSConfig.from_json(setting)
+
+
+def test_a_library_that_cannot_be_loaded_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
+    with pytest.raises(MatineeError, match=r"implicit.*libgomp1"):
+        fit_implicit_als(plays(), CONFIG, seed=0)
+
+
+def test_the_library_is_loaded_by_a_fit_alone() -> None:
+    program = (
+        "import sys, matinee_policies.candidates.registry\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'implicit']"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

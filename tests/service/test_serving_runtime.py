@@ -1,37 +1,34 @@
-"""The runtime answers whatever the policy does, and takes up no snapshot that it cannot trust."""
+"""The runtime answers whatever the policy does."""
 
 import asyncio
-import random
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from matinee_platform.clock import FakeClock
-from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveExperiment
+from matinee_platform.experiments.definition import HOLDOUT_ARM
 from matinee_platform.experiments.errors import UnknownExperimentError
 from matinee_platform.serving.asks import Ask, Decided
-from matinee_platform.serving.bundle import MANIFEST, load_bundle, write_bundle
+from matinee_platform.serving.bundle import load_bundle, write_bundle
 from matinee_platform.serving.deploy import deploy_policy
 from matinee_platform.serving.errors import BundleError
-from matinee_platform.serving.observer import Nobody
-from matinee_platform.serving.runtime import LiveRuntime, Running
-from matinee_platform.serving.swap import SnapshotPoller
-from matinee_platform.serving.testing_log import TestingLog
-from matinee_platform.storage.records import Barrier, ServedBy
+from matinee_platform.serving.testing_runtime import (
+    BUDGET_MS,
+    KEYS,
+    Arms,
+    D,
+    K,
+    L,
+    Watcher,
+    ask,
+    running,
+    runtime_of,
+)
+from matinee_platform.storage.records import ServedBy
 from matinee_policies.errors import ConfigError, ContextError
-from matinee_policies.records import OutcomeBatch
-from matinee_policies.registry import restore_policy
-from matinee_policies.snapshot import Snapshot
-from matinee_policies.snapshot_signature import SigningKeys
-
-KEYS = SigningKeys({"service": bytes(range(32))})
-BUDGET_MS = 150.0
-D, K, L = 3, 8, 4
 
 MODULE = """
 import threading, time
@@ -70,71 +67,6 @@ class Moody(ScoreOrder):
             slates.positions[:, 0] = 99
         return slates
 """
-
-
-class Arms:
-    """Assigns by the first letter of the unit."""
-
-    def __init__(self, arm: str | None) -> None:
-        self.arm = arm
-        self.bucket = 3
-
-    def assign(self, experiment: str, unit: str) -> "Arms":
-        if experiment != "home":
-            raise UnknownExperimentError(f"no experiment {experiment!r} runs")
-        return Arms({"h": HOLDOUT_ARM, "o": None}.get(unit[0], self.arm))
-
-
-class Watcher(Nobody):
-    def __init__(self) -> None:
-        self.reasons: list[str] = []
-        self.refused: list[int] = []
-        self.versions: list[int] = []
-
-    def fell_back(self, experiment: str, arm: str, *, reason: str) -> None:
-        self.reasons.append(reason)
-
-    def swapped(self, experiment: str, arm: str, *, version: int) -> None:
-        self.versions.append(version)
-
-    def refused_snapshot(self, experiment: str, arm: str, *, version: int, reason: str) -> None:
-        self.refused.append(version)
-
-
-def running(bundle: str, **arm: Any) -> Running:
-    definition = {
-        "key": "home",
-        "salt": "s",
-        "slots": L,
-        "candidates": K,
-        "arms": [{"name": "new", "bundle": bundle, **arm}],
-    }
-    return Running(LiveExperiment.model_validate(definition), 0)
-
-
-def ask(number: int, unit: str = "unit", **changes: Any) -> Ask:
-    luck = random.Random(number)  # noqa: S311
-    values: dict[str, Any] = {
-        "experiment": "home",
-        "unit": unit,
-        "decision_id": number,
-        "body_digest": bytes(16),
-        "candidates": [f"item-{luck.randrange(50)}-{place}" for place in range(K - number % 3)],
-        "features": [[luck.random() for _ in range(D)] for _ in range(K - number % 3)],
-    }
-    return Ask(**{**values, **changes})
-
-
-def runtime_of(folder: Path, watcher: Watcher, *, keys: SigningKeys | None = KEYS) -> LiveRuntime:
-    return LiveRuntime(
-        bundles=lambda name: load_bundle(folder, name, keys=keys),
-        pseudonym_secret=bytes(32),
-        draws=lambda experiment, arm: bytes(16),
-        clock=FakeClock(),
-        names=TestingLog(),
-        budget_ms=BUDGET_MS,
-        observer=watcher,
-    )
 
 
 @pytest.fixture
@@ -337,131 +269,6 @@ def test_features_of_callers_give_the_same_slate_alone_and_together(tmp_path: Pa
     asyncio.run(scene())
     with pytest.raises(ConfigError, match="caps need a catalogue"):
         deploy_policy("lin_ucb", {"caps": {"aspect": 1}}, features=D, name="c", data_dir=tmp_path)
-
-
-class Stores:
-    """Barriers and snapshots of one arm."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.newest: Barrier | None = None
-
-    def last(self, experiment: str, arm: str) -> Barrier | None:
-        return self.newest
-
-    def path(self, version: int) -> Path:
-        return self.folder / f"{version}.npz"
-
-    def load(self, experiment: str, arm: str, version: int) -> Snapshot:
-        return Snapshot.load(self.path(version), keys=KEYS)
-
-    def add(self, snapshot: Snapshot, version: int, keys: SigningKeys | None = KEYS) -> None:
-        snapshot.save(self.path(version), keys=keys)
-        self.newest = Barrier(
-            experiment="home",
-            arm="new",
-            version=version,
-            seq=1,
-            time_ms=1,
-            snapshot_hash=snapshot.content_hash,
-            created_at=1,
-        )
-
-
-def learned(snapshot: Snapshot, seed: int) -> Snapshot:
-    policy = restore_policy(snapshot)
-    rng = np.random.default_rng(seed)
-    policy.learn(
-        OutcomeBatch(
-            component="engagement",
-            first=True,
-            features=rng.random((20, L, D), dtype=np.float32),
-            rewards=rng.random((20, L)),
-            shown=np.ones((20, L), dtype=np.bool_),
-            propensities=np.ones((20, L)),
-            shards=np.zeros(20, dtype=np.uint8),
-        )
-    )
-    return policy.snapshot()
-
-
-def test_damaged_and_forged_snapshots_are_refused(tmp_path: Path) -> None:
-    deploy_policy("lin_ucb", {}, features=D, name="b", data_dir=tmp_path, keys=KEYS, slots=L)
-    watcher, stores = Watcher(), Stores(tmp_path)
-    runtime = runtime_of(tmp_path, watcher)
-
-    async def scene() -> None:
-        await runtime.apply([running("b")], Arms("new"))
-        arm = runtime.arms[0]
-        poller = SnapshotPoller(stores, stores, observer=watcher)  # type: ignore[arg-type]
-        assert poller.poll(runtime.arms) == []
-        second = learned(arm.bundle.snapshot, 1)
-        stores.add(second, 1)
-        for swap in poller.poll(runtime.arms):
-            swap.take()
-        assert (arm.version, watcher.versions) == (1, [1])
-        before = await runtime.decide(ask(5))
-        stores.add(learned(second, 2), 2)
-        whole = stores.path(2).read_bytes()
-        luck = random.Random(3)  # noqa: S311
-        for _ in range(1_000):
-            place = luck.randrange(len(whole))
-            spoilt = bytearray(whole)
-            spoilt[place] ^= 1 << luck.randrange(8)
-            stores.path(2).write_bytes(spoilt)
-            assert poller.poll(runtime.arms) == []
-        # Forged: another state under the same version, unsigned or signed by somebody else.
-        other = learned(second, 9)
-        for keys in (None, SigningKeys({"service": bytes(32)})):
-            other.save(stores.path(2), keys=keys)
-            assert poller.poll(runtime.arms) == []
-        # A state of ours, but not the one that the barrier names.
-        other.save(stores.path(2), keys=KEYS)
-        assert poller.poll(runtime.arms) == []
-        assert await runtime.decide(ask(5)) == before
-        assert watcher.refused == [2]
-        stores.path(2).write_bytes(whole)
-        for swap in poller.poll(runtime.arms):
-            swap.take()
-        after = await runtime.decide(ask(5))
-        assert after.record is not None
-        assert (arm.version, after.record.snapshot) == (2, 2)
-        await runtime.close()
-
-    asyncio.run(scene())
-
-
-def test_a_bundle_holds_what_its_manifest_says_and_nothing_else(tmp_path: Path) -> None:
-    deploy_policy("lin_ucb", {}, features=D, name="b", data_dir=tmp_path, keys=KEYS, slots=L)
-    folder = tmp_path / "bundles" / "b"
-    assert load_bundle(tmp_path, "b", keys=KEYS).verified
-    assert not load_bundle(tmp_path, "b").verified
-    files = {path: path.read_bytes() for path in sorted(folder.iterdir())}
-    luck = random.Random(4)  # noqa: S311
-    for number in range(300):
-        path = list(files)[number % len(files)]
-        spoilt = bytearray(files[path])
-        spoilt[luck.randrange(len(spoilt))] ^= 1 << luck.randrange(8)
-        path.write_bytes(spoilt)
-        with pytest.raises(BundleError):
-            load_bundle(tmp_path, "b", keys=KEYS)
-        path.write_bytes(files[path])
-    (folder / "more.py").write_text("raise SystemExit")
-    with pytest.raises(BundleError, match=r"must hold no other file .*got 'more.py'"):
-        load_bundle(tmp_path, "b", keys=KEYS)
-    (folder / "more.py").unlink()
-    (folder / "link").symlink_to(folder / MANIFEST)
-    with pytest.raises(BundleError, match="regular files alone"):
-        load_bundle(tmp_path, "b", keys=KEYS)
-    (folder / "link").unlink()
-    with pytest.raises(BundleError, match="is not that of key 'service'"):
-        load_bundle(tmp_path, "b", keys=SigningKeys({"service": bytes(32)}))
-    with pytest.raises(BundleError, match="there is no bundle 'c'"):
-        load_bundle(tmp_path, "c", keys=KEYS)
-    # A bundle that somebody renamed is not what was signed.
-    folder.rename(folder.with_name("c"))
-    with pytest.raises(BundleError, match="must have its own name"):
-        load_bundle(tmp_path, "c", keys=KEYS)
 
 
 def test_a_class_of_the_users_own_needs_a_verified_bundle(

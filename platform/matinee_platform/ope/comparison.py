@@ -118,10 +118,12 @@ def advise_on(
     advice = {}
     evaluations = [one.evaluation() for one in valuations]
     for one, told in zip(valuations, evaluations, strict=True):
+        difference = one.difference(each)
         advice[told.policy] = advise(
             verdict=one.headline_verdict,
             effective_share=_share(told, one),
-            difference=one.difference_or_nothing(each),
+            difference=difference.interval,
+            no_difference=difference.reason,
             current_value=0.0 if told.current is None else told.current.value,
             guardrails=guardrails.get(told.policy, {}),
             now=now.get(told.policy, 0.0),
@@ -152,16 +154,24 @@ def _valued(
 
 
 def ranked(valuations: Sequence[Valuation], how: Method) -> Ranking:
-    """Several valuations by lower bounds that hold together."""
-    drawn = [one.draws() for one in valuations]
-    resampled = how.intervals[0] == "bootstrap" and all(one is not None for one in drawn)
+    """Several valuations by lower bounds that hold together.
+
+    By shared resamples where the interval of each is the bootstrap's: tails of single ones that are
+    widened for the number of policies would rest on a handful of resamples.
+    """
     candidates = [one.candidate() for one in valuations]
-    if not resampled:
+    told = [not one.verdict.is_refused for one in candidates]
+    shown = [one for one, is_told in zip(valuations, told, strict=True) if is_told]
+    drawn = [one.draws() if one.resampled else None for one in shown]
+    kept = [one for one in drawn if one is not None]
+    values = np.array([one.value for one in candidates])
+    if not kept or len(kept) < len(shown) or np.isnan(values[told]).any():
         return rank_by_intervals(candidates, confidence=how.confidence)
-    draws = np.stack([one for one in drawn if one is not None], axis=1)
+    draws = np.full((len(kept[0]), len(candidates)), np.nan)
+    draws[:, told] = np.stack(kept, axis=1)
     return rank_by_draws(
         [one.name for one in candidates],
-        np.where(np.isnan([one.value for one in candidates]), 0.0, [c.value for c in candidates]),
+        values,
         draws,
         verdicts=[one.verdict for one in candidates],
         confidence=how.confidence,

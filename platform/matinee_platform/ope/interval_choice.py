@@ -122,7 +122,7 @@ class Intervals:
             slot: from 0; None for the page.
             tuned: value of the hyper-parameter.
         """
-        if kind == "default" and (estimator.name == "dm" or tuned is not None):
+        if withheld(kind, estimator, tuned=tuned):
             return Made(None, _BIASED)
         kind = self.resolved(kind, estimator)
         try:
@@ -166,7 +166,13 @@ class Intervals:
         )
 
     def difference(
-        self, kind: str, estimator: Estimator, *, confidence: float, error: float | None
+        self,
+        kind: str,
+        estimator: Estimator,
+        *,
+        confidence: float,
+        error: float | None,
+        tuned: float | None = None,
     ) -> Made:
         """Of the page's value less the mean of the policy that logged, on the same pages.
 
@@ -175,7 +181,10 @@ class Intervals:
             estimator: of the value.
             confidence: of both ends together.
             error: standard error of the difference by unit.
+            tuned: value of the hyper-parameter.
         """
+        if withheld(kind, estimator, tuned=tuned):
+            return Made(None, _BIASED)
         kind = self.resolved(kind, estimator)
         found = self._sums.pages.differences.get(_term_of(estimator))
         if found is None or not estimator.interval:
@@ -310,6 +319,17 @@ class Intervals:
     def _moved(self, made: Interval, estimator: Estimator, slot: int | None) -> Interval:
         expected = self._figures[estimator.weights].totals.means()[E]
         return made.moved(float(expected.sum() if slot is None else expected[slot]))
+
+
+def withheld(kind: str, estimator: Estimator, *, tuned: float | None) -> bool:
+    """Whether an interval is told only if it is asked for by name: of its noise, not of its bias.
+
+    Args:
+        kind: one of `INTERVALS`.
+        estimator: of the value.
+        tuned: value of the hyper-parameter; None without one, or where nothing is tamed.
+    """
+    return kind == "default" and (estimator.name == "dm" or tuned is not None)
 
 
 def weighted_sums(

@@ -100,11 +100,12 @@ def advise(
     *,
     verdict: Verdict,
     effective_share: float,
-    difference: Interval,
+    difference: Interval | None,
     current_value: float,
     guardrails: Mapping[str, Guardrail],
     now: float = 0.0,
     budget: float = BUDGET,
+    no_difference: str = "",
 ) -> Advice:
     """Say which step of the ramp is allowed.
 
@@ -112,11 +113,13 @@ def advise(
         verdict: whether the log can tell the candidate's value.
         effective_share: effective sample size as a share of the rows, at the worst slot.
         difference: of the candidate's value and that of what runs now; read only if the value is
-            not refused. From paired rows or, wider, `difference_of` two intervals.
+            not refused. From paired rows or, wider, `difference_of` two intervals. None allows no
+            step.
         current_value: of what runs now, in the same unit.
         guardrails: by name, as the running experiment tells; none if there is no experiment.
         now: share of the units that the candidate has, within 0 and 1.
         budget: largest loss of all traffic, as a share of `current_value`, >= 0.
+        no_difference: why there is none.
 
     Raises:
         ConfigError: on a number out of its range.
@@ -137,7 +140,13 @@ def advise(
     check_range("value of what runs now", current_value)
     limits = (
         _overlap(verdict, effective_share),
-        _bound(verdict, difference, budget=budget * abs(current_value), share=budget),
+        _bound(
+            verdict,
+            difference,
+            why=no_difference,
+            budget=budget * abs(current_value),
+            share=budget,
+        ),
         _guardrails(guardrails),
     )
     allowed = min(limit.step for limit in limits)
@@ -175,9 +184,13 @@ def _overlap(verdict: Verdict, effective_share: float) -> Limit:
     return Limit("overlap", STEPS[-1], f"any step: {share}")
 
 
-def _bound(verdict: Verdict, difference: Interval, *, budget: float, share: float) -> Limit:
+def _bound(
+    verdict: Verdict, difference: Interval | None, *, why: str, budget: float, share: float
+) -> Limit:
     if verdict.is_refused:
         return Limit("bound", 0.0, "there is none, for there is no value")
+    if difference is None:
+        return Limit("bound", 0.0, f"no step: the difference has no interval: {why}")
     low, high = difference.low, difference.high
     held = f"difference within {low:+.4g} and {high:+.4g} ({difference.confidence:.0%})"
     if low >= 0:

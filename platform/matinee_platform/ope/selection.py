@@ -3,7 +3,8 @@
 Candidates are ranked by lower bounds that hold for all of them at once, so that the first was not
 picked for its luck: the chance that *any* value lies below its bound is at most one minus the
 confidence. Those that may be as good as the first are said to be tied with it. Who is refused is
-listed without a place, and still counts as one that was looked at.
+listed without a place, and still counts as one that was looked at where bounds are widened for
+their number; resamples of such a policy are not read.
 """
 
 import math
@@ -163,8 +164,8 @@ def rank_by_draws(
 
     Args:
         names: of the candidates, all different.
-        values: of each, `float64 [m]`.
-        draws: their values in the same resamples of units, `float64 [B, m]`.
+        values: of each, `float64 [m]`; of refused ones not read.
+        draws: their values in the same resamples of units, `float64 [B, m]`; likewise.
         verdicts: of each, nothing refused by default.
         confidence: of all bounds together, within (0, 1).
 
@@ -173,22 +174,24 @@ def rank_by_draws(
         ConfigError: on a confidence out of its range.
     """
     check_confidence(confidence)
-    value, drawn = _checked(names, values, draws)
     judged = list(verdicts or [Verdict()] * len(names))
     if len(judged) != len(names):
         raise ContextError(f"{len(names)} candidates need a verdict each, got {len(judged)}")
+    told = np.array([not one.is_refused for one in judged], dtype=np.bool_)
+    value, drawn = _checked(names, values, draws, told=told)
     error = drawn.std(axis=0, ddof=1)
     t = _studentised(drawn - value, error)
     alpha = 1 - confidence
-    low = value - error * np.quantile(t.max(axis=1), 1 - alpha / 2)
-    high = value + error * np.quantile((-t).max(axis=1), 1 - alpha / 2)
-    refused = np.array([one.is_refused for one in judged])
-    low, high = np.where(refused, np.nan, low), np.where(refused, np.nan, high)
-    first = _first(low)
+    low, high = np.full((2, len(names)), np.nan)
     tied = np.zeros(len(names), dtype=np.bool_)
-    if first is not None:
-        tied = _tied(value, drawn, first=first, alpha=alpha) & ~refused
-    rows = _rows(names, value, judged, low=low, high=high, tied=tied)
+    if told.any():
+        low[told] = value - error * np.quantile(t.max(axis=1), 1 - alpha / 2)
+        high[told] = value + error * np.quantile((-t).max(axis=1), 1 - alpha / 2)
+        first = int(np.argmax(low[told]))
+        tied[told] = _tied(value, drawn, first=first, alpha=alpha)
+    shown = np.full(len(names), np.nan)
+    shown[told] = value
+    rows = _rows(names, shown, judged, low=low, high=high, tied=tied)
     return Ranking(rows, confidence, "max-t over shared resamples")
 
 
@@ -268,15 +271,17 @@ def _rows(
 
 
 def _checked(
-    names: Sequence[str], values: AnyArray, draws: AnyArray
+    names: Sequence[str], values: AnyArray, draws: AnyArray, *, told: BoolArray
 ) -> tuple[FloatArray, FloatArray]:
+    """Values and draws of those that are told."""
     _check_names(names)
-    value, drawn = np.asarray(values, dtype=np.float64), checked_draws(draws)
-    if value.shape != (len(names),) or drawn.shape[1:] != value.shape:
+    value, drawn = np.asarray(values, dtype=np.float64), np.asarray(draws, dtype=np.float64)
+    if value.shape != (len(names),) or drawn.ndim != 2 or drawn.shape[1:] != value.shape:
         raise ContextError(
             f"{len(names)} candidates need [{len(names)}] values and [B, {len(names)}] draws, "
             f"got {list(value.shape)} and {list(drawn.shape)}"
         )
+    value, drawn = value[told], checked_draws(drawn[:, told])
     if not np.isfinite(value).all():
         raise ContextError(f"values must be finite, got {value}")
     return value, drawn

@@ -14,7 +14,13 @@ from matinee_platform.ope.estimator_list import Estimator
 from matinee_platform.ope.estimators import slot_gradient
 from matinee_platform.ope.evaluation import Current, Evaluation, Tuned, Valued, Weighing
 from matinee_platform.ope.interval import Interval, RewardRange
-from matinee_platform.ope.interval_choice import FamilyFigures, Intervals, weighted_sums
+from matinee_platform.ope.interval_choice import (
+    FamilyFigures,
+    Intervals,
+    Made,
+    weighted_sums,
+    withheld,
+)
 from matinee_platform.ope.log_sums import LogSums
 from matinee_platform.ope.promotion import difference_of
 from matinee_platform.ope.refusal import Verdict, judge, judge_slots
@@ -130,13 +136,21 @@ class Valuation:
         """Of the headline in resamples of units; None without a bootstrap."""
         if not self._figures:
             return None
-        tuned = self._tuned.get(self.headline.name)
-        return self._intervals.draws(self.headline, tuned=None if tuned is None else tuned.chosen)
+        return self._intervals.draws(self.headline, tuned=self._chosen)
 
-    def difference_or_nothing(self, confidence: float) -> Interval:
-        """As `difference`; without one, all numbers."""
-        made = self.difference(confidence)
-        return _nothing(confidence) if made is None else made
+    @property
+    def resampled(self) -> bool:
+        """Whether the headline's interval is the bootstrap's."""
+        kind, estimator = self._kinds[0], self.headline
+        if withheld(kind, estimator, tuned=self._chosen):
+            return False
+        return self._intervals.resolved(kind, estimator) == "bootstrap"
+
+    @property
+    def _chosen(self) -> float | None:
+        """Hyper-parameter of the headline; None without one, or where nothing is tamed."""
+        tuned = self._tuned.get(self.headline.name)
+        return None if tuned is None else tuned.chosen
 
     def _valued(self, estimator: Estimator, slot: int | None) -> Valued:
         refused = self._refusals(estimator, slot)
@@ -274,7 +288,7 @@ class Valuation:
             interval=interval,
             difference=target.value - value,
             difference_error=self._difference_error(figures),
-            difference_interval=self.difference(self._confidence),
+            difference_interval=self.difference(self._confidence).interval,
         )
 
     def _difference_error(self, current: FamilyFigures) -> float | None:
@@ -284,24 +298,29 @@ class Valuation:
         own = _influence(figures, estimator.base, self._tuned.get(estimator.name), estimator)
         return influence_error(own - _influence(current, "ips", None, estimator))
 
-    def difference(self, confidence: float) -> Interval | None:
-        """Of the headline's value less the mean of the policy that logged; None without one."""
+    def difference(self, confidence: float) -> Made:
+        """Of the headline's value less the mean of the policy that logged, or why there is none."""
         if not self._figures:
-            return None
+            return Made(None, "there are no rows")
         kind, estimator = self._kinds[0], self.headline
-        if self._intervals.resolved(kind, estimator) == "bootstrap":
+        if self.resampled:
             draws, bootstrap = self.draws(), self._sums.current.bootstrap
             if draws is None or bootstrap is None:
-                return None
-            return bootstrap_interval(draws - bootstrap.draws("ips"), confidence=confidence)
+                return Made(None, "no bootstrap was asked for")
+            return Made(bootstrap_interval(draws - bootstrap.draws("ips"), confidence=confidence))
         error = self._difference_error(FamilyFigures(self._sums.current))
-        made = self._intervals.difference(kind, estimator, confidence=confidence, error=error)
+        made = self._intervals.difference(
+            kind, estimator, confidence=confidence, error=error, tuned=self._chosen
+        )
         if made.interval is not None:
-            return made.interval
+            return made
         # Both hold at once where each misses at most half the time that is allowed.
         each = (1 + confidence) / 2
-        own, theirs = self.interval(each), self._intervals.current(kind, confidence=each).interval
-        return None if own is None or theirs is None else difference_of(own, theirs)
+        own, why = self._made(kind, estimator, None, each)
+        theirs = self._intervals.current(kind, confidence=each).interval
+        if own is None or theirs is None:
+            return Made(None, why or made.reason)
+        return Made(difference_of(own, theirs))
 
 
 def _nothing(confidence: float) -> Interval:

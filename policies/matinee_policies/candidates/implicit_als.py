@@ -7,9 +7,9 @@ The normal equations of a user are eq. 4 there.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from implicit.cpu.als import AlternatingLeastSquares
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +17,7 @@ from matinee_policies.candidates.factor_model import FactorModel, FoldInRule, Ob
 from matinee_policies.candidates.ratings_matrix import check_ratings
 from matinee_policies.candidates.training_users import with_population_prior, with_score_constants
 from matinee_policies.config import Config, check_range, check_whole
+from matinee_policies.errors import MatineeError
 from matinee_policies.interactions import Interactions
 
 KIND = "implicit_als"
@@ -57,14 +58,16 @@ def fit_implicit_als(
 
     Raises:
         ContextError: there is no rating, or one is not above 0.
+        MatineeError: the library cannot be loaded.
     """
+    solver = _solver()
     matrix = interactions.matrix
     check_ratings(matrix, positive=True)
     confidence = np.float32(1.0) + np.float32(config.confidence_slope) * matrix.data
     liked = sparse.csr_matrix((confidence, matrix.indices, matrix.indptr), shape=matrix.shape)
     # One thread everywhere: sums would otherwise depend on how work was shared out.
     with threadpool_limits(limits=1, user_api="blas"):
-        library = AlternatingLeastSquares(
+        library = solver(
             factors=config.factors,
             regularization=config.ridge,
             iterations=config.iterations,
@@ -94,3 +97,15 @@ def fit_implicit_als(
         ),
     )
     return with_score_constants(with_population_prior(model, matrix), matrix)
+
+
+def _solver() -> Any:
+    """The library's class, loaded by the first fit: nothing else asks for it."""
+    try:
+        from implicit.cpu.als import AlternatingLeastSquares
+    except ImportError as failed:
+        raise MatineeError(
+            f"candidates {KIND!r} are fitted by the package implicit, which cannot be loaded "
+            f"({failed}); it needs the system's libgomp.so.1 (Debian: apt install libgomp1)"
+        ) from failed
+    return AlternatingLeastSquares
