@@ -162,5 +162,5 @@ def chosen(
         if one.model and not model:
             raise ConfigError(f"{one.name} needs a reward model: ridge, logistic or empirical")
         if one.weights == "marginal" and not marginal:
-            raise ConfigError(f"{one.name} needs weights of clusters, and the log has none")
+            raise ConfigError(f"{one.name} needs clusters of items, and none are given")
     return asked
