@@ -21,7 +21,8 @@ COPY --from=build /opt/matinee /opt/matinee
 COPY examples/stack /opt/matinee/stack
 # Everything is owned by root and read alone; what is written lies in volumes of these folders.
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin matinee \
-    && install -d -o matinee -g matinee /var/lib/matinee /var/cache/matinee /run/matinee/secret /run/matinee/keys
+    && install -d -o matinee -g matinee /var/lib/matinee /var/cache/matinee /run/matinee/scrape \
+    && install -d -o matinee -g matinee -m 700 /run/matinee/secret /run/matinee/drive
 ENV PATH=/opt/matinee/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

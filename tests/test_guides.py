@@ -60,7 +60,7 @@ def test_the_guide_to_off_policy_values_runs_as_written(tmp_path: Path) -> None:
 
 def test_the_page_of_off_policy_values_names_every_estimator_and_interval() -> None:
     from matinee_platform.ope.estimator_list import ESTIMATORS
-    from matinee_platform.ope.interval_choice import INTERVALS
+    from matinee_platform.ope.interval_kinds import INTERVALS
     from matinee_platform.ope.regression import MODEL_KINDS
 
     text = (ROOT / "docs" / "off_policy.md").read_text("utf-8")

@@ -15,6 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
+_PASSWORD = "${POSTGRES_PASSWORD:?choose one of A-Z a-z 0-9 - . _ ~}"  # noqa: S105 - what is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Places:
     port: int
 
     def __post_init__(self) -> None:
-        for part in ("data", "secret", "keys"):
+        for part in ("data", "secret", "scrape", "drive"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
 
     @property
@@ -43,17 +44,19 @@ class Places:
         return self.folder / "data"
 
     def key(self, name: str) -> Path:
-        """File of an API key that `prepare` made."""
-        return self.folder / "keys" / name
+        """File of an API key that `prepare` made: `scrape` or `drive`."""
+        return self.folder / name / "key"
 
     @property
     def replaced(self) -> dict[str, str]:
         """Words of the file, and what stands for them here; longer ones first."""
         return {
-            "postgresql://matinee:${POSTGRES_PASSWORD:?choose one}@postgres/matinee": self.database,
+            f"postgresql://matinee:{_PASSWORD}@postgres/matinee": self.database,
+            _PASSWORD: "none",
             "/opt/matinee/stack": str(self.stack),
             "/run/matinee/secret": str(self.folder / "secret"),
-            "/run/matinee/keys": str(self.folder / "keys"),
+            "/run/matinee/scrape": str(self.folder / "scrape"),
+            "/run/matinee/drive": str(self.folder / "drive"),
             "/var/lib/matinee": str(self.data),
             "http://service:8400": f"http://127.0.0.1:{self.port}",
             "0.0.0.0": "127.0.0.1",  # noqa: S104 - what is replaced, not where anybody listens

@@ -277,10 +277,12 @@ _VARIETY = Row(
 EXPERIMENT_BOARD = Board(
     "matinee-experiment",
     "Matinee: experiment",
-    "Whether an experiment can be believed, what it says so far, and how often people come back.",
+    "Whether an experiment can be believed, what it says so far, and how often people come back. "
+    "It opens with the last hour, in which simulated users live their weeks: choose days or weeks "
+    "at the top right for an experiment with people.",
     (CHOICE_OF_EXPERIMENT, CHOICE_OF_ARM, CHOICE_OF_METRIC),
     (_TRUST, _DIFFERENCE, _RETENTION, _ENGAGEMENT, _VARIETY),
-    hours=24,
+    hours=1,
     refresh="1m",
 )
 """The dashboard."""

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Let the simulated users of the run live with the service; what was interrupted goes on.
 set -eu
-: "${MATINEE_SERVICE_DATA_DIR:?}" "${MATINEE_KEYS:?}" "${MATINEE_URL:?}"
-MATINEE_API_KEY=$(cat "$MATINEE_KEYS/drive")
+: "${MATINEE_SERVICE_DATA_DIR:?}" "${MATINEE_DRIVE_KEY:?}" "${MATINEE_URL:?}"
+MATINEE_API_KEY=$(cat "$MATINEE_DRIVE_KEY")
 export MATINEE_API_KEY
 run=$MATINEE_SERVICE_DATA_DIR/run
 resume=

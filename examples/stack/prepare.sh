@@ -3,7 +3,17 @@
 # whose users will come, its arms as bundles, and API keys. What is there already stays.
 set -eu
 umask 077
-: "${MATINEE_STACK:?}" "${MATINEE_SERVICE_DATA_DIR:?}" "${MATINEE_SECRET_FILE:?}" "${MATINEE_KEYS:?}"
+: "${MATINEE_STACK:?}" "${MATINEE_SERVICE_DATA_DIR:?}" "${MATINEE_SECRET_FILE:?}"
+: "${MATINEE_SCRAPE_KEY:?}" "${MATINEE_DRIVE_KEY:?}" "${POSTGRES_PASSWORD:?}"
+
+# It becomes part of the database's address, in which other characters have a meaning.
+case $POSTGRES_PASSWORD in
+  *[!A-Za-z0-9._~-]*)
+    echo "POSTGRES_PASSWORD must be made of A-Z a-z 0-9 - . _ ~ alone: choose another one; if this is" \
+      "the first start, docker compose down --volumes before the next one" >&2
+    exit 1
+    ;;
+esac
 
 if [ ! -s "$MATINEE_SECRET_FILE" ]; then
   python -c 'import secrets; print(secrets.token_hex(32))' >"$MATINEE_SECRET_FILE.new"
@@ -18,19 +28,20 @@ for arm in mf_order lin_ucb; do
     matinee deploy "$run:$arm" --to "$MATINEE_SERVICE_DATA_DIR" --first-day
 done
 
-# key NAME SCOPE...: the text of a key goes into a file of its own, which other users may read.
+# key FILE MODE NAME SCOPE...: the text of a key goes into a file of its own.
 key() {
-  name=$1
-  shift
-  [ -s "$MATINEE_KEYS/$name" ] && return
+  file=$1 mode=$2 name=$3
+  shift 3
+  [ -s "$file" ] && return
   for scope in "$@"; do
     set -- "$@" --scope "$scope"
     shift
   done
-  matinee keys create "$name" "$@" --data-dir "$MATINEE_SERVICE_DATA_DIR" >"$MATINEE_KEYS/$name.new"
-  chmod 644 "$MATINEE_KEYS/$name.new"
-  mv "$MATINEE_KEYS/$name.new" "$MATINEE_KEYS/$name"
+  matinee keys create "$name" "$@" --data-dir "$MATINEE_SERVICE_DATA_DIR" >"$file.new"
+  chmod "$mode" "$file.new"
+  mv "$file.new" "$file"
 }
-key scrape read
-key drive decide reward read admin
+# Prometheus is another user, and its folder has nothing else in it.
+key "$MATINEE_SCRAPE_KEY" 644 scrape read
+key "$MATINEE_DRIVE_KEY" 600 drive decide reward read admin
 echo "The service may start."

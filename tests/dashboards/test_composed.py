@@ -21,6 +21,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 ONCE = {"prepare", "drive"}
 REQUIRED = {"POSTGRES_PASSWORD", "GRAFANA_PASSWORD"}
 STACK = "/opt/matinee/stack"
+ARMS = ("mf_order", "lin_ucb")
 
 _READ = re.compile(r"\$\{?(MATINEE_\w+)")
 
@@ -61,7 +62,8 @@ def test_an_image_has_its_version_and_a_service_its_health(name: str) -> None:
     assert re.search(r":v?\d+\.\d+(\.\d+)?(-[\w.]+)?$", service["image"]), service["image"]
     assert ("healthcheck" in service) == (name not in ONCE)
     if name in ONCE:
-        assert service["restart"] in ("no", "on-failure")
+        assert service["restart"] in ("no", "on-failure:5")
+        assert service["init"] is True, "a shell passes no signal on"
     for other, how in service.get("depends_on", {}).items():
         known = "service_completed_successfully" if other in ONCE else "service_healthy"
         assert how == {"condition": known}
@@ -76,6 +78,80 @@ def test_what_is_mounted_is_there(name: str) -> None:
             assert read_only, f"{source}: nothing of the checkout is written"
         else:
             assert source in WHOLE["volumes"], source
+
+
+@each_service
+def test_it_has_time_to_end_and_its_lines_a_limit(name: str) -> None:
+    service = SERVICES[name]
+    assert service["stop_grace_period"] == ("60s" if name == "postgres" else "30s")
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert (service.get("shm_size") == "128mb") == (name == "postgres")
+
+
+def test_a_key_is_read_by_its_user_alone() -> None:
+    holders = {
+        key: {name for name, one in SERVICES.items() if key in {at for at, _, _ in mounts(one)}}
+        for key in ("scrape", "drive", "secret")
+    }
+    assert holders == {
+        "scrape": {"prepare", "prometheus"},
+        "drive": {"prepare", "drive"},
+        "secret": {"prepare", "service", "learner"},
+    }
+    assert SERVICES["drive"]["user"] == SERVICES["prepare"]["user"]
+    assert "PASSWORD" not in str(SERVICES["drive"]["environment"])
+    scraped = yaml.safe_load((ROOT / "dashboards" / "prometheus.yml").read_text())
+    file = scraped["scrape_configs"][0]["authorization"]["credentials_file"]
+    assert file == SERVICES["prepare"]["environment"]["MATINEE_SCRAPE_KEY"]
+
+
+def prepared(folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Run prepare.sh where everything but the keys is there; `matinee` says its words."""
+    (folder / "bin").mkdir(parents=True)
+    command = folder / "bin" / "matinee"
+    command.write_text('#!/bin/sh\necho "$@"\n')
+    command.chmod(0o755)
+    for file in ("secret", "run/results.json", *(f"bundles/{arm}/bundle.json" for arm in ARMS)):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("there")
+    return subprocess.run(
+        ["/bin/sh", str(ROOT / "examples" / "stack" / "prepare.sh")],
+        env={
+            "PATH": f"{folder / 'bin'}:/usr/bin:/bin",
+            "MATINEE_STACK": str(ROOT / "examples" / "stack"),
+            "MATINEE_SERVICE_DATA_DIR": str(folder),
+            "MATINEE_SECRET_FILE": str(folder / "secret"),
+            "MATINEE_SCRAPE_KEY": str(folder / "scrape"),
+            "MATINEE_DRIVE_KEY": str(folder / "drive"),
+            "POSTGRES_PASSWORD": "plain",
+            **changes,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_keys_are_made_with_their_rights(tmp_path: Path) -> None:
+    done = prepared(tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = {name: tmp_path / name for name in ("scrape", "drive")}
+    assert {name: file.stat().st_mode & 0o777 for name, file in made.items()} == {
+        "scrape": 0o644,
+        "drive": 0o600,
+    }
+    assert " --scope read --data-dir" in made["scrape"].read_text()
+    assert "admin" not in made["scrape"].read_text()
+    assert "--scope admin" in made["drive"].read_text()
+
+
+@pytest.mark.parametrize("password", ["a@b", "a/b", "a:b", "a b", "50%", "a?b", "ü", "a\nb", "#"])
+def test_a_password_that_is_no_part_of_an_address_is_refused(password: str, tmp_path: Path) -> None:
+    done = prepared(tmp_path / "refused", POSTGRES_PASSWORD=password)
+    assert done.returncode == 1
+    assert "POSTGRES_PASSWORD must be made of A-Z a-z 0-9 - . _ ~ alone" in done.stderr
+    assert not (tmp_path / "refused" / "drive").exists()
+    assert prepared(tmp_path / "taken", POSTGRES_PASSWORD="aZ09._~-").returncode == 0  # noqa: S106
 
 
 def test_every_volume_is_somebodys() -> None:
@@ -127,6 +203,11 @@ def test_passwords_have_no_default_and_ports_have_one() -> None:
     assert {name for name, rest in asked if rest.startswith(":?")} == REQUIRED
     assert all(re.match(r":\?|:-\d+$", rest) for _, rest in asked)
     assert "GF_AUTH_ANONYMOUS_ENABLED" in SERVICES["grafana"]["environment"]
+
+
+def test_who_is_asked_for_a_password_is_told_what_it_may_be() -> None:
+    asked = set(re.findall(r"\$\{POSTGRES_PASSWORD:\?([^}]*)\}", TEXT))
+    assert asked == {"choose one of A-Z a-z 0-9 - . _ ~"}
 
 
 def test_the_settings_of_the_service_hold_with_its_environment() -> None:

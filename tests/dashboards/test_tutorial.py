@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from live_service import free_port
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 FILES = re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", TEXT, re.DOTALL)
+END_OF_JOBS = ("kill $(jobs -p)", "wait")
 COMMANDS = [
     line
     for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
@@ -30,7 +32,8 @@ class Shell:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
-        self._ports = {port: str(free_port()) for port in ("8400", "9090")}
+        self._jobs: list[subprocess.Popen[bytes]] = []
+        self._ports = {port: str(free_port()) for port in ("8400", "9091")}
         # `matinee` and `python` of this interpreter; no real data, for the shape is enough.
         own = {name: value for name, value in os.environ.items() if name != "MATINEE_DATA"}
         path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
@@ -49,9 +52,17 @@ class Shell:
             given = dict(word.split("=", 1) for word in shlex.split(line)[1:])
             self._environment.update(given)
             return ""
-        if line.startswith("docker-compose "):
+        if line in END_OF_JOBS:
+            for process in self._jobs:
+                if line.startswith("kill"):
+                    process.terminate()
+                else:
+                    process.wait(60)
+            return ""
+        if line.startswith("docker compose "):
             # There is no engine here: what would be started is read, with its variables.
-            line, folder = line.replace("up -d", "config -q"), ROOT
+            line = line.replace("docker compose", "docker-compose")
+            line, folder = line.replace("up -d --build", "config -q"), ROOT
         else:
             folder = self._folder
         if line.endswith(" &"):
@@ -81,8 +92,17 @@ class Shell:
                 stdout=log,
                 stderr=log,
             )
+        self._jobs.append(process)
         self._stack.callback(process.wait, 60)
         self._stack.callback(process.terminate)
+
+    def ports_are_free(self) -> bool:
+        """Whether what was started has let go of its ports."""
+        for port in self._ports.values():
+            with socket.socket() as other:
+                if other.connect_ex(("127.0.0.1", int(port))) == 0:
+                    return False
+        return True
 
     def _moved(self, text: str) -> str:
         for told, own in self._ports.items():
@@ -122,6 +142,8 @@ def test_every_command_runs_as_written(tmp_path: Path) -> None:
         shell = Shell(tmp_path, stack)
         said: dict[str, str] = {}
         for line in COMMANDS:
+            if line.startswith("docker compose"):
+                assert shell.ports_are_free()
             if line.startswith("promtool query"):
                 found = shown(shell.run, line)
                 assert set(found) in ({"mf_order", "lin_ucb"}, {""}), (line, found)
@@ -131,7 +153,7 @@ def test_every_command_runs_as_written(tmp_path: Path) -> None:
             if line.startswith("matinee serve"):
                 wait_for(f"http://127.0.0.1:{shell.port('8400')}/readyz")
             if line.startswith("prometheus"):
-                wait_for(f"http://127.0.0.1:{shell.port('9090')}/-/ready")
+                wait_for(f"http://127.0.0.1:{shell.port('9091')}/-/ready")
         assert "mf_order" in said["matinee analyze"]
         assert "300" in said["matinee drive"]
     assert set(said) == {
@@ -143,7 +165,9 @@ def test_every_command_runs_as_written(tmp_path: Path) -> None:
         "matinee drive",
         "matinee analyze",
         "export POSTGRES_PASSWORD=choose-one",
-        "docker-compose --profile",
+        "kill $(jobs",
+        "wait",
+        "docker compose",
     }
 
 
@@ -151,3 +175,17 @@ def test_every_block_is_a_file_or_commands() -> None:
     blocks = re.findall(r"```(\w*)\n(?:.*?)```", TEXT, re.DOTALL)
     assert len(blocks) == len(FILES) + blocks.count("bash")
     assert len(FILES) == 3
+
+
+def test_what_runs_here_has_ended_before_containers_take_its_ports() -> None:
+    (containers,) = [at for at, line in enumerate(COMMANDS) if line.startswith("docker compose ")]
+    started = [at for at, line in enumerate(COMMANDS) if line.endswith(" &")]
+    assert len(started) == 2
+    ends = [COMMANDS.index(line) for line in END_OF_JOBS]
+    assert [max(started), *ends, containers] == sorted([max(started), *ends, containers])
+
+
+def test_no_port_is_that_of_a_prometheus_of_debian() -> None:
+    """The package starts one on 9090: neither ours nor the composed one may ask for it."""
+    assert not any("9090" in text for text in [*COMMANDS, *(content for _, content in FILES)])
+    assert any("PROMETHEUS_PORT=9091" in line for line in COMMANDS)

@@ -1,5 +1,6 @@
 """Several policies on one log: refused ones beside others, and by which bounds they are ranked."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ from matinee_platform.ope.action_evaluation import (
     compare_actions,
     evaluate_actions,
 )
+from matinee_platform.ope.estimates import estimates
 from matinee_platform.ope.evaluator import Method
 from matinee_platform.ope.inputs.action_log import ActionLog
 from matinee_platform.ope.inputs.obp_arrays import obp_log
 from matinee_platform.ope.inputs.target_law import table_law
 from matinee_platform.ope.refusal import Reason, Verdict
 from matinee_platform.ope.selection import rank_by_draws
+from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
+from matinee_platform.ope.testing_logs import make_log
 
 N, K, SLOTS = 4_000, 5, 3
 REFUSED = Verdict((Reason("positives", 3.0, 30.0, "3 positive rewards, 30 are needed"),))
@@ -124,3 +128,17 @@ def test_a_difference_whose_bias_is_unknown_has_an_interval_only_if_asked_for(
     )
     assert noise.current is not None
     assert noise.current.difference_interval is not None
+
+
+def test_a_negative_reward_is_no_positive_one_in_any_slot() -> None:
+    """Rows in pairs and a last one by itself, which the sums take one by one."""
+    rng = np.random.default_rng(3)
+    plan = EstimatorPlan("slot")
+    for rows in (1, 2, 301):
+        log = make_log(3, n=rows)
+        log = replace(log, rewards=rng.choice([-1.0, 0.0, 1.0], log.rewards.shape))
+        sums = SlotSums(plan)
+        sums.add(log)
+        told = (log.rewards > 0) & (log.target > 0)
+        found = [one for one in estimates(sums) if one.name == "ips" and one.slot is not None]
+        assert [one.positives for one in found] == told.sum(axis=0).tolist()

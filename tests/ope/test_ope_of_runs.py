@@ -251,10 +251,17 @@ def test_a_log_whose_policy_learned_has_intervals_that_hold_at_any_time(explored
     found = evaluate(f"{explored}:learner", {"kind": "uniform"}, component="click")
     assert found.adaptive
     assert found.headline.interval is not None
-    assert found.headline.interval.method == "anytime"
-    for name in ("ips", "dr", "rips"):
-        value = found.value(name)
-        assert value.interval is None or value.interval.method == "anytime"
+    assert found.headline.estimator == "rips"
+    assert found.current is not None
+    assert found.current.difference_interval is not None
+    methods = {found.headline.interval.method, found.current.difference_interval.method}
+    assert methods == {"anytime"}
+    value = found.value("ips")
+    assert value.interval is not None
+    assert value.interval.method == "anytime"
+    for name in ("dr", "sndr", "cascade_dr", "sn_cascade_dr"):
+        assert found.value(name).interval is None
+        assert "its predictions know later rows" in found.value(name).no_interval
     assert found.value("dm").interval is None
     assert "not its bias" in found.value("dm").no_interval
 
@@ -414,7 +421,13 @@ def test_promote_says_which_step(explored: Path, tmp_path: Path) -> None:
     metrics = {
         "clicks": {"role": "guardrail", "effects": {"soft": {"guardrail": {"outcome": "harmed"}}}}
     }
-    document = {"verdict": {"forbids": [], "arms": {"soft": {}}}, "metrics": metrics}
+    document = {
+        "experiment": "explored",
+        "source": {"kind": "run"},
+        "verdict": {"forbids": [], "arms": {"soft": {}}},
+        "arms": {"soft": {}, "order": {}},
+        "metrics": metrics,
+    }
     path = tmp_path / "analysis.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     words = ["promote", log, "--policy", same, "--component", "click", "--analysis", str(path)]
@@ -427,6 +440,16 @@ def test_promote_says_which_step(explored: Path, tmp_path: Path) -> None:
     code, told = invoke(*words, "--as", "nobody")
     assert code == 1
     assert "must be one of soft, got 'nobody'" in told
+    for other, rule in (
+        ({"experiment": "another"}, "must be of explored, the experiment of run log"),
+        ({"source": {"kind": "service"}}, "got one of explored of a service"),
+        ({"arms": {"order": {}}}, "must have the log's arm soft, got order"),
+        ({"source": None}, "must hold what matinee analyze --json prints"),
+    ):
+        path.write_text(json.dumps({**document, **other}), encoding="utf-8")
+        code, told = invoke(*words)
+        assert code == 1
+        assert rule in told
 
 
 def test_promote_takes_no_bound_that_leaves_a_bias_out(explored: Path) -> None:
@@ -437,6 +460,59 @@ def test_promote_takes_no_bound_that_leaves_a_bias_out(explored: Path) -> None:
     (advice,) = json.loads(told)["advice"].values()
     assert advice["allowed"] == 0
     assert "no interval: the log tells its noise alone, not its bias" in " ".join(advice["words"])
+
+
+def test_bounds_on_a_log_that_learned_hold_at_any_time_unless_told_otherwise(
+    explored: Path, tmp_path: Path
+) -> None:
+    even = tmp_path / "even.yaml"
+    even.write_text("{kind: uniform}", encoding="utf-8")
+    words = [f"{explored}:learner", "--policy", str(even), "--component", "click"]
+    words += ["--estimators", "rips"]
+    _, told = invoke("promote", *words, "--json")
+    (policy,) = json.loads(told)["policies"]
+    assert policy["interval"]["method"] == "anytime"
+    assert policy["current"]["difference_interval"]["method"] == "anytime"
+    assert not any(note.startswith("caution") for note in policy["notes"])
+    fixed = [*words, "--interval", "cressie_read"]
+    _, told = invoke("promote", *fixed, "--json")
+    (policy,) = json.loads(told)["policies"]
+    assert policy["interval"]["method"] == "Cressie-Read"
+    (said,) = [note for note in policy["notes"] if note.startswith("caution")]
+    assert said.endswith(
+        "cressie_read intervals take its rows as if it had not: only anytime ones hold"
+    )
+    _, told = invoke("ope", *fixed)
+    assert f"  {said}" in told
+    _, told = invoke("promote", f"{explored}:soft", *words[1:], "--json")
+    (policy,) = json.loads(told)["policies"]
+    assert policy["interval"]["method"] == "Cressie-Read"
+
+
+def test_a_policy_that_learned_from_the_log_is_told_as_such(explored: Path) -> None:
+    own, other = f"{explored}:learner", f"{explored}:soft"
+    last = max((explored / "snapshots" / "learner").glob("*.npz"))
+    log = run_log(explored, "learner", component="click")
+    for wanted, told in (
+        (own, True),
+        (f"{explored / '..' / 'explored'}:learner", True),
+        (str(last), True),
+        (f"{own}@0", False),
+        (other, False),
+    ):
+        found = target_policy(wanted, log)
+        assert found.in_sample == told, wanted
+        assert any("in-sample, and optimistic" in note for note in found.notes) == told
+    assert not target_policy(own, run_log(explored, "soft", component="click")).in_sample
+    assert not target_policy(other, run_log(explored, "soft", component="click")).in_sample
+    words = ["--policy", own, "--component", "click"]
+    _, said = invoke("promote", own, *words, "--estimators", "rips", "--json")
+    found_json = json.loads(said)
+    assert found_json["policies"][0]["in_sample"]
+    (overlap,) = [one for one in found_json["advice"][own]["limits"] if one["by"] == "overlap"]
+    assert overlap["step"] <= 0.05
+    _, said = invoke("ope", own, *words)
+    assert "learned from the log that judges it" in said
 
 
 def test_empty_slots_earn_nothing(explored: Path) -> None:

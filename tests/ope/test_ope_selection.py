@@ -285,6 +285,21 @@ def test_harm_stops_a_ramp_and_ignorance_does_not() -> None:
     )
 
 
+def test_a_candidate_that_learned_from_the_log_gets_a_trial_at_most() -> None:
+    found = advise(
+        verdict=Verdict(),
+        effective_share=0.9,
+        difference=Interval(0.01, 0.05, 0.95, "test"),
+        current_value=0.5,
+        guardrails={"d7": HELD},
+        in_sample=True,
+    )
+    assert (found.allowed, found.limits[0].words) == (
+        0.05,
+        "at most 5%: it learned from the log that judges it",
+    )
+
+
 def test_a_difference_without_an_interval_allows_no_step() -> None:
     found = advise(
         verdict=Verdict(),

@@ -10,6 +10,7 @@ from matinee_platform.commands.ope_actions import (
     AdaptiveOption,
     BehaviourOption,
     CampaignOption,
+    ClustersOption,
     ColumnOption,
     FormatOption,
     PropensitiesOption,
@@ -62,6 +63,7 @@ def ope(
     propensities: PropensitiesOption = None,
     rewards: RewardsOption = "0,1",
     adaptive: AdaptiveOption = False,
+    clusters: ClustersOption = None,
     slots: Annotated[bool, typer.Option("--slots", help="Print values of single slots.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
@@ -90,6 +92,7 @@ def ope(
     from matinee_platform.ope.inputs.components import check_component
     from matinee_platform.ope.inputs.open_log import open_logs
     from matinee_platform.report.ope_text import print_comparison
+    from matinee_policies.errors import ConfigError
 
     wanted = component if metric is None else metric
     check_component(wanted)
@@ -119,11 +122,14 @@ def ope(
                     component="reward" if wanted == "value" else wanted,
                     rewards=rewards,
                     adaptive=adaptive,
+                    clusters=clusters,
                     progress=progress,
                 )
             )
         if not as_json:
             print_comparison(found[-1], slots=slots)
+    elif clusters is not None:
+        raise ConfigError("--clusters is for logs of others (single actions or slates)")
     else:
         with open_logs(
             the_log(log, config), arms=tuple(arms or ()), experiment=experiment, component=wanted

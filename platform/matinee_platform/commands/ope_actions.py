@@ -77,6 +77,16 @@ AdaptiveOption = Annotated[
     ),
 ]
 
+ClustersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--clusters",
+        metavar="FILE",
+        help="Of a log that draws uniformly: table of item and cluster, for mips and snmips.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionOptions:
@@ -123,6 +133,7 @@ def compare_on_actions(
     component: str,
     rewards: str,
     adaptive: bool,
+    clusters: str | None,
     progress: "Progress | None",
 ) -> "Comparison":
     """What a log of actions says of some policies.
@@ -135,6 +146,7 @@ def compare_on_actions(
         component: what its reward is called.
         rewards: what a slot can earn, `LOW,HIGH`.
         adaptive: whether the policy that logged learned as it did.
+        clusters: path of a table of items and their clusters.
         progress: told how far it is.
 
     Raises:
@@ -153,6 +165,7 @@ def compare_on_actions(
         name=log,
         component=component,
         adaptive=adaptive,
+        clusters=clusters,
         progress=progress,
     )
 

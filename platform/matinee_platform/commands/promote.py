@@ -1,6 +1,7 @@
 """`matinee promote`: how far a candidate may be ramped up, and what holds it there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,12 +83,10 @@ def promote(
         raise ConfigError(f"--as and --now are of one policy, got {len(given)}")
     if candidate is not None and analysis is None:
         raise ConfigError("--as names an arm of --analysis FILE, got none")
-    guardrails: dict[str, Any] = {}
-    if analysis is not None:
-        guardrails = {name: read_guardrails(analysis, candidate or _arm_of(name)) for name in given}
+    runs = {name: candidate or _arm_of(name) for name in given} if analysis is not None else {}
     how = method_of(
         estimators,
-        intervals or ["cressie_read"],
+        intervals,
         reward_model=reward_model,
         confidence=confidence,
         largest_weight=largest_weight,
@@ -98,6 +97,15 @@ def promote(
         ) as opened,
         progress_bar() as progress,
     ):
+        guardrails: dict[str, Any] = {}
+        if analysis is not None:
+            guardrails = {
+                name: read_guardrails(analysis, arm, log=opened) for name, arm in runs.items()
+            }
+        if intervals is None:
+            # Bounds of a step hold at any time where the policy learned while it logged.
+            kind = "anytime" if opened.adaptive else "cressie_read"
+            how = replace(how, intervals=(kind,))
         found = advise_on(
             opened,
             given,

@@ -73,17 +73,23 @@ class Driven:
         comparison: with the run; None if it was not asked for.
         learned: version and content hash of the newest snapshot, by arm.
         behind: seconds by which the schedule was missed at most.
+        failures_before: of the counts, those of the calls before this one.
     """
 
     tally: Tally
     comparison: Comparison | None
     learned: dict[str, tuple[int, str]] = field(default_factory=dict)
     behind: float = 0.0
+    failures_before: int = 0
 
     @property
     def failed(self) -> bool:
-        """Whether something was not as it must be."""
-        return self.tally.failed or (self.comparison is not None and self.comparison.differs)
+        """Whether something in this call was not as it must be, or the whole differs from the run.
+
+        What failed in a call before is told, and no reason to call again.
+        """
+        differs = self.comparison is not None and self.comparison.differs
+        return self.tally.failures > self.failures_before or differs
 
 
 async def ensure_experiment(client: AsyncClient, plan: DrivePlan) -> None:
@@ -149,7 +155,7 @@ async def drive(
         pace=pace,
         tally=tally,
     )
-    done = Driven(tally, comparison)
+    done = Driven(tally, comparison, failures_before=tally.failures)
     # Whatever was learned before is served before the first page.
     done.learned = await calls.learn_until(days_end(first_day - 1), patience=options.patience)
     for day in range(first_day, plan.settings.days):

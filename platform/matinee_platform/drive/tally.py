@@ -32,9 +32,9 @@ class Tally:
     seconds: float = 0.0
 
     @property
-    def failed(self) -> bool:
-        """Whether something was not as it must be."""
-        return bool(self.errors) or self.older_snapshots > 0
+    def failures(self) -> int:
+        """How many answers were not as they must be."""
+        return self.errors.total() + self.older_snapshots
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

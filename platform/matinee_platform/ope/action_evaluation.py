@@ -17,6 +17,7 @@ from matinee_platform.ope.comparison import Comparison, ranked
 from matinee_platform.ope.evaluation import Evaluation
 from matinee_platform.ope.evaluator import NO_MODEL, Method, Progress, stream_valuation
 from matinee_platform.ope.inputs.action_log import ActionLog
+from matinee_platform.ope.inputs.cluster_table import read_clusters
 from matinee_platform.ope.inputs.item_rewards import fit_item_rewards
 from matinee_platform.ope.inputs.obp_arrays import action_dist_law
 from matinee_platform.ope.inputs.policy_table import read_policy_table
@@ -44,6 +45,7 @@ def evaluate_actions(
     name: str = "log",
     component: str = "reward",
     adaptive: bool = False,
+    clusters: Path | str | None = None,
     progress: Progress | None = None,
     **method: Any,
 ) -> Evaluation:
@@ -57,6 +59,8 @@ def evaluate_actions(
         component: what the reward is.
         adaptive: whether the policy that logged learned as it did; its interval then holds at any
             time.
+        clusters: table of items and their clusters (`inputs.cluster_table`), for MIPS on logs that
+            draw uniformly.
         progress: told how far it is.
         method: fields of `Method`, by name.
 
@@ -73,6 +77,7 @@ def evaluate_actions(
         name=name,
         component=component,
         adaptive=adaptive,
+        clusters=clusters,
         progress=progress,
     ).evaluation()
 
@@ -86,6 +91,7 @@ def compare_actions(
     name: str = "log",
     component: str = "reward",
     adaptive: bool = False,
+    clusters: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Value policies on one log and rank them; arguments and errors as `evaluate_actions`.
@@ -107,6 +113,7 @@ def compare_actions(
             name=name,
             component=component,
             adaptive=adaptive,
+            clusters=clusters,
             progress=progress,
         )
         for one in policies
@@ -163,6 +170,7 @@ def _valued(
     name: str,
     component: str,
     adaptive: bool,
+    clusters: Path | str | None,
     progress: Progress | None,
 ) -> Valuation:
     possible = rewards or RewardRange()
@@ -170,8 +178,9 @@ def _valued(
     log, law = action_law(policy, log)
     model = "" if law is None or how.reward_model == NO_MODEL else how.reward_model
     items = fit_item_rewards(log, model, rewards=possible) if model else None
+    groups = None if clusters is None else read_clusters(clusters, log)
     return stream_valuation(
-        logged_stream(log, law, rewards=items),
+        logged_stream(log, law, rewards=items, clusters=groups),
         how,
         rewards=possible,
         policy=policy_name(policy),

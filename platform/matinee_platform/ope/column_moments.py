@@ -14,7 +14,7 @@ from matinee_policies.compiled import kernel
 LANES = 64
 
 SUMS = ("u", "x", "e", "y", "r", "uu", "ux", "xx", "ee", "ey", "yy", "uy", "ue", "positives")
-"""Sums of a slot: of the columns, of their products, and rows with `u r` other than 0."""
+"""Sums of a slot: of the columns, of their products, and rows with `u r` above 0."""
 
 EXTREMES = ("largest_u", "least_u", "largest_p", "least_p")
 """Extremes of a slot: of the weights and of the logged probabilities."""
@@ -173,7 +173,7 @@ def _take_terms(
     lanes[10 * LANES + j] += y * y + h * h
     lanes[11 * LANES + j] += u * y + v * h
     lanes[12 * LANES + j] += u * e + v * f
-    positive = (1.0 if x != 0.0 else 0.0) + (1.0 if s != 0.0 else 0.0)
+    positive = (1.0 if x > 0.0 else 0.0) + (1.0 if s > 0.0 else 0.0)
     lanes[_POSITIVES * LANES + j] += positive
     high, low = (u if u > v else v), (u if u < v else v)
     old = lanes[_HIGH_U * LANES + j]
@@ -349,7 +349,7 @@ def _two_sum_point(sums: FloatArray, h: int, i: int, j: int, value: float) -> No
 def sums_reference(z: FloatArray) -> FloatArray:
     """The plain twin: totals of `SUMS`, `float64 [L, 14]`, from columns `[COLUMNS, L, n]`."""
     u, x, e, y, r = (z[column] for column in (U, X, E, Y, R))
-    products = [u * u, u * x, x * x, e * e, e * y, y * y, u * y, u * e, x != 0.0]
+    products = [u * u, u * x, x * x, e * e, e * y, y * y, u * y, u * e, x > 0.0]
     return np.stack([column.sum(axis=1) for column in (u, x, e, y, r, *products)], axis=1)
 
 

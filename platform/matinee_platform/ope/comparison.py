@@ -124,6 +124,7 @@ def advise_on(
             effective_share=_share(told, one),
             difference=difference.interval,
             no_difference=difference.reason,
+            in_sample=told.in_sample,
             current_value=0.0 if told.current is None else told.current.value,
             guardrails=guardrails.get(told.policy, {}),
             now=now.get(told.policy, 0.0),

@@ -32,7 +32,7 @@ class Estimate:
         mean_weight: near 1 where the log covers the target and weights are not tamed; of the page,
             the one farthest from 1.
         mean_weight_error: its standard error, as if rows were independent; None on a single row.
-        positives: rows with a reward other than 0 and a weight above 0; of the page, of all slots.
+        positives: rows with a reward above 0 and a weight above 0; of the page, of all slots.
         n: rows.
         hyper_parameter: value of the hyper-parameter; None without one.
         reason: why there is no value; empty if there is one.

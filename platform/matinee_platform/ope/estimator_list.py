@@ -122,7 +122,7 @@ _CASCADE = ("cascade_dr", "sn_cascade_dr")
 
 
 def chosen(
-    names: Sequence[str] | None, *, model: bool, slots: int, marginal: bool
+    names: Sequence[str] | None, *, model: bool, slots: int, marginal: bool, adaptive: bool = False
 ) -> tuple[Estimator, ...]:
     """The estimators that are meant, the first of which is the headline.
 
@@ -130,18 +130,22 @@ def chosen(
         names: as asked for; None for all that the log allows. First then is cascade-DR for pages
             (RIPS without a model): right where what stands below a slot does not matter, while
             weights of single slots value a slot below what the *log* showed above it. Of single
-            actions it is DR (IPS).
+            actions it is DR (IPS). Where the policy learned while it logged, those without a model
+            come first: they alone have intervals that hold at any time.
         model: whether there are predictions.
         slots: of a page.
         marginal: whether the log has weights of clusters.
+        adaptive: whether the policy that logged changed as it did.
 
     Raises:
         ConfigError: on an unknown name, or one that the log does not allow.
     """
     if names is None:
-        first = ("dr", "ips") if model else ("ips",)
+        first = ["dr", "ips"] if model else ["ips"]
         if slots > 1:
-            first = ("cascade_dr", "rips", *first) if model else ("rips", *first)
+            first = ["cascade_dr", "rips", *first] if model else ["rips", *first]
+        if adaptive:
+            first.sort(key=lambda name: ESTIMATORS[name].model)
         rest = [one.name for one in _ALL if one.name not in ("replay", "iips", "sn_iips")]
         ordered = [*first, *(name for name in rest if name not in first)]
         found = [ESTIMATORS[name] for name in ordered]
@@ -158,5 +162,5 @@ def chosen(
         if one.model and not model:
             raise ConfigError(f"{one.name} needs a reward model: ridge, logistic or empirical")
         if one.weights == "marginal" and not marginal:
-            raise ConfigError(f"{one.name} needs weights of clusters, and the log has none")
+            raise ConfigError(f"{one.name} needs clusters of items, and none are given")
     return asked

@@ -121,6 +121,7 @@ class Evaluation:
         current: the policy that logged; None without rows.
         rescored: what re-scoring the log by its own policy found; None where it is not known.
         notes: what else to know.
+        in_sample: whether the policy learned from the very log.
     """
 
     policy: str
@@ -136,6 +137,7 @@ class Evaluation:
     current: Current | None
     rescored: dict[str, Any] | None
     notes: tuple[str, ...]
+    in_sample: bool = False
 
     @property
     def headline(self) -> Valued:
@@ -176,6 +178,7 @@ class Evaluation:
             "current": None if self.current is None else _current(self.current),
             "rescored": self.rescored,
             "notes": list(self.notes),
+            "in_sample": self.in_sample,
         }
         found: dict[str, Any] = plain_json(document)
         return found

@@ -22,7 +22,7 @@ from matinee_platform.ope.inputs.open_log import open_log
 from matinee_platform.ope.inputs.policy_log import LogCheck, PolicyLog, examples_of, weighed
 from matinee_platform.ope.inputs.target_policy import TargetPolicy, target_policy
 from matinee_platform.ope.interval import RewardRange
-from matinee_platform.ope.interval_choice import check_interval
+from matinee_platform.ope.interval_kinds import check_interval, notes_of_intervals
 from matinee_platform.ope.log_sums import LogSums
 from matinee_platform.ope.records import LoggedBatch, LoggedStream
 from matinee_platform.ope.regression import MODEL_KINDS, fit_reward_model
@@ -175,7 +175,8 @@ def stream_valuation(
     progress: Progress | None = None,
 ) -> Valuation:
     """As `evaluate_stream`, to be told or compared."""
-    about = About(policy, log, component, model, adaptive, unmatched, None, notes)
+    said = (*notes, *notes_of_intervals(how.intervals, adaptive=adaptive))
+    about = About(policy, log, component, model, adaptive, unmatched, None, said)
     sums, wanted = _summed(stream(), how, rewards=rewards, adaptive=adaptive, progress=progress)
     return _valuation(sums, wanted, about, how, rewards)
 
@@ -225,7 +226,12 @@ def valuation(
             "unmatched_decisions": check.unmatched,
             "snapshots": len(check.versions),
         },
-        notes=(*log.notes, *target.notes),
+        notes=(
+            *log.notes,
+            *target.notes,
+            *notes_of_intervals(how.intervals, adaptive=log.adaptive),
+        ),
+        in_sample=target.in_sample,
     )
     return _valuation(sums, wanted, about, how, log.rewards)
 
@@ -267,7 +273,7 @@ def _summed(
     if first is not None:
         slots, model = int(first.rewards.shape[1]), first.predicted is not None
         marginal = first.marginal is not None
-    wanted = chosen(how.estimators, model=model, slots=slots, marginal=marginal)
+    wanted = chosen(how.estimators, model=model, slots=slots, marginal=marginal, adaptive=adaptive)
     tamed = {one.base for one in wanted if one.grid}
     families: list[Weights] = ["slot"]
     families += [name for name in _WEIGHTS if any(one.weights == name for one in wanted)]

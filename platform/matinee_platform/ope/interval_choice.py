@@ -1,14 +1,14 @@
 """Which interval a value gets, made from the sums of a log.
 
 `default` is Cressie-Read for estimators of single slots' weights, the bootstrap over units for
-slates, and on a log whose policy learned while it logged the interval that holds at any time; where
-that one does not apply, there is none. There is none by default for the model alone and for tamed
+slates, and on a log whose policy learned while it logged the interval that holds at any time. That
+one is for IPS and RIPS alone, since predictions are fitted on the whole log; where it does not
+apply, there is none. There is none by default for the model alone and for tamed
 weights either: an interval of their noise leaves out their bias.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -18,35 +18,21 @@ from matinee_platform.ope.empirical_bernstein import empirical_bernstein
 from matinee_platform.ope.estimates import Estimate, estimates
 from matinee_platform.ope.estimator_list import Estimator
 from matinee_platform.ope.interval import Interval, RewardRange
+from matinee_platform.ope.interval_kinds import withheld
 from matinee_platform.ope.log_sums import FamilySums, LogSums
 from matinee_platform.ope.page_terms import TermSums, rest_range
 from matinee_platform.ope.row_columns import E, Weights
 from matinee_platform.ope.slot_sums import Totals
 from matinee_platform.ope.weighted_sums import WeightedSums
 from matinee_policies.arrays import FloatArray
-from matinee_policies.errors import ConfigError, ContextError
-
-IntervalKind: TypeAlias = Literal[
-    "default", "cressie_read", "empirical_bernstein", "bootstrap", "anytime"
-]
-
-INTERVALS: tuple[str, ...] = get_args(IntervalKind)
+from matinee_policies.errors import ContextError
 
 _NO_SUMS = "its weights are tamed, or it has none: only the bootstrap applies"
 _BIASED = (
     "the log tells its noise alone, not its bias (bootstrap, if asked for, gives that of noise)"
 )
+_LATER = "its predictions know later rows: an interval that holds at any time must not"
 _UNBOUNDED = "it needs the largest weight that is possible"
-
-
-def check_interval(kind: str) -> None:
-    """Refuse what is no interval.
-
-    Raises:
-        ConfigError: naming those there are.
-    """
-    if kind not in INTERVALS:
-        raise ConfigError(f"interval must be one of {', '.join(INTERVALS)}, got {kind!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +191,9 @@ class Intervals:
         sums = found.sums
         if sums is None:
             return Made(None, "there are no rows")
-        if kind == "anytime":
+        if kind == "anytime" and found.anytime is None:
+            return Made(None, _LATER)
+        if kind == "anytime" and found.anytime is not None:
             return Made(found.anytime.interval(confidence=confidence))
         if kind == "empirical_bernstein" and math.isinf(largest):
             return Made(None, _UNBOUNDED)
@@ -267,12 +255,9 @@ class Intervals:
             return Made(
                 None, "the policy learned while it logged: only pages of slots or cascades have one"
             )
-        if not estimator.residual:
-            return Made(self._sums.anytime.interval(confidence=confidence))
-        if self._sums.anytime_rest is None:
-            return Made(None, "the log has no predictions")
-        rest = self._sums.anytime_rest.interval(confidence=confidence)
-        return Made(self._moved(rest, estimator, None))
+        if estimator.residual:
+            return Made(None, _LATER)
+        return Made(self._sums.anytime.interval(confidence=confidence))
 
     def _cascade(
         self, kind: str, estimator: Estimator, confidence: float, slot: int | None
@@ -319,17 +304,6 @@ class Intervals:
     def _moved(self, made: Interval, estimator: Estimator, slot: int | None) -> Interval:
         expected = self._figures[estimator.weights].totals.means()[E]
         return made.moved(float(expected.sum() if slot is None else expected[slot]))
-
-
-def withheld(kind: str, estimator: Estimator, *, tuned: float | None) -> bool:
-    """Whether an interval is told only if it is asked for by name: of its noise, not of its bias.
-
-    Args:
-        kind: one of `INTERVALS`.
-        estimator: of the value.
-        tuned: value of the hyper-parameter; None without one, or where nothing is tamed.
-    """
-    return kind == "default" and (estimator.name == "dm" or tuned is not None)
 
 
 def weighted_sums(

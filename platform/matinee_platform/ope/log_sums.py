@@ -7,7 +7,7 @@ import numpy as np
 
 from matinee_platform.ope.anytime import AnytimeSums
 from matinee_platform.ope.interval import RewardRange
-from matinee_platform.ope.page_terms import PageTerms, rest_range
+from matinee_platform.ope.page_terms import PageTerms
 from matinee_platform.ope.poisson_bootstrap import PoissonBootstrap
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.row_columns import Weights, batch_arrays, weights_reference
@@ -69,8 +69,7 @@ class LogSums:
     Attributes:
         families: by kind of weights.
         current: with weights of 1: the mean of the policy that logged.
-        anytime: of weighted rewards.
-        anytime_rest: of weighted residuals; None without predictions.
+        anytime: of weighted rewards; not of residuals, whose predictions know later rows.
         anytime_current: of rewards.
         pages: terms of whole pages as weighted rewards, see `page_terms`.
         unreachable: sum over rows by slot, `float64 [L]`; NaN where a row does not say.
@@ -82,7 +81,6 @@ class LogSums:
     families: dict[Weights, FamilySums]
     current: FamilySums
     anytime: AnytimeSums
-    anytime_rest: AnytimeSums | None
     anytime_current: AnytimeSums
     pages: PageTerms
     unreachable: FloatArray
@@ -116,7 +114,7 @@ class LogSums:
             replicates: of the bootstrap, by kind of weights; 0 for none.
             seed: of the bootstrap; equal seeds draw equal units.
         """
-        page, rest = rewards.times(slots), rest_range(rewards).times(slots)
+        page = rewards.times(slots)
         return cls(
             families={
                 weights: FamilySums.empty(
@@ -131,7 +129,6 @@ class LogSums:
                 "slot", grid=(), replicates=max(replicates.values(), default=0), seed=seed
             ),
             anytime=AnytimeSums.none(largest=largest, rewards=page),
-            anytime_rest=AnytimeSums.none(largest=largest, rewards=rest) if model else None,
             anytime_current=AnytimeSums.none(largest=1.0, rewards=page),
             pages=PageTerms(rewards, slots=slots, cascade="cascade" in families, largest=largest),
             unreachable=np.zeros(slots),
@@ -170,6 +167,3 @@ class LogSums:
         self.anytime = self.anytime.then(*page_rows(weights, batch.rewards))
         ones = np.ones_like(weights)
         self.anytime_current = self.anytime_current.then(*page_rows(ones, batch.rewards))
-        if self.anytime_rest is not None and batch.predicted is not None:
-            rest = batch.rewards - batch.predicted
-            self.anytime_rest = self.anytime_rest.then(*page_rows(weights, rest))

@@ -14,7 +14,9 @@ and width `D`, sums and means over the `L` slots of a page:
 | `rips` less it | sum (W - 1) r | mean (W + 1) / 2 | 2 L R |
 | `cascade_dr` less it | sum A e + W (r - q) - r | (its v + 1) / 2 | 4 L max(R, D) + 2 L R |
 
-Differences are of the same pages: what the two policies have in common cancels.
+Differences are of the same pages: what the two policies have in common cancels. Terms with
+predictions have no sums in the order of time: predictions come from the whole log, later rows
+included, and what is added at a time has to be known then.
 """
 
 from dataclasses import dataclass
@@ -39,24 +41,26 @@ class TermSums:
     Attributes:
         rewards: what `T / v` can be.
         sums: of pages; None without rows.
-        anytime: the same in the order of time.
+        anytime: the same in the order of time; None of terms with predictions.
     """
 
     rewards: RewardRange
     sums: WeightedSums | None
-    anytime: AnytimeSums
+    anytime: AnytimeSums | None
 
     @classmethod
-    def empty(cls, rewards: RewardRange, *, largest: float) -> "TermSums":
-        """No rows."""
-        return cls(rewards, None, AnytimeSums.none(largest=largest, rewards=rewards))
+    def empty(cls, rewards: RewardRange, *, largest: float, model: bool) -> "TermSums":
+        """No rows; whether the term has predictions."""
+        ordered = None if model else AnytimeSums.none(largest=largest, rewards=rewards)
+        return cls(rewards, None, ordered)
 
     def add(self, weights: FloatArray, terms: FloatArray) -> None:
         """Add pages: weights and terms of each, `float64 [n]`."""
         rewards = np.divide(terms, weights, out=np.zeros_like(terms), where=weights > 0)
         new = WeightedSums.of(weights, rewards)
         self.sums = new if self.sums is None else self.sums.merged(new)
-        self.anytime = self.anytime.then(weights, rewards)
+        if self.anytime is not None:
+            self.anytime = self.anytime.then(weights, rewards)
 
 
 class PageTerms:
@@ -113,6 +117,7 @@ class PageTerms:
             among[name] = TermSums.empty(
                 self._bound(name, paired=paired),
                 largest=(largest + 1.0) / 2.0 if paired else largest,
+                model=name in ("dr", "cascade_dr"),
             )
         among[name].add(weights, terms)
 

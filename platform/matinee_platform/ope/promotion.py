@@ -3,7 +3,8 @@
 Three things are asked, and the least of their answers counts.
 
 - Overlap: a refused value allows no step. A warning beside it, or an effective sample size below a
-  tenth of the rows at the worst slot, allows 5 %: enough to gather a log of its own.
+  tenth of the rows at the worst slot, allows 5 %: enough to gather a log of its own. So does a
+  candidate that learned from the very log.
 - Bound: `d` is the candidate's value minus that of what runs now. If it is worse for sure (upper
   bound below 0), none. If it is better for sure (lower bound at least 0), any. In between a step of
   `s` costs all traffic together at most `s` times what the lower bound may lose, and may cost no
@@ -106,6 +107,7 @@ def advise(
     now: float = 0.0,
     budget: float = BUDGET,
     no_difference: str = "",
+    in_sample: bool = False,
 ) -> Advice:
     """Say which step of the ramp is allowed.
 
@@ -120,6 +122,7 @@ def advise(
         now: share of the units that the candidate has, within 0 and 1.
         budget: largest loss of all traffic, as a share of `current_value`, >= 0.
         no_difference: why there is none.
+        in_sample: whether the candidate learned from the very log.
 
     Raises:
         ConfigError: on a number out of its range.
@@ -139,7 +142,7 @@ def advise(
     check_range("budget of a ramp", budget, low=0)
     check_range("value of what runs now", current_value)
     limits = (
-        _overlap(verdict, effective_share),
+        _overlap(verdict, effective_share, in_sample=in_sample),
         _bound(
             verdict,
             difference,
@@ -171,13 +174,17 @@ def difference_of(candidate: Interval, current: Interval) -> Interval:
     )
 
 
-def _overlap(verdict: Verdict, effective_share: float) -> Limit:
+def _overlap(verdict: Verdict, effective_share: float, *, in_sample: bool) -> Limit:
     if verdict.is_refused:
         reasons = "; ".join(reason.words for reason in verdict.refused)
         return Limit("overlap", 0.0, f"the log cannot tell its value: {reasons}")
     if verdict.warned:
         reasons = "; ".join(reason.words for reason in verdict.warned)
         return Limit("overlap", TRIAL, f"at most {TRIAL:.0%}: {reasons}")
+    if in_sample:
+        return Limit(
+            "overlap", TRIAL, f"at most {TRIAL:.0%}: it learned from the log that judges it"
+        )
     share = f"effective sample size is {effective_share:.1%} of the rows at the worst slot"
     if not effective_share >= EVEN_SHARE:
         return Limit("overlap", TRIAL, f"at most {TRIAL:.0%}: {share}, more asks for 10 %")

@@ -19,8 +19,8 @@ from matinee_platform.ope.interval_choice import (
     Intervals,
     Made,
     weighted_sums,
-    withheld,
 )
+from matinee_platform.ope.interval_kinds import withheld
 from matinee_platform.ope.log_sums import LogSums
 from matinee_platform.ope.promotion import difference_of
 from matinee_platform.ope.refusal import Verdict, judge, judge_slots
@@ -45,6 +45,7 @@ class About:
         unmatched: rows left out for want of a matching propensity.
         rescored: what re-scoring the log found; None where it is not known.
         notes: what else to know.
+        in_sample: whether the policy learned from the very log.
     """
 
     policy: str
@@ -55,6 +56,7 @@ class About:
     unmatched: int
     rescored: dict[str, Any] | None
     notes: tuple[str, ...]
+    in_sample: bool = False
 
 
 class Valuation:
@@ -110,6 +112,7 @@ class Valuation:
             current=self._current(),
             rescored=self._about.rescored,
             notes=self._about.notes,
+            in_sample=self._about.in_sample,
         )
 
     def candidate(self) -> Candidate:

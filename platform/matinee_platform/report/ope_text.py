@@ -27,7 +27,7 @@ def print_comparison(found: Comparison, *, slots: bool = False) -> None:
     first = found.evaluations[0]
     _say(console, _heading(first))
     for line in dict.fromkeys(note for one in found.evaluations for note in one.notes):
-        _say(console, f"  note: {line}")
+        _say(console, f"  {line}" if line.startswith("caution: ") else f"  note: {line}")
     for one in found.evaluations:
         _say(console, "")
         _policy(console, one, slots=slots)

@@ -8,6 +8,7 @@ largest weight that any draw could have had.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ class PolicyLog:
         source: candidate source of the arm; None where callers give candidates.
         catalogue: version of the item features; None where there is no catalogue.
         notes: what every output has to say of the log.
+        run: folder of the run whose it is; None for a service's.
+        experiment: name of the run's experiment, or key of the service's.
     """
 
     name: str
@@ -100,6 +103,8 @@ class PolicyLog:
     source: str | None = None
     catalogue: str | None = None
     notes: tuple[str, ...] = ()
+    run: Path | None = None
+    experiment: str = ""
 
 
 @dataclass(slots=True)

@@ -67,6 +67,8 @@ def run_log(run: Path, arm: str, *, component: str = "value") -> PolicyLog:
         source=settings.arm(arm).candidates,
         catalogue=reader.model.items.version,
         notes=notes,
+        run=run,
+        experiment=settings.name,
     )
 
 

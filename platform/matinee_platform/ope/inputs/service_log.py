@@ -88,6 +88,7 @@ def service_log(
         source=source or None,
         catalogue=None if builder is None else builder.items.version,
         notes=notes,
+        experiment=found.key,
     )
 
 

@@ -21,7 +21,7 @@ from matinee_platform.ope.inputs.action_log import (
 )
 from matinee_platform.ope.inputs.choices import choices, could_show
 from matinee_platform.ope.records import LoggedBatch, LoggedStream
-from matinee_policies.arrays import AnyArray, BoolArray, FloatArray
+from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array
 from matinee_policies.errors import ContextError
 
 TargetLaw: TypeAlias = Callable[[ActionBatch], FloatArray]
@@ -111,7 +111,11 @@ def uniform_law(log: ActionLog) -> TargetLaw:
 
 
 def logged_stream(
-    log: ActionLog, law: TargetLaw | None, *, rewards: ItemRewards | None = None
+    log: ActionLog,
+    law: TargetLaw | None,
+    *,
+    rewards: ItemRewards | None = None,
+    clusters: Int64Array | None = None,
 ) -> LoggedStream:
     """A log under an evaluated policy, as estimators read it.
 
@@ -123,14 +127,20 @@ def logged_stream(
         log: of actions.
         law: of the evaluated policy; None for the log's own columns `target` and `unreachable`.
         rewards: predictions of a reward model.
+        clusters: of each item, for weights of clusters, `int64 [K]`; None without.
 
     Returns:
         The stream; reading it raises `ContextError`, naming the row, where the law is none.
 
     Raises:
-        ContextError: if there is neither a law nor a column, or predictions without a law.
+        ContextError: if there is neither a law nor a column, predictions or clusters without a law,
+            or clusters without the whole law that logged.
     """
     if law is None:
+        if clusters is not None:
+            raise ContextError(
+                "weights of clusters need the whole law of the policy, not its column alone"
+            )
         if rewards is not None:
             raise ContextError(
                 "a policy known by its probability of the item shown alone has no expected "
@@ -138,8 +148,13 @@ def logged_stream(
             )
         return lambda: _by_columns(log)
     seen, uniform = _looked_through(log)
+    if clusters is not None and not uniform:
+        raise ContextError(
+            "weights of clusters need the whole law that logged, which is known of logs that draw "
+            "uniformly from what could be shown; the probabilities of this log are not uniform"
+        )
     return lambda: (
-        _batch(log, part, law, rewards=rewards, seen=seen, uniform=uniform)
+        _batch(log, part, law, rewards=rewards, clusters=clusters, seen=seen, uniform=uniform)
         for part in parts_within(log, CELLS)
     )
 
@@ -175,6 +190,7 @@ def _batch(
     law: TargetLaw,
     *,
     rewards: ItemRewards | None,
+    clusters: Int64Array | None,
     seen: AnyArray,
     uniform: bool,
 ) -> LoggedBatch:
@@ -203,8 +219,20 @@ def _batch(
         unreachable=np.where(shown, outside, 0.0),
         predicted=predicted,
         expected=expected,
+        marginal=None if clusters is None else _marginal(log, batch, masses, clusters),
         largest=_largest(log, batch, np.where(could, masses, 0.0)) if uniform else None,
     )
+
+
+def _marginal(
+    log: ActionLog, batch: ActionBatch, masses: FloatArray, clusters: Int64Array
+) -> FloatArray:
+    """Ratio of both laws' masses on the cluster of the item shown; the log's draws are uniform."""
+    own = clusters[np.maximum(batch.actions, 0)]
+    alike = clusters == own[:, :, None]
+    could = (alike & could_show(log, batch)).sum(axis=2)
+    drawn = np.maximum(could, 1) / choices(log, batch)
+    return np.where(batch.shown, (masses * alike).sum(axis=2) / drawn, 1.0)
 
 
 def _largest(log: ActionLog, batch: ActionBatch, masses: FloatArray) -> FloatArray:

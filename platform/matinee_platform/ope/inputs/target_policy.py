@@ -1,7 +1,7 @@
 """The policy that is to be valued: a config in a file, an arm of a run, or a snapshot."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class TargetPolicy:
         name: as it was asked for.
         policy: in the state in which it is valued.
         notes: what to say of it.
+        in_sample: whether it learned from the very log that is to judge it.
     """
 
     name: str
     policy: Policy
     notes: tuple[str, ...] = ()
+    in_sample: bool = False
 
 
 def target_policy(
@@ -107,7 +109,21 @@ def _of_snapshot(path: Path, log: PolicyLog) -> TargetPolicy:
     if log.catalogue is not None:
         found = versions_of_snapshot(snapshot, path)
         check_versions(found, log.catalogue, what=f"snapshot {path}")
-    return TargetPolicy(str(path), restore_policy(snapshot))
+    version = int(path.stem) if path.stem.isdigit() else 0
+    target = TargetPolicy(str(path), restore_policy(snapshot))
+    return _judged(target, log, snapshots=path.parent, version=version)
+
+
+def _judged(found: TargetPolicy, log: PolicyLog, *, snapshots: Path, version: int) -> TargetPolicy:
+    """The policy, noted if it learned from the log: a later version of the arm that logged."""
+    own = None if log.run is None else (log.run / "snapshots" / log.arm).resolve()
+    if not (found.policy.learns and version and snapshots.resolve() == own):
+        return found
+    note = (
+        f"caution: {found.name} learned from the log that judges it: its value here is in-sample, "
+        "and optimistic"
+    )
+    return replace(found, notes=(*found.notes, note), in_sample=True)
 
 
 def _of_run(run: Path, arm: str, name: str, log: PolicyLog) -> TargetPolicy:
@@ -137,4 +153,6 @@ def _of_run(run: Path, arm: str, name: str, log: PolicyLog) -> TargetPolicy:
         raise DataError(run / "snapshots" / arm, rule="must hold the snapshots of an arm")
     if at and not (version.isdigit() and int(version) <= snapshots.last):
         raise ConfigError(f"version of {name} must be within 0 and {snapshots.last}")
-    return TargetPolicy(name, snapshots.policy(int(version) if at else snapshots.last))
+    number = int(version) if at else snapshots.last
+    target = TargetPolicy(name, snapshots.policy(number))
+    return _judged(target, log, snapshots=run / "snapshots" / arm, version=number)
