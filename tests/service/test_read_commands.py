@@ -19,8 +19,11 @@ from matinee_platform.storage.control_database import (
 )
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.errors import LogUnavailableError
+from matinee_platform.storage.schema_version import NEWEST
 from matinee_platform.storage.testing_control import example_experiment
 from matinee_policies.errors import ConfigError
+
+REFUSED = f"control tables must be of step {NEWEST['control']}, got 0001"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -80,7 +83,7 @@ def test_commands_refuse_older_tables(tmp_path: Path, arguments: list[str]) -> N
     before = digest(tmp_path / "control.sqlite")
     answer = CliRunner().invoke(app, [arguments[0], str(tmp_path), *arguments[1:], "--json"])
     assert answer.exit_code == 1
-    assert "control tables must be of step 0002, got 0001" in str(answer.exception)
+    assert REFUSED in str(answer.exception)
     assert digest(tmp_path / "control.sqlite") == before
 
 
@@ -93,7 +96,7 @@ def test_replay_and_explain_refuse_them_too(tmp_path: Path, command: str, deploy
     more = ["--verify", str(data)] if command == "replay" else [str(data), "--latest"]
     answer = CliRunner().invoke(app, [command, *more])
     assert answer.exit_code == 1
-    assert "control tables must be of step 0002, got 0001" in str(answer.exception)
+    assert REFUSED in str(answer.exception)
 
 
 def digest(path: Path) -> str:
