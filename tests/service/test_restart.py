@@ -89,6 +89,7 @@ def test_the_last_start_is_taken_from_the_audit(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE experiments DROP COLUMN started_at"))
         connection.execute(text("DROP TABLE forgotten"))
+        connection.execute(text("DROP TABLE learning_asks"))
         connection.execute(text("UPDATE alembic_version_control SET version_num = '0001'"))
     upgrade(url)
     assert store.experiment(ran.key).started_at == START_MS + 60_000
