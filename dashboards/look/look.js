@@ -1,5 +1,5 @@
 // Panels of one dashboard, drawn by Grafana's own components from what Prometheus answered.
-// `panels.json` lies beside the page; it is written by benchmarks/dashboards_look.py.
+// `panels.json` lies beside the page; it is written by benchmarks/stack/look.py.
 import { createElement as h } from 'react';
 import { createRoot } from 'react-dom/client';
 import {

@@ -1,6 +1,7 @@
-"""Pictures of the dashboards, drawn by Grafana's own components in a browser from real answers.
+r"""Pictures of the dashboards, drawn by Grafana's own components in a browser from real answers.
 
-    python benchmarks/dashboards_look.py --prometheus 9090 --experiment home --out looks
+    PYTHONPATH=benchmarks:dashboards python -m stack.look --prometheus 9090 --experiment home \
+        --out looks
 
 Needs Node with npm, Chromium, and a Prometheus that holds data. A Grafana is not among what it
 needs, so this is no test in Grafana: it shows what its components make of our panels.
@@ -24,7 +25,7 @@ from matinee_dashboards.records import Board
 from panel_answers import PanelAnswer, answers, choices_of
 from prometheus_server import Prometheus
 
-_PAGE = Path(__file__).resolve().parents[1] / "dashboards" / "look"
+_PAGE = Path(__file__).resolve().parents[2] / "dashboards" / "look"
 _LABEL = re.compile(r"\{\{(\w+)\}\}")
 _WIDTH = 24 * 78
 _ROW = 34
