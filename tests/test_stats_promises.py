@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from matinee_platform.analysis.inference.ratio import linearise
 from matinee_platform.analysis.planning.moment_sums import MomentSums
 from matinee_platform.analysis.unit_metrics import unit_metric
 from matinee_platform.analysis_settings import AnalysisSettings
+from matinee_platform.data_source import VARIABLE
 from matinee_policies.arrays import UInt64Array
 from matinee_policies.records import ContextBatch, SlateBatch
 from matinee_policies.softmax import Softmax, SoftmaxConfig
@@ -134,8 +135,11 @@ def test_a_lost_exposure_is_found_as_often_as_chi_square_should() -> None:
 
 
 @pytest.fixture(scope="module")
-def truths() -> Truths:
-    return measure_truths(QUICK, logs=QUICK.logs, logging=LOGGING)
+def truths() -> Iterator[Truths]:
+    """Of the synthetic catalogue, whatever real data the tests may use elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(VARIABLE, raising=False)
+        yield measure_truths(QUICK, logs=QUICK.logs, logging=LOGGING)
 
 
 def test_off_policy_values_hold_the_truth_of_simulated_users(truths: Truths) -> None:

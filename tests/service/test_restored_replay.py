@@ -76,7 +76,7 @@ def last_seq(settings: ServiceSettings) -> int:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 45
+    end = time.monotonic() + 120
     while not true():
         assert time.monotonic() < end
         threading.Event().wait(0.02)
