@@ -346,7 +346,7 @@ def test_snapshots_and_versions_are_targets(explored: Path) -> None:
         ({"reward_model": "forest"}, "reward model must be one of ridge"),
         ({"estimators": ["dr", "best"]}, "estimator must be one of ips"),
         ({"estimators": ["dr"], "reward_model": "none"}, "dr needs a reward model"),
-        ({"estimators": ["mips"]}, "mips needs weights of clusters"),
+        ({"estimators": ["mips"]}, "mips needs clusters of items, and none are given"),
         ({"intervals": ["gauss"]}, "interval must be one of default"),
         ({"confidence": 1.5}, "confidence"),
         ({"largest_weight": 0.5}, "largest weight"),
