@@ -25,8 +25,8 @@ FLOOR = "bare + "
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NO_LIMIT = {"requests_per_second": 1e9, "burst": 1_000_000_000, "in_flight": 100_000}
-_APART = {b"learn", COMMAND[-1].encode()}
-"""Arguments that tell the learner and an analysis from a process that answers."""
+_APART = {b"learn", COMMAND[-1].encode(), b"matinee_platform.kpis.kpi_process"}
+"""Arguments that tell what learns, analyses or sums key figures from a process that answers."""
 _PROGRAMS = Path(__file__).resolve().parent
 
 
@@ -47,7 +47,7 @@ class Served:
     database: Path | None = None
 
     def cpu_seconds(self) -> float:
-        """CPU that its answering processes used so far: without those that learn or analyse."""
+        """CPU that its answering processes used so far: without learner and analyses."""
         return _cpu_seconds(self._is_ours)
 
     def database_seconds(self) -> float:
