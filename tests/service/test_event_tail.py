@@ -25,11 +25,12 @@ class Log:
         self.looks = 0
 
     def commit(self, rows: int) -> Plan:
+        """All rows at once, as a database does: the tail looks from a thread of its own."""
         plan = Plan(len(self.rows) + rows)
-        for _ in range(rows):
-            seq = len(self.rows) + 1
+        first = len(self.rows) + 1
+        for seq in range(first, first + rows):
             plan.decisions.append(LoggedDecision(seq, example_decision(seq)))
-            self.rows.append(plan.decisions[-1])
+        self.rows += plan.decisions
         return plan
 
     def last_seq(self) -> int:
