@@ -5,13 +5,11 @@ import numpy as np
 from matinee_policies.arrays import FloatArray, Int64Array
 from matinee_policies.compiled import kernel
 
-EDGES: FloatArray = np.array(
-    [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.33, 0.5, 0.7, 0.85, 0.95]
-)
-"""Propensities between the cells, rising; one that is an edge belongs to the cell below it."""
+CELLS = 32
+"""Of either kind; those of places hold equally many candidates."""
 
-CELLS = 16
-"""Of either kind, one more than there are edges; those of places hold equally many candidates."""
+EDGES: FloatArray = 10.0 ** np.linspace(-4.0, -0.05, CELLS - 1)
+"""Propensities between the cells, rising; one that is an edge belongs to the cell below it."""
 
 
 @kernel
@@ -50,9 +48,13 @@ def add_draws(
             p = laws[i, k]
             if p <= 0.0:
                 continue
-            by_propensity = 0
-            for edge in range(edges.size):
-                by_propensity += p > edges[edge] * (1.0 + 1e-12)
+            by_propensity, above = 0, edges.size
+            while by_propensity < above:
+                middle = (by_propensity + above) // 2
+                if p > edges[middle] * (1.0 + 1e-12):
+                    by_propensity = middle + 1
+                else:
+                    above = middle
             by_place = k * cells // K
             mass[0, by_propensity] += p
             mass[1, by_place] += p
