@@ -158,3 +158,24 @@ def test_the_command_tells_the_draws(tmp_path: Path) -> None:
     assert found["calibration"]["even_weights"]["mean"] > 1.01
     assert found["calibration"]["versions"] == []
     assert found["warned"][-1]["rule"] == "calibration"
+
+
+def test_bounds_of_several_policies_have_draws_enough_for_their_level() -> None:
+    assert [Method().enough(m).replicates for m in (1, 3, 5)] == [400, 1_200, 2_000]
+    assert Method(confidence=0.99, replicates=100).enough(1).replicates == 2_000
+    assert Method(replicates=4_000).enough(1).replicates == 4_000
+    log = policy_log(0.3)
+    targets = [{"kind": "softmax", "temperature": 0.31}, {"kind": "uniform"}]
+
+    def bounds(replicates: int) -> list[str]:
+        how = Method(
+            estimators=["ips"],
+            intervals=["bootstrap"],
+            reward_model="none",
+            replicates=replicates,
+        )
+        told = advise_on(log, targets, how, guardrails={}, now={}, budget=0.01)
+        return [one.limits[1].words for one in told.advice.values()]
+
+    # Two policies share 5 %: 800 draws.
+    assert bounds(400) == bounds(800) != bounds(1_200)
