@@ -167,7 +167,7 @@ def test_estimators_that_are_off_break_a_promise(truths: Truths) -> None:
 
 
 def test_the_tables_of_off_policy_values_tell_every_estimator(truths: Truths) -> None:
-    uniform = measure_truths(replace(QUICK, log_users=120), logs=2, logging=UNIFORM, forms=())
+    uniform = measure_truths(replace(QUICK, log_users=120), logs=2, logging=UNIFORM)
     text = tables(truths, uniform)
     for name in ("IPS of slots (IIPS)", "cascade-DR", "DRos", "replay", "Cressie-Read", "anytime"):
         assert f"| {name} |" in text

@@ -1,187 +1,73 @@
-"""What every off-policy estimator and interval says of one log."""
+"""What the shipped call `evaluate` says of one log of simulated users, by its defaults."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from matinee_platform.ope.anytime import AnytimeSums
-from matinee_platform.ope.bootstrap_interval import bootstrap_interval
-from matinee_platform.ope.cressie_read import cressie_read
-from matinee_platform.ope.empirical_bernstein import empirical_bernstein
-from matinee_platform.ope.estimates import Estimate, estimates
-from matinee_platform.ope.interval import Interval, RewardRange
-from matinee_platform.ope.poisson_bootstrap import PoissonBootstrap
-from matinee_platform.ope.records import LoggedBatch
-from matinee_platform.ope.row_columns import Weights, weights_reference
-from matinee_platform.ope.slate_sums import SlateSums
-from matinee_platform.ope.slope import slope
-from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
-from matinee_platform.ope.unit_sums import UnitSums
-from matinee_platform.ope.weight_grid import GridPoint, default_grid
-from matinee_platform.ope.weighted_sums import WeightedSums, page_rows
-from matinee_policies.arrays import FloatArray
-from stats.ope_world import Pages
+from matinee_platform.ope import evaluate
+from matinee_platform.ope.evaluation import Evaluation
+from matinee_platform.ope.inputs.item_genres import GENRE
+from matinee_platform.ope.inputs.policy_log import DecidedPart, PolicyLog
+from matinee_platform.ope.interval import RewardRange
+from matinee_policies.arrays import Int64Array
+from matinee_policies.features import FEATURE_NAMES
+from stats.ope_world import SLOTS, UNIFORM, Pages, policy_of
 
-RIDGE = 1.0
-REPLICATES = 200
-NORMAL = 1.959963984540054
-"""Half the width of a 95 % interval, in standard errors."""
+INTERVALS = ("default", "cressie_read", "empirical_bernstein", "bootstrap", "anytime")
+"""The first of every value, and the others besides."""
 
-GRID = (
-    *default_grid(model=True),
-    *(GridPoint("clipped_dr", c) for c in (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)),
-)
-"""From the most biased to the least of each estimator."""
-
-Key = tuple[str, int | None]
-"""Name of an estimator, and the slot; None for the page."""
-
-FORMS: dict[str, tuple[Weights, str]] = {
-    "slot": ("slot", "ips"),
-    "cascade": ("cascade", "ips"),
-    "slate": ("slate", "ips"),
-}
+_AT_ONCE = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A value and its standard error, of units where it is known."""
-
-    value: float
-    error: float
-
-    @property
-    def interval(self) -> Interval:
-        """The normal one."""
-        half = NORMAL * self.error
-        return Interval(self.value - half, self.value + half, 0.95, "normal")
-
-
-def batch_of(pages: Pages) -> LoggedBatch:
-    """The log as estimators take it, with predictions of a ridge regression fitted across units.
-
-    Each half of the units is predicted from the other half. A prediction is linear in the features,
-    so its expectation under a law is that of the expected features.
-    """
-    fold = (pages.unit % np.uint64(2)).astype(np.int64)
-    predicted, expected = np.zeros((2, *pages.clicks.shape))
-    for half in range(2):
-        coefficients = _ridge(pages.take(fold != half))
-        here = fold == half
-        predicted[here] = pages.shown[here].astype(np.float64) @ coefficients
-        expected[here] = pages.meant[here].astype(np.float64) @ coefficients
-    return LoggedBatch(
-        unit=pages.unit,
-        time=pages.time,
-        rewards=pages.clicks,
-        logged=pages.logged,
-        target=pages.target,
-        unreachable=np.zeros(pages.clicks.shape),
-        predicted=predicted,
-        expected=expected,
-        marginal=pages.marginal,
-    )
-
-
-def _ridge(pages: Pages) -> FloatArray:
-    z: FloatArray = pages.shown.reshape(-1, pages.shown.shape[2]).astype(np.float64)
-    gram: FloatArray = z.T @ z + RIDGE * np.eye(z.shape[1])
-    found = np.linalg.solve(gram, z.T @ pages.clicks.ravel())
-    return found.astype(np.float64, copy=False)
-
-
-def answers(batch: LoggedBatch) -> dict[Key, Answer]:
-    """Values of every estimator that has one, by slot and for the page.
-
-    Those with a hyper-parameter take the one that SLOPE chooses.
-    """
-    plans = [EstimatorPlan("slot", GRID), EstimatorPlan("marginal")]
-    said: list[Estimate] = []
-    for plan in plans:
-        sums, units = SlotSums(plan), UnitSums(plan, buckets=None)
-        sums.add(batch)
-        units.add(batch)
-        said.extend(estimates(sums, units=units))
-    slates = SlateSums(buckets=None)
-    slates.add(batch)
-    said.extend(one for one in slates.estimates() if not one.name.endswith("iips"))
-    plain = [one for one in said if one.hyper_parameter is None]
-    return {(one.name, one.slot): _answer(one) for one in [*plain, *_chosen(said)] if _told(one)}
-
-
-def _chosen(said: list[Estimate]) -> list[Estimate]:
-    grids: dict[Key, list[Estimate]] = {}
-    for one in said:
-        if one.hyper_parameter is not None:
-            grids.setdefault((one.name, one.slot), []).append(one)
-    found = []
-    for grid in grids.values():
-        pairs = [_answer(one) for one in grid]
-        choice = slope(
-            np.array([one.value for one in pairs]), np.array([one.error for one in pairs])
-        )
-        found.append(grid[choice.index])
-    return found
-
-
-def _told(one: Estimate) -> bool:
-    return one.value is not None and one.standard_error is not None
-
-
-def _answer(one: Estimate) -> Answer:
-    error = one.standard_error if one.unit_error is None else one.unit_error
-    return Answer(*(math.nan if some is None else some for some in (one.value, error)))
-
-
-def intervals(batch: LoggedBatch, pages: Pages, form: str) -> dict[str, Interval]:
-    """Every interval of the inverse propensity score of the page, or of the first slot.
+def log_of(pages: Pages, logging: dict[str, Any], *, genres: Int64Array) -> PolicyLog:
+    """The log as `evaluate` takes it.
 
     Args:
-        batch: the log.
-        pages: the same, with what the laws allow.
-        form: one of `FORMS`, or `"first slot"`.
+        pages: of one log.
+        logging: policy that chose.
+        genres: of each item, `int64 [M]`.
     """
-    if form == "first slot":
-        weights, rewards, largest = (
-            batch.target[:, 0] / batch.logged[:, 0],
-            batch.rewards[:, 0],
-            0.0,
-        )
-        largest, scope = float(pages.most[:, 0].max()), RewardRange()
-    else:
-        own, _ = weights_reference(batch.logged, batch.target, FORMS[form][0])
-        most, _ = weights_reference(np.ones_like(pages.most), pages.most, FORMS[form][0])
-        weights, rewards = page_rows(own, batch.rewards)
-        largest = float(most.mean(axis=1).max())
-        scope = RewardRange().times(batch.rewards.shape[1])
-    sums = WeightedSums.of(weights, rewards)
-    plain, slot = _inverse(batch, form)
-    effect = max((plain.error / _row_error(sums)) ** 2, 1.0)
-    boot = PoissonBootstrap(
-        EstimatorPlan(FORMS.get(form, ("slot", ""))[0]), replicates=REPLICATES, seed=3
+    logger = policy_of(logging)
+
+    def parts(with_features: bool) -> Iterator[Sequence[DecidedPart]]:
+        for start in range(0, len(pages), _AT_ONCE):
+            some = pages.take(np.arange(start, min(start + _AT_ONCE, len(pages))))
+            yield [
+                DecidedPart(
+                    place=np.arange(len(some)),
+                    unit=some.unit,
+                    time=some.time,
+                    contexts=some.contexts,
+                    positions=some.positions,
+                    items=some.contexts.candidates,
+                    logged=some.logged,
+                    rewards=some.clicks,
+                    logger=logger,
+                    version=0,
+                )
+            ]
+
+    return PolicyLog(
+        name="simulated users",
+        arm="logging",
+        parts=parts,
+        slots=SLOTS,
+        dimension=len(FEATURE_NAMES),
+        decisions=len(pages),
+        rewards=RewardRange(),
+        genres=genres,
     )
-    boot.add(batch)
-    sequence = AnytimeSums.none(largest=largest, rewards=scope).then(weights, rewards)
-    return {
-        "Cressie-Read": cressie_read(sums, largest=largest, rewards=scope, design_effect=effect),
-        "empirical Bernstein": empirical_bernstein(sums, largest=largest, rewards=scope),
-        "bootstrap over units": bootstrap_interval(boot.draws("ips", slot=slot)),
-        "anytime": sequence.interval(),
-        "normal, by unit": plain.interval,
-    }
 
 
-def _inverse(batch: LoggedBatch, form: str) -> tuple[Answer, int | None]:
-    plan = EstimatorPlan(FORMS.get(form, ("slot", ""))[0])
-    sums, units = SlotSums(plan), UnitSums(plan, buckets=None)
-    sums.add(batch)
-    units.add(batch)
-    slot = 0 if form == "first slot" else None
-    found = [one for one in estimates(sums, units=units) if (one.name, one.slot) == ("ips", slot)]
-    return _answer(found[0]), slot
+def said_of(
+    pages: Pages, logging: dict[str, Any], target: dict[str, Any], *, genres: Int64Array
+) -> Evaluation:
+    """All estimators that `evaluate` has by default, with genres as clusters.
 
-
-def _row_error(sums: WeightedSums) -> float:
-    n, value = float(sums.rows), float(sums.value)
-    return float(np.sqrt((float(sums.gain2) - n * value * value) / (n - 1) / n))
+    A uniform log is asked for replay too, which is for such logs alone; arguments as `log_of`.
+    """
+    log = log_of(pages, logging, genres=genres)
+    if logging == UNIFORM:
+        return evaluate(log, target, estimators=["replay", "ips", "sn_rips"])
+    return evaluate(log, target, intervals=INTERVALS, clusters=GENRE)

@@ -10,5 +10,5 @@ from stats.ope_world import LOGGING, UNIFORM
 def measure(effort: Effort) -> tuple[list[Promise], str]:
     """Promises, and the tables in Markdown."""
     found = measure_truths(effort, logs=effort.logs, logging=LOGGING)
-    uniform = measure_truths(effort, logs=effort.logs // 4, logging=UNIFORM, forms=())
+    uniform = measure_truths(effort, logs=effort.logs // 4, logging=UNIFORM)
     return promises(found, effort), tables(found, uniform)

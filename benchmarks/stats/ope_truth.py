@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from matinee_platform.ope.diagnostics import Diagnostics
+from matinee_platform.ope.evaluation import Evaluation, Valued
 from matinee_platform.ope.interval import Interval
-from matinee_platform.ope.records import LoggedBatch
-from matinee_platform.ope.refusal import judge_slots
-from matinee_platform.ope.row_columns import weights_reference
-from matinee_platform.ope.weighted_sums import page_rows
 from matinee_policies.arrays import FloatArray
 from promises import Promise
 from stats.effort import Effort
-from stats.ope_answers import Key, answers, batch_of, intervals
+from stats.ope_answers import said_of
 from stats.ope_world import SLOTS, TARGET, OpeWorld, Pages
+
+Key = tuple[str, int | None]
+"""Name of an estimator, and the slot; None for the page."""
 
 AT_ONCE = 20
 """Logs that are played side by side."""
@@ -52,7 +51,22 @@ UNBIASED: dict[str, tuple[Key, ...]] = {
 }
 """Estimators whose expectation is that truth, up to 1 / n for the self-normalised."""
 
-FORMS = ("first slot", "slot", "cascade", "slate")
+FORMS: dict[str, Key] = {
+    "first slot": ("ips", 0),
+    "slot": ("ips", None),
+    "cascade": ("rips", None),
+    "slate": ("standard", None),
+}
+"""Estimators whose intervals are told of every kind."""
+
+METHODS = {
+    "Cressie-Read": "cressie_read",
+    "empirical Bernstein": "empirical_bernstein",
+    "bootstrap over units": "bootstrap",
+    "anytime": "anytime",
+}
+NORMAL = 1.959963984540054
+"""Half the width of a 95 % interval, in standard errors."""
 
 
 @dataclass(slots=True)
@@ -61,10 +75,13 @@ class Record:
 
     Attributes:
         gaps: values over the truth, less 1.
-        covered: whether its interval held the truth.
+        covered: whether its interval held the truth, of the logs where it has one.
         widths: of its interval, over the truth.
         given: gaps from the truth given the log.
         covered_given: whether its interval held that.
+        noise: whether resampling held the truth, of an estimator that has no interval of its own
+            since the log does not tell its bias.
+        shown: whether it has a value.
     """
 
     gaps: list[float] = field(default_factory=list)
@@ -72,14 +89,30 @@ class Record:
     widths: list[float] = field(default_factory=list)
     given: list[float] = field(default_factory=list)
     covered_given: list[bool] = field(default_factory=list)
+    noise: list[bool] = field(default_factory=list)
+    shown: list[bool] = field(default_factory=list)
 
-    def add(self, value: float, interval: Interval, truth: float, given: float) -> None:
+    def add(
+        self,
+        value: float | None,
+        interval: Interval | None,
+        *,
+        truth: float,
+        given: float,
+        noise: Interval | None = None,
+    ) -> None:
         """One log."""
+        self.shown.append(value is not None)
+        if value is None:
+            return
         self.gaps.append(value / truth - 1)
-        self.covered.append(truth in interval)
-        self.widths.append((interval.high - interval.low) / truth)
         self.given.append(value / given - 1)
-        self.covered_given.append(given in interval)
+        if interval is not None:
+            self.covered.append(truth in interval)
+            self.widths.append((interval.high - interval.low) / truth)
+            self.covered_given.append(given in interval)
+        elif noise is not None:
+            self.noise.append(truth in noise)
 
 
 @dataclass(slots=True)
@@ -92,7 +125,7 @@ class Truths:
         rows: of each log.
         doubts: standard error of each truth, over the truth.
         sizes: effective share at each slot, of single slots and of cascades, `float64 [2, L]` each.
-        refused: whether the gate refused the page's value under cascade weights.
+        headline: the estimator that decides by default.
         on_policy: clicks over what the oracle expected of the pages shown, less 1.
     """
 
@@ -101,45 +134,42 @@ class Truths:
     rows: list[int] = field(default_factory=list)
     doubts: list[float] = field(default_factory=list)
     sizes: list[FloatArray] = field(default_factory=list)
-    refused: list[bool] = field(default_factory=list)
+    headline: str = ""
     on_policy: list[float] = field(default_factory=list)
 
-    def add(self, pages: Pages, forms: tuple[str, ...]) -> None:
+    def add(self, pages: Pages, said: Evaluation) -> None:
         """One log."""
-        batch = batch_of(pages)
         truth, given = pages.truth.mean(axis=0), pages.given.mean(axis=0)
-        for key, answer in answers(batch).items():
-            self.estimators[key].add(
-                answer.value, answer.interval, _at(truth, key[1]), _at(given, key[1])
-            )
-        for form in forms:
-            slot = 0 if form == "first slot" else None
-            for method, found in intervals(batch, pages, form).items():
-                middle = (found.low + found.high) / 2
-                record = self.intervals[form, method]
-                record.add(middle, found, _at(truth, slot), _at(given, slot))
+        for one in (*said.values, *said.by_slot):
+            true, below = _at(truth, one.slot), _at(given, one.slot)
+            noise = one.more.get("bootstrap")
+            record = self.estimators[one.estimator, one.slot]
+            record.add(one.value, one.interval, truth=true, given=below, noise=noise)
+            for form in (name for name, key in FORMS.items() if key == (one.estimator, one.slot)):
+                for method, found in _intervals(one).items():
+                    record = self.intervals[form, method]
+                    record.add(one.value, found, truth=true, given=below)
         self.rows.append(len(pages))
         self.doubts.append(math.sqrt(float(pages.doubt.sum())) / len(pages) / _at(truth, None))
-        self.sizes.append(np.stack([_share(batch, "slot"), _share(batch, "cascade")]))
-        self.refused.append(is_refused(batch))
         self.on_policy.append(float(pages.clicks.sum() / pages.own.sum() - 1))
+        kinds = {one.weights: one.slots for one in said.weighings}
+        shares = [[one.effective_share for one in kinds[name]] for name in ("slot", "cascade")]
+        self.sizes.append(np.array(shares))
+        self.headline = said.headline.estimator
 
 
-def measure_truths(
-    effort: Effort, *, logs: int, logging: dict[str, Any], forms: tuple[str, ...] = FORMS
-) -> Truths:
-    """Play all logs and ask every estimator.
+def measure_truths(effort: Effort, *, logs: int, logging: dict[str, Any]) -> Truths:
+    """Play all logs and value the other policy on each by the shipped call.
 
     Args:
         effort: users of each.
         logs: how many.
         logging: policy that chooses.
-        forms: whose intervals are asked.
     """
     world = OpeWorld(users=logs * effort.log_users, logging=logging, target=TARGET)
     found = Truths()
     for pages in world.logs(users=effort.log_users, at_once=AT_ONCE):
-        found.add(pages, forms)
+        found.add(pages, said_of(pages, logging, TARGET, genres=world.genres))
     return found
 
 
@@ -162,34 +192,17 @@ def promises(found: Truths, effort: Effort) -> list[Promise]:
     return [*said, _s9(found, effort)]
 
 
-def is_refused(batch: LoggedBatch) -> bool:
-    """Whether the gate refuses the value of the page under cascade weights."""
-    weights, _ = weights_reference(batch.logged, batch.target, "cascade")
-    slots = {
-        f"slot {slot + 1}": Diagnostics.of(
-            weights[:, slot],
-            batch.rewards[:, slot],
-            unreachable=batch.unreachable[:, slot],
-            units=batch.unit,
-        )
-        for slot in range(weights.shape[1])
-    }
-    page = Diagnostics.of(
-        *page_rows(weights, batch.rewards), unreachable=batch.unreachable.mean(axis=1)
-    )
-    return judge_slots(slots, page=page).is_refused
-
-
 def _s9(found: Truths, effort: Effort) -> Promise:
-    shown = ~np.array(found.refused)
-    held = np.array(found.intervals["cascade", "Cressie-Read"].covered)[shown]
-    share = float(held.mean()) if held.size else math.nan
+    """Of the headline, by its default interval."""
+    record = found.estimators[found.headline, None]
+    held, shown = record.covered, float(np.mean(record.shown))
+    share = float(np.mean(held)) if held else math.nan
     least = float(np.mean(found.sizes, axis=0)[0].min())
     return Promise(
         name=f"S9 page reward at the logged contexts, slots' effective share {least:.0%} and up",
-        measured=f"{share:.1%} of {held.size}; {1 - shown.mean():.1%} refused",
+        measured=f"{share:.1%} of {len(held)} by {found.headline}; {1 - shown:.1%} refused",
         asked=f"at least {S9_LEAST:.0%}",
-        kept=bool(held.size) and effort.at_least(share, S9_LEAST, trials=held.size),
+        kept=bool(held) and effort.at_least(share, S9_LEAST, trials=len(held)),
     )
 
 
@@ -223,7 +236,10 @@ def _at(truth: FloatArray, slot: int | None) -> float:
     return float(truth.sum() if slot is None else truth[slot])
 
 
-def _share(batch: LoggedBatch, form: str) -> FloatArray:
-    weights, _ = weights_reference(batch.logged, batch.target, form)  # type: ignore[arg-type]
-    found: FloatArray = weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0) / len(weights)
+def _intervals(one: Valued) -> dict[str, Interval]:
+    """Every interval of a value, by its name in the table."""
+    found = {name: one.more[kind] for name, kind in METHODS.items() if kind in one.more}
+    if one.value is not None and one.standard_error is not None:
+        half = NORMAL * one.standard_error
+        found["normal, by unit"] = Interval(one.value - half, one.value + half, 0.95, "normal")
     return found

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stats.ope_answers import REPLICATES, Key
-from stats.ope_truth import FORMS, WORDS, Record, Truths
+from matinee_platform.ope.evaluator import REPLICATES
+from stats.ope_truth import FORMS, WORDS, Key, Record, Truths
 from stats.ope_world import DAYS, LOGGING, SLOTS, TARGET, TRUTH_DRAWS, K
 
 _PAGES = {
@@ -16,7 +16,6 @@ _PAGES = {
     "dr": "DR of slots",
     "sndr": "SNDR of slots",
     "clipped": "clipped IPS",
-    "clipped_dr": "clipped DR",
     "switch_dr": "Switch-DR",
     "dros": "DRos",
     "subgaussian": "subgaussian IPS",
@@ -41,7 +40,6 @@ _BY_SLOT = (
     "dr",
     "sndr",
     "clipped",
-    "clipped_dr",
     "switch_dr",
     "dros",
     "subgaussian",
@@ -90,15 +88,19 @@ def _row(key: Key, record: Record, where: str = "") -> str:
     name, slot = key
     named = _PAGES[name] if slot is None else _SLOTS[name]
     place = ("page" if slot is None else f"slot {slot + 1}") + where
-    cells = [named, place, _mean(record.gaps), f"{_rms(record.gaps):.1%}", _share(record.covered)]
+    refused = 1.0 - float(np.mean(record.shown)) if record.shown else 1.0
+    if not record.gaps:
+        return f"| {named} | {place} | refused |  |  |  |  |"
+    place += f", {refused:.0%} refused" if refused else ""
+    cells = [named, place, _mean(record.gaps), f"{_rms(record.gaps):.1%}", _covered(record)]
     # Weights of cascades and slates leave nothing to what the log shows above.
     alike = name in _WHOLE or slot == 0
-    cells += ["", ""] if alike else [_mean(record.given), _share(record.covered_given)]
+    cells += ["", ""] if alike else [_mean(record.given), _given(record)]
     return f"| {' | '.join(cells)} |"
 
 
 def _intervals(found: Truths) -> list[str]:
-    methods = [method for form, method in found.intervals if form == FORMS[0]]
+    methods = list(dict.fromkeys(method for _, method in found.intervals))
     lines = [
         "| interval | " + " | ".join(WORDS[form] for form in FORMS) + " |",
         "|---|" + "---|" * len(FORMS),
@@ -132,6 +134,16 @@ def _rms(gaps: list[float]) -> float:
 def _share(held: list[bool]) -> str:
     share = float(np.mean(held))
     return f"{share:.1%} ± {_binomial(share, len(held)):.1%}"
+
+
+def _covered(record: Record) -> str:
+    if record.covered:
+        return _share(record.covered)
+    return f"no interval (noise: {_share(record.noise)})" if record.noise else "no interval"
+
+
+def _given(record: Record) -> str:
+    return _share(record.covered_given) if record.covered_given else ""
 
 
 def _binomial(share: float, trials: int) -> float:

@@ -6,8 +6,8 @@ the factor model, features, laws, draws. At every page the oracle says what page
 policy, drawn there, would have earned: exact given the page, so only those draws are noise.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -16,16 +16,16 @@ from matinee_platform.decision_ids import decision_ids
 from matinee_platform.decision_keys import DecisionKeys
 from matinee_platform.offline.interleaved_side import Side, new_side
 from matinee_platform.offline.prepare import Prepared, draw_roster, prepare, world_parameters
+from matinee_platform.ope.inputs.item_genres import main_genres
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_policies.arrays import (
     AnyArray,
-    Float32Array,
     FloatArray,
     IndexArray,
     Int64Array,
     UInt64Array,
 )
-from matinee_policies.features import FEATURE_NAMES, shown_features, slot_feature
+from matinee_policies.features import FEATURE_NAMES
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch, SlateBatch
 from matinee_policies.registry import build_policy
@@ -63,11 +63,8 @@ class Pages:
         time: `int64 [n]`.
         clicks: `float64 [n, L]`.
         logged: probability of the item shown, `float64 [n, L]`.
-        target: the same under the other policy, `float64 [n, L]`.
-        most: largest ratio of the two laws at the slot, of any candidate, `float64 [n, L]`.
-        marginal: ratio of their masses on the genre of the item shown, `float64 [n, L]`.
-        shown: features of the items shown, `float32 [n, L, d]`.
-        meant: their expectation under the other policy's law at the slot, `float32 [n, L, d]`.
+        positions: of the items shown among the candidates, `int32 [n, L]`.
+        contexts: what the policy saw, of `n` decisions.
         truth: expected clicks of the other policy's pages there, `float64 [n, L]`.
         given: expected clicks at each slot of an item of the other policy's, under the items that
             the log shows above, `float64 [n, L]`.
@@ -80,11 +77,8 @@ class Pages:
     time: Int64Array
     clicks: FloatArray
     logged: FloatArray
-    target: FloatArray
-    most: FloatArray
-    marginal: FloatArray
-    shown: Float32Array
-    meant: Float32Array
+    positions: IndexArray
+    contexts: ContextBatch
     truth: FloatArray
     given: FloatArray
     doubt: FloatArray
@@ -95,7 +89,23 @@ class Pages:
 
     def take(self, rows: AnyArray) -> "Pages":
         """Some rows."""
-        return Pages(*(getattr(self, one.name)[rows] for one in fields(self)))
+        return Pages(
+            **{name: array[rows] for name, array in self.arrays().items()},
+            contexts=self.contexts.rows(rows),
+        )
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """All but the contexts, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "contexts"}
+
+    @staticmethod
+    def concatenate(parts: Sequence["Pages"]) -> "Pages":
+        """All rows of some parts, in turn."""
+        names = parts[0].arrays()
+        return Pages(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+            contexts=ContextBatch.concatenate([part.contexts for part in parts]),
+        )
 
 
 class OpeWorld:
@@ -106,6 +116,9 @@ class OpeWorld:
         logging: kind and settings of the policy that chooses.
         target: of the one that is evaluated.
         seed: of the world and of everyone in it.
+
+    Attributes:
+        genres: of each item, once a log was played, `int64 [M]`.
     """
 
     def __init__(
@@ -119,7 +132,8 @@ class OpeWorld:
         self.settings = _settings(users, logging, seed)
         self._shared: Prepared = prepare(self.settings)
         self._pseudonyms = draw_roster(self.settings).pseudonyms
-        self._logging, self._target = _policy(logging), _policy(target)
+        self._logging, self._target = policy_of(logging), policy_of(target)
+        self.genres: Int64Array = np.zeros(0, dtype=np.int64)
 
     def logs(self, *, users: int, at_once: int) -> Iterator[Pages]:
         """All logs, of so many users each.
@@ -146,6 +160,7 @@ class OpeWorld:
             shared=self._shared,
             policy=self._logging,
         )
+        self.genres = main_genres(side.contexts.items)
         play = _Play(
             self.settings,
             self._shared,
@@ -155,10 +170,8 @@ class OpeWorld:
             pseudonyms=self._pseudonyms[numbers],
         )
         rows = [rows for day in range(self.settings.days) for rows in play.day(day)]
-        named = (one.name for one in fields(Pages))
-        pages = Pages(*(np.concatenate([getattr(row, name) for row in rows]) for name in named))
-        object.__setattr__(pages, "log", pages.log // users)
-        return pages
+        pages = Pages.concatenate(rows)
+        return replace(pages, log=pages.log // users)
 
 
 class _Play:
@@ -180,7 +193,6 @@ class _Play:
         self._plays, self._max_pages = shared.plays, parameters.max_pages
         self._keys = [DecisionKeys(bytes([k] * 16)) for k in range(1 + TRUTH_DRAWS)]
         self._rng = np.random.default_rng([int(numbers[0]), settings.seed])
-        self._genres = side.contexts.items.genres.argmax(axis=1)
         self._simulation = Simulation(
             shared.world, numbers, seed=settings.seed, parameters=parameters
         )
@@ -212,7 +224,7 @@ class _Play:
             oracle = self._simulation.oracle()
             truth, doubt = self._truth(oracle, units, contexts, ids)
             own = oracle.click_chances(units, slates.items)
-            laws = self._laws(oracle, units, contexts, slates)
+            given = self._given(oracle, units, contexts, slates)
             feedback = self._simulation.step_page(units, slates.items, page)
             yield Pages(
                 log=self._numbers[units],
@@ -220,10 +232,12 @@ class _Play:
                 time=np.full(units.size, day * _DAY_MS + page * _PAGE_MS),
                 clicks=feedback.clicks.astype(np.float64),
                 logged=slates.propensities,
+                positions=slates.positions,
+                contexts=contexts,
                 truth=truth,
+                given=given,
                 doubt=doubt,
                 own=own,
-                **laws,
             )
             self._observe(units, slates.items, feedback)
             visits, page = visits[~feedback.left], page + 1
@@ -238,39 +252,17 @@ class _Play:
             chances[:] = oracle.click_chances(units, slates.items)
         return drawn.mean(axis=0), drawn.sum(axis=2).var(axis=0, ddof=1) / TRUTH_DRAWS
 
-    def _laws(
+    def _given(
         self, oracle: Oracle, units: IndexArray, contexts: ContextBatch, slates: SlateBatch
-    ) -> dict[str, AnyArray]:
-        """What follows from both laws at every slot, given the items above it in the log."""
-        n, rows, positions = len(contexts), np.arange(len(contexts)), slates.positions
-        target, most, marginal, given = np.zeros((4, n, SLOTS))
-        meant = np.zeros((n, SLOTS, len(FEATURE_NAMES)), dtype=np.float32)
-        genres = self._genres[contexts.candidates]
+    ) -> FloatArray:
+        """Clicks of an item of the other policy at each slot, below what the log shows above it."""
+        given = np.zeros((len(contexts), SLOTS))
         for slot in range(SLOTS):
-            prefix = np.ascontiguousarray(positions[:, :slot])
-            mine, other = (
-                one.next_law(contexts, prefix, slots=SLOTS) for one in (self._logging, self._target)
-            )
-            target[:, slot] = other[rows, positions[:, slot]]
-            most[:, slot] = np.divide(other, mine, out=np.zeros_like(other), where=mine > 0).max(
-                axis=1
-            )
-            meant[:, slot] = np.einsum("nk,nkd->nd", other.astype(np.float32), contexts.features)
-            meant[:, slot, -1] = slot_feature(SLOTS)[slot]
-            given[:, slot] = oracle.click_chances(
-                units, self._next_page(contexts, slates, other, slot)
-            )[:, slot]
-            alike = genres == genres[rows, positions[:, slot], None]
-            marginal[:, slot] = (other * alike).sum(axis=1) / (mine * alike).sum(axis=1)
-        shown = shown_features(contexts.features, positions)
-        return {
-            "target": target,
-            "most": most,
-            "marginal": marginal,
-            "given": given,
-            "shown": shown,
-            "meant": meant,
-        }
+            prefix = np.ascontiguousarray(slates.positions[:, :slot])
+            law = self._target.next_law(contexts, prefix, slots=SLOTS)
+            pages = self._next_page(contexts, slates, law, slot)
+            given[:, slot] = oracle.click_chances(units, pages)[:, slot]
+        return given
 
     def _next_page(
         self, contexts: ContextBatch, slates: SlateBatch, law: FloatArray, slot: int
@@ -306,7 +298,8 @@ def _settings(users: int, logging: dict[str, Any], seed: int) -> ExperimentSetti
     )
 
 
-def _policy(config: dict[str, Any]) -> KnownLaw:
+def policy_of(config: dict[str, Any]) -> KnownLaw:
+    """A policy from its kind and settings."""
     values = {name: value for name, value in config.items() if name != "kind"}
     policy = build_policy(str(config["kind"]), values, dimension=len(FEATURE_NAMES))
     return cast("KnownLaw", policy)
