@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from matinee_policies.errors import ConfigError
 from matinee_policies.registry import build_policy
 from matinee_policies.slot_laws import slot_laws
 
-QUICK = {"estimators": ["mips", "ips"], "reward_model": "none"}
+QUICK: dict[str, Any] = {"estimators": ["mips", "ips"], "reward_model": "none"}
 TARGET = {"kind": "softmax", "temperature": 0.2}
 
 
