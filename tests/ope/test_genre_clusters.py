@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from matinee_policies.errors import ConfigError
 from matinee_policies.registry import build_policy
 from matinee_policies.slot_laws import slot_laws
 
-QUICK = {"estimators": ["mips", "ips"], "reward_model": "none"}
+QUICK: dict[str, Any] = {"estimators": ["mips", "ips"], "reward_model": "none"}
 TARGET = {"kind": "softmax", "temperature": 0.2}
 
 
@@ -29,7 +30,9 @@ def log(explored: Path) -> PolicyLog:
 def test_genres_are_those_that_weigh_most(explored: Path, log: PolicyLog) -> None:
     genres = load_serving_model(explored / "model").items.genres
     found = main_genres(load_serving_model(explored / "model").items)
-    assert np.array_equal(found, clustered(log, "genre").clusters)
+    clusters = clustered(log, "genre").clusters
+    assert clusters is not None
+    assert np.array_equal(found, clusters)
     known = genres.max(axis=1) > 0
     assert (genres[known, found[known]] == genres[known].max(axis=1)).all()
     assert (found[~known] == genres.shape[1]).all()
