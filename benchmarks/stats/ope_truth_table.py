@@ -107,8 +107,12 @@ def _intervals(found: Truths) -> list[str]:
     ]
     for method in methods:
         records = [found.intervals[form, method] for form in FORMS]
-        cells = [f"{_share(one.covered)}, width {np.mean(one.widths):.2f}" for one in records]
-        cells[1] += f" (given the log {_share(records[1].covered_given)})"
+        cells = [
+            f"{_share(one.covered)}, width {np.mean(one.widths):.2f}" if one.covered else "none"
+            for one in records
+        ]
+        if records[1].covered_given:
+            cells[1] += f" (given the log {_share(records[1].covered_given)})"
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return [
         *lines,
