@@ -118,3 +118,20 @@ async def test_a_listener_that_raises_stops_nothing(tmp_path: Path) -> None:
     ]
     assert [one.seq for one in await asyncio.gather(*calls)] == [1, 2]
     await appender.close()
+
+
+@asynchronous
+async def test_rows_of_callers_under_way_share_a_commit(tmp_path: Path) -> None:
+    """Requests that are read in the next turns of the loop do not wait for a transaction."""
+    appender = await sqlite_appender(file_of(tmp_path), windows=windows)
+
+    async def after(turns: int) -> DecisionReceipt:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await appender.append_decision(example_decision(turns))
+
+    before = appender.counts.commits
+    receipts = await asyncio.gather(*map(after, range(8)))
+    assert [one.seq for one in receipts] == list(range(1, 9))
+    assert appender.counts.commits == before + 1
+    await appender.close()
