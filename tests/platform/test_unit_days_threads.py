@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_log import ARMS, write_log
 
+from made_up_log import ARMS, write_log
 from matinee_platform.analysis import side_by_side
 from matinee_platform.analysis.unit_days import run_log
 from matinee_platform.analysis.unit_days.declared import DeclaredArms
