@@ -72,7 +72,7 @@ test-services: $(STAMP) kernels
 	command -v "$$name" >/dev/null || missing="$$missing $$name"; done; [ -z "$$missing" ] || \
 	{ echo "make test-services needs programs that are not here:$$missing." \
 	'On Debian: apt install prometheus docker-compose nodejs npm chromium' >&2; exit 1; }
-	@$(BIN)/python -m pytest -q -m services
+	@$(BIN)/python -m pytest -q -m services -n $(WORKERS) --dist loadfile
 
 test-long: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -m long
