@@ -118,7 +118,7 @@ class UnitSums:
         # A new unit's `last` lies so far back that its first page begins a visit.
         np.add.at(self["sessions"], row, (at - before > VISIT_GAP_MS).astype(np.int32))
         exposed = self["exposed"][row]
-        self._note_days(row, (at - exposed) // DAY_MS, (at - self._since) // DAY_MS)
+        self._note_days(row, (at - exposed) // DAY_MS, self._day_of(at))
         np.maximum.at(self["last"], row, at)
         arm, bucket = pages.arm[order], pages.bucket[order]
         other = (arm != self["arm"][row]) | (bucket != self["bucket"][row])
@@ -180,10 +180,14 @@ class UnitSums:
         made["last"] = at - VISIT_GAP_MS - 1
         made["arm"] = pages.arm[new][order][firsts]
         made["bucket"] = pages.bucket[new][order][firsts]
-        made["recent_day"] = ((at - self._since) // DAY_MS).astype(np.int32)
+        made["recent_day"] = self._day_of(at).astype(np.int32)
         for name, values in made.items():
             self._columns[name] = np.concatenate([self._columns[name], values])
         self._order = np.argsort(self["unit"], kind="stable")
+
+    def _day_of(self, at: Int64Array) -> Int64Array:
+        """Day of the experiment; the first one for what a clock that is behind told."""
+        return np.maximum((at - self._since) // DAY_MS, 0)
 
     def _rows(self, unit: Int64Array) -> AnyArray:
         """Rows of units that are there."""
