@@ -138,7 +138,7 @@ kernels: $(STAMP)
 	wait; rm -rf "$$folder"
 
 dashboards: $(STAMP)
-	@PYTHONPATH=dashboards $(BIN)/python -m matinee_dashboards
+	@PYTHONPATH=dashboards $(BIN)/python -m matinee_dashboards $(if $(RUNBOOKS),--runbooks '$(RUNBOOKS)')
 
 lock:
 	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \

@@ -1,16 +1,13 @@
-"""Diagnostics, the rules of refusal one by one, and whether propensities are the law of draws."""
+"""Diagnostics, and the rules of refusal one by one."""
 
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from matinee_platform.ope.calibration import calibrate, inverse_check
 from matinee_platform.ope.diagnostics import Diagnostics, clustered_error
 from matinee_platform.ope.refusal import Verdict, judge, judge_slots
-from matinee_policies.arrays import FloatArray
 from matinee_policies.errors import ConfigError, ContextError
 
 GOOD = Diagnostics(
@@ -176,79 +173,3 @@ def test_diagnostics_refuse_what_cannot_be() -> None:
         replace(GOOD, rows=-1)
     with pytest.raises(ContextError, match="masses must be"):
         Diagnostics.of(np.ones(3), np.ones(3), unreachable=np.zeros(2))
-
-
-def _draws(rng: np.random.Generator, laws: FloatArray) -> FloatArray:
-    below: FloatArray = (laws.cumsum(axis=1) < rng.random((len(laws), 1))).sum(axis=1)
-    return below
-
-
-def test_p_values_of_the_true_law_are_uniform() -> None:
-    """300 logs of laws that differ by row: Kolmogorov-Smirnov, fixed seed, p > 1e-4."""
-    p_values = []
-    for seed in range(300):
-        rng = np.random.default_rng([7, seed])
-        laws = rng.dirichlet(np.full(6, 0.7), size=400)
-        p_values.append(calibrate(laws, _draws(rng, laws))[0].p_value)
-    assert stats.kstest(p_values, "uniform").pvalue > 1e-4
-
-
-def test_one_law_for_all_rows_is_pearsons_chi_square() -> None:
-    law = np.array([0.05, 0.15, 0.3, 0.5])
-    chosen = np.random.default_rng(5).choice(4, p=law, size=1_000)
-    (found,) = calibrate(np.tile(law, (1_000, 1)), chosen, bins=40)
-    statistic, p_value = stats.chisquare(np.bincount(chosen, minlength=4), 1_000 * law)
-    assert found.freedom == 3
-    assert found.statistic == pytest.approx(statistic)
-    assert found.p_value == pytest.approx(p_value)
-    np.testing.assert_allclose(found.propensity, law)
-
-
-def test_the_version_whose_propensities_are_not_its_law_is_found() -> None:
-    rng = np.random.default_rng(6)
-    laws = rng.dirichlet(np.ones(8), size=6_000)
-    versions = np.repeat([3, 9], 3_000)
-    sharper = laws**1.15 / (laws**1.15).sum(axis=1, keepdims=True)
-    chosen = np.where(versions == 9, _draws(rng, sharper), _draws(rng, laws))
-    honest, forged = calibrate(laws, chosen, versions=versions)
-    assert (honest.version, forged.version) == (3, 9)
-    assert honest.p_value > 1e-4 > forged.p_value
-
-
-def test_small_propensities_that_are_too_small_are_found() -> None:
-    """A floor that is logged at half of what it is: little mass, but the largest weights."""
-    law = np.array([0.002, 0.002, 0.496, 0.5])
-    real = np.array([0.004, 0.004, 0.492, 0.5])
-    chosen = np.random.default_rng(9).choice(4, p=real, size=20_000)
-    (found,) = calibrate(np.tile(law, (20_000, 1)), chosen)
-    assert found.expected[0] == pytest.approx(80)
-    assert found.p_value < 1e-4
-
-
-def test_certain_draws_are_no_doubt_and_impossible_ones_are() -> None:
-    laws = np.tile([1.0, 0.0], (50, 1))
-    (certain,) = calibrate(laws, np.zeros(50, dtype=int))
-    assert (certain.freedom, certain.p_value) == (0, 1.0)
-    (impossible,) = calibrate(laws, np.arange(50) // 49)
-    assert impossible.p_value == 0.0
-    with pytest.raises(ContextError, match="sum to 1"):
-        calibrate(laws * 2, np.zeros(50, dtype=int))
-    with pytest.raises(ContextError, match="choices must be below 2"):
-        calibrate(laws, np.full(50, 2))
-    with pytest.raises(ContextError, match=r"laws must be \[n, K\]"):
-        calibrate(laws, np.zeros(49, dtype=int))
-
-
-def test_the_mean_inverse_propensity_finds_a_wrong_law() -> None:
-    rng = np.random.default_rng(8)
-    laws = 0.5 * rng.dirichlet(np.ones(5), size=20_000) + 0.1
-    row = np.arange(20_000)
-    honest = laws[row, _draws(rng, laws).astype(int)]
-    assert inverse_check(honest, np.full(20_000, 5)) > 1e-4
-    uniform = laws[row, rng.integers(5, size=20_000)]
-    assert inverse_check(uniform, np.full(20_000, 5)) < 1e-4
-    assert inverse_check(np.full(9, 0.25), np.full(9, 4)) == 1.0
-    assert inverse_check(np.full(9, 0.25), np.full(9, 5)) == 0.0
-    assert math.isnan(inverse_check(np.ones(1), np.ones(1)))
-    with pytest.raises(ContextError, match=r"in \(0, 1\]"):
-        inverse_check(np.array([0.0, 1.0]), np.ones(2))

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from matinee_platform.analysis.experiment import side_by_side as threads
+from matinee_platform.analysis import side_by_side as threads
 from matinee_platform.analysis.experiment.activity import Activity
 from matinee_platform.analysis.experiment.analysis import analyse_experiment
 from matinee_platform.analysis.experiment.covariates import covariates_of

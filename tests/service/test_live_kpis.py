@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
 from matinee_platform.clock import FakeClock
-from matinee_platform.kpis import experiment_fold, kpi_job
+from matinee_platform.kpis import experiment_fold, kpi_job, week_by_week
 from matinee_platform.kpis.fold_file import fold_path
 from matinee_platform.kpis.kpi_job import KpiJob
 from matinee_platform.kpis.kpi_status import ExperimentKpis, KpiStatus
@@ -21,6 +21,7 @@ from matinee_platform.kpis.testing_live import (
     Live,
     assert_equals_analysis,
     assert_equals_rows,
+    assert_weeks_equal_rows,
     in_log_order,
     lives,
     of_home,
@@ -53,6 +54,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment_fold, "ROWS_AT_ONCE", 211)
     monkeypatch.setattr(kpi_job, "RANGES_AT_ONCE", 1_000)
+    monkeypatch.setattr(week_by_week, "LEAST_USERS", 8)
 
 
 def test_every_look_equals_the_analysis_of_the_whole_log(live: Live) -> None:
@@ -63,6 +65,8 @@ def test_every_look_equals_the_analysis_of_the_whole_log(live: Live) -> None:
         told = of_home(job.look())
         assert_equals_analysis(live, told, until_ms=until_ms)
         assert_equals_rows(told, live.written, until_ms=until_ms)
+        assert_weeks_equal_rows(told, live.written, until_ms=until_ms)
+        assert None not in {weeks.departure for weeks in told.weeks.values()}
     assert told.several == 1
     assert told.arms["old"].retention[28].eligible > 5
 
@@ -84,6 +88,7 @@ def test_a_job_that_was_killed_goes_on_from_what_was_kept(live: Live) -> None:
     told = of_home(second.look())
     assert_equals_analysis(live, told, until_ms=until_ms)
     assert_equals_rows(told, live.written, until_ms=until_ms)
+    assert_weeks_equal_rows(told, live.written, until_ms=until_ms)
     second.close()
     for harm in (b"", fold_path(live.data_dir, "home").read_bytes()[:-200]):
         fold_path(live.data_dir, "home").write_bytes(harm)
@@ -105,6 +110,8 @@ def test_a_unit_that_is_forgotten_leaves_no_trace(live: Live) -> None:
     )
     assert_equals_analysis(live, told, until_ms=until_ms)
     assert_equals_rows(told, live.written, until_ms=until_ms, gone=gone)
+    others = [row for row in live.written if isinstance(row, RewardRecord) or row.unit != gone]
+    assert_weeks_equal_rows(told, others, until_ms=until_ms)
     kept = fold_path(live.data_dir, "home").read_bytes()
     assert gone.to_bytes(8, "little") not in kept
     # It may come again, as somebody new.

@@ -173,6 +173,7 @@ class ExperimentFold:
             )
         self.units.fold_rewards(
             unit,
+            np.array([row[3] for row in rows], dtype=np.int64),
             clicks=(component == _CLICK) & (value > 0),
             engagement=np.where(component == _WATCH, value, 0.0),
         )

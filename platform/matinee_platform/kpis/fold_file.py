@@ -24,7 +24,7 @@ FOLDER = "kpis"
 """Folder of the files, within the data folder of a service."""
 
 _KIND = "key figures"
-_FORMAT = 2
+_FORMAT = 3
 
 
 def fold_path(data_dir: Path, key: str) -> Path:

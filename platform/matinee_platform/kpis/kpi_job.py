@@ -195,6 +195,7 @@ class KpiJob:
             key=key,
             until_ms=now_ms,
             arms=found.arms,
+            weeks=found.weeks,
             several=found.several,
             e_value=None if math.isnan(found.e_value) else found.e_value,
         )

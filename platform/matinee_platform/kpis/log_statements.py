@@ -47,7 +47,7 @@ _COUNTS = f"""
     )
 """  # noqa: S608
 
-_REWARD = "decisions.unit, component, value"
+_REWARD = "decisions.unit, component, value, decided_at"
 
 NEW_REWARDS = f"""
     SELECT {_REWARD} FROM rewards JOIN decisions ON decisions.decision_id = rewards.decision_id

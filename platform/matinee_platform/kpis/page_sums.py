@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matinee_platform.analysis.even_choice import even_weights
 from matinee_platform.analysis.slate_metrics import EXPLORED_BELOW, intra_list_diversity
 from matinee_platform.kpis.unit_sums import PAGE_SUMS, SUMS, Pages
 from matinee_platform.storage.event_rows import Row
@@ -86,10 +87,7 @@ def _note_slots(
     candidates: Int64Array,
 ) -> None:
     shown = slates != PAD
-    above = np.cumsum(shown, axis=1) - shown
-    drawn = shown & (propensities < 1.0)
-    left = np.maximum(candidates[:, None] - above, 1)
-    weights = np.where(drawn, 1.0 / (propensities * left), 0.0)
+    drawn, weights = even_weights(propensities, shown, candidates)
     sums["impressions"][places] = shown.sum(axis=1)
     sums["exploratory"][places] = (shown & (propensities < EXPLORED_BELOW)).sum(axis=1)
     sums["drawn"][places] = drawn.sum(axis=1)

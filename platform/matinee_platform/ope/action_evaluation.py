@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from matinee_platform.ope.calibration import CalibrationSums
 from matinee_platform.ope.comparison import Comparison, ranked
 from matinee_platform.ope.evaluation import Evaluation
 from matinee_platform.ope.evaluator import NO_MODEL, Method, Progress, stream_valuation
@@ -179,8 +180,9 @@ def _valued(
     model = "" if law is None or how.reward_model == NO_MODEL else how.reward_model
     items = fit_item_rewards(log, model, rewards=possible) if model else None
     groups = None if clusters is None else read_clusters(clusters, log)
+    draws = CalibrationSums()
     return stream_valuation(
-        logged_stream(log, law, rewards=items, clusters=groups),
+        logged_stream(log, law, rewards=items, clusters=groups, draws=draws),
         how,
         rewards=possible,
         policy=policy_name(policy),
@@ -189,5 +191,6 @@ def _valued(
         model=model,
         adaptive=adaptive,
         notes=log.flags,
+        draws=draws,
         progress=progress,
     )

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from matinee_platform.ope.calibration import Calibration, VersionDraws
 from matinee_platform.ope.diagnostics import Diagnostics
 from matinee_platform.ope.estimator_list import ESTIMATORS
 from matinee_platform.ope.interval import Interval
@@ -122,6 +123,7 @@ class Evaluation:
         rescored: what re-scoring the log by its own policy found; None where it is not known.
         notes: what else to know.
         in_sample: whether the policy learned from the very log.
+        calibration: whether propensities are the law of the draws; None where it is not known.
     """
 
     policy: str
@@ -138,6 +140,7 @@ class Evaluation:
     rescored: dict[str, Any] | None
     notes: tuple[str, ...]
     in_sample: bool = False
+    calibration: Calibration | None = None
 
     @property
     def headline(self) -> Valued:
@@ -154,8 +157,9 @@ class Evaluation:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the weights that the headline is made of."""
-        return self.weighing(ESTIMATORS[self.headline.estimator].weights).verdict
+        """Of the weights that the headline is made of, and of the draws."""
+        own = self.weighing(ESTIMATORS[self.headline.estimator].weights).verdict
+        return own.with_draws(self.calibration)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values; what is refused or not finite is null."""
@@ -177,6 +181,7 @@ class Evaluation:
             "diagnostics": {one.weights: _weighing(one) for one in self.weighings},
             "current": None if self.current is None else _current(self.current),
             "rescored": self.rescored,
+            "calibration": None if self.calibration is None else _calibration(self.calibration),
             "notes": list(self.notes),
             "in_sample": self.in_sample,
         }
@@ -207,6 +212,35 @@ def _weighing(one: Weighing) -> dict[str, Any]:
         "refused": [_reason(reason) for reason in one.verdict.refused],
         "warned": [_reason(reason) for reason in one.verdict.warned],
     }
+
+
+def _calibration(one: Calibration) -> dict[str, Any]:
+    return {
+        "method": one.method,
+        "p_value": one.p_value,
+        "pooled": None if one.pooled is None else _draws(one.pooled),
+        "versions": [_draws(version) for version in one.versions],
+        "even_weights": {
+            "slots": one.even.slots,
+            "mean": one.even.mean,
+            "standard_error": one.even.error,
+            "p_value": one.even.p_value,
+        },
+    }
+
+
+def _draws(one: VersionDraws) -> dict[str, Any]:
+    told: dict[str, Any] = {"version": None if one.version < 0 else one.version}
+    told |= {"draws": one.draws, "p_value": one.p_value}
+    for name, test in (("by_propensity", one.by_propensity), ("by_place", one.by_place)):
+        told[name] = {
+            "statistic": test.statistic,
+            "freedom": test.freedom,
+            "p_value": test.p_value,
+            "expected": test.expected.tolist(),
+            "observed": test.observed.tolist(),
+        }
+    return told
 
 
 def _current(one: Current) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee_platform.analysis.inference.effect import check_confidence
+from matinee_platform.ope.calibration import CalibrationSums
 from matinee_platform.ope.estimator_list import Estimator, chosen
 from matinee_platform.ope.evaluation import Evaluation
 from matinee_platform.ope.examples import RewardModel
@@ -172,12 +173,23 @@ def stream_valuation(
     adaptive: bool = False,
     unmatched: int = 0,
     notes: tuple[str, ...] = (),
+    draws: CalibrationSums | None = None,
     progress: Progress | None = None,
 ) -> Valuation:
-    """As `evaluate_stream`, to be told or compared."""
+    """As `evaluate_stream`, to be told or compared; `draws` is what reading the stream fills."""
     said = (*notes, *notes_of_intervals(how.intervals, adaptive=adaptive))
-    about = About(policy, log, component, model, adaptive, unmatched, None, said)
     sums, wanted = _summed(stream(), how, rewards=rewards, adaptive=adaptive, progress=progress)
+    about = About(
+        policy=policy,
+        log=log,
+        component=component,
+        model=model,
+        adaptive=adaptive,
+        unmatched=unmatched,
+        rescored=None,
+        notes=said,
+        calibration=None if draws is None else draws.found(),
+    )
     return _valuation(sums, wanted, about, how, rewards)
 
 
@@ -232,6 +244,7 @@ def valuation(
             *notes_of_intervals(how.intervals, adaptive=log.adaptive),
         ),
         in_sample=target.in_sample,
+        calibration=check.calibration.found(),
     )
     return _valuation(sums, wanted, about, how, log.rewards)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from matinee_platform.ope.calibration import Calibration
 from matinee_platform.ope.diagnostics import Diagnostics
 
 LEAST_EFFECTIVE = 200.0
@@ -17,6 +18,9 @@ LARGEST_UNMATCHED = 0.001
 WARN_MEAN = 0.1
 WARN_EFFECTIVE_SHARE = 0.01
 WARN_LARGEST_SHARE = 0.05
+CALIBRATION = "calibration"
+WARN_CALIBRATION = 1e-4
+"""p-value below which propensities are not the law of the draws."""
 
 ROUNDING = 1e-9
 """A mean weight that is off 1 by no more is 1: two equal policies differ in their last digits."""
@@ -62,6 +66,22 @@ class Verdict:
         """The value, or None if it is refused or no finite number."""
         return value if math.isfinite(value) and not self.refused else None
 
+    def with_draws(self, found: Calibration | None) -> "Verdict":
+        """The same, warned besides if propensities are not the law of the draws."""
+        p_value = None if found is None else found.p_value
+        if found is None or p_value is None or p_value >= WARN_CALIBRATION:
+            return self
+        test = f"{found.method}, p = {p_value:.1g}"
+        told = (
+            f"mean weight of an even choice is {found.even.mean:.4g}, above 1 by more than chance, "
+            "so propensities are smaller than the shares that were drawn"
+            if found.method == "even weight"
+            else "propensities are not the law of the draws"
+            + ("" if found.worst is None else f" of version {found.worst}")
+        )
+        reason = Reason(CALIBRATION, p_value, WARN_CALIBRATION, f"{told} ({test})")
+        return Verdict(self.refused, (*self.warned, reason))
+
     def words(self) -> tuple[str, ...]:
         """All sentences, reasons before warnings."""
         return tuple(reason.words for reason in (*self.refused, *self.warned))
@@ -74,7 +94,7 @@ def judge(found: Diagnostics, *, where: str = "") -> Verdict:
     rewards; mean weight off 1 by more than 4 standard errors; more than 1 % of the target's mass
     on items that could not be shown; more than 0.1 % of the rows without a matching propensity.
     Warned when any: mean weight off 1 by more than 0.1; effective sample size below 1 % of the
-    rows; one weight above 5 % of the sum of all.
+    rows; one weight above 5 % of the sum of all. (`Verdict.with_draws` warns of the draws.)
 
     Example:
         >>> from matinee_platform.ope.diagnostics import Diagnostics

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from matinee_platform.ope.bootstrap_interval import bootstrap_interval
+from matinee_platform.ope.calibration import Calibration
 from matinee_platform.ope.diagnostics import Diagnostics
 from matinee_platform.ope.estimates import Estimate
 from matinee_platform.ope.estimator_list import Estimator
@@ -46,6 +47,7 @@ class About:
         rescored: what re-scoring the log found; None where it is not known.
         notes: what else to know.
         in_sample: whether the policy learned from the very log.
+        calibration: whether propensities are the law of the draws; None where it is not known.
     """
 
     policy: str
@@ -57,6 +59,7 @@ class About:
     rescored: dict[str, Any] | None
     notes: tuple[str, ...]
     in_sample: bool = False
+    calibration: Calibration | None = None
 
 
 class Valuation:
@@ -113,6 +116,7 @@ class Valuation:
             rescored=self._about.rescored,
             notes=self._about.notes,
             in_sample=self._about.in_sample,
+            calibration=self._about.calibration,
         )
 
     def candidate(self) -> Candidate:
@@ -129,7 +133,8 @@ class Valuation:
     @property
     def headline_verdict(self) -> Verdict:
         """Whether the headline is shown."""
-        return self._weighings[self.headline.weights].verdict
+        own = self._weighings[self.headline.weights].verdict
+        return own.with_draws(self._about.calibration)
 
     def interval(self, confidence: float) -> Interval | None:
         """Of the headline, at any confidence."""

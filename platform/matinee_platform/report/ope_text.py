@@ -9,7 +9,7 @@ from rich.table import Table
 from matinee_platform.ope.comparison import Comparison
 from matinee_platform.ope.evaluation import Evaluation, Valued
 from matinee_platform.ope.interval import Interval
-from matinee_platform.ope.refusal import Reason
+from matinee_platform.ope.refusal import CALIBRATION, Reason
 
 _WIDTH = 110
 
@@ -26,6 +26,8 @@ def print_comparison(found: Comparison, *, slots: bool = False) -> None:
         console = Console(width=_WIDTH)
     first = found.evaluations[0]
     _say(console, _heading(first))
+    if (told := _draws(first)) is not None:
+        _say(console, f"  {told}")
     for line in dict.fromkeys(note for one in found.evaluations for note in one.notes):
         _say(console, f"  {line}" if line.startswith("caution: ") else f"  note: {line}")
     for one in found.evaluations:
@@ -62,6 +64,21 @@ def _heading(one: Evaluation) -> str:
     return f"{told}\n  re-scored by its own snapshots ({one.rescored['snapshots']}): {equal}"
 
 
+def _draws(one: Evaluation) -> str | None:
+    """What the draws say of the propensities; a caution follows where they are not their law."""
+    found = one.calibration
+    if found is None or found.p_value is None:
+        return None
+    if found.method == "even weight":
+        return (
+            f"propensities of what was drawn alone: an even choice weighs {found.even.mean:.4g}, "
+            "about 1 or below where they are right"
+        )
+    draws = sum(version.draws for version in found.versions)
+    versions = f", {len(found.versions)} versions" if len(found.versions) > 1 else ""
+    return f"draws against propensities: p = {found.p_value:.2g} of {draws:,} draws{versions}"
+
+
 def _gap(one: Evaluation) -> str:
     gap = 0.0 if one.rescored is None else one.rescored["largest_relative_gap"]
     return "any" if not math.isfinite(gap) else f"{gap:.1e}"
@@ -69,6 +86,9 @@ def _gap(one: Evaluation) -> str:
 
 def _policy(console: Console, one: Evaluation, *, slots: bool) -> None:
     _say(console, f"{one.policy}: {_verdict(one)}")
+    for reason in one.verdict.warned:
+        if reason.rule == CALIBRATION:
+            _say(console, f"  caution: {reason.words}")
     if all(row.value is None for row in one.values):
         for line in _reasons(one):
             _say(console, f"  {line}")

@@ -22,6 +22,7 @@ from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
+from matinee_platform.service.arm_info import ArmInfoCollector
 from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.in_thread import in_thread
@@ -248,6 +249,7 @@ async def open_parts(
             AnalysisCollector(lambda: analyses.shown),
             KpiCollector(_kpi_status(settings), clock=clock),
             SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
+            ArmInfoCollector(lambda: runtime.arms),
         ),
         is_simulated=lambda key: key in feed.simulated,
         has_simulated=lambda: bool(feed.simulated),

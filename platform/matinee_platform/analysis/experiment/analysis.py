@@ -21,7 +21,6 @@ from matinee_platform.analysis.experiment.plan import Plan
 from matinee_platform.analysis.experiment.quantiles import quantile_of
 from matinee_platform.analysis.experiment.retention_table import retention_curves, retention_table
 from matinee_platform.analysis.experiment.segments import segments_json
-from matinee_platform.analysis.experiment.side_by_side import side_by_side
 from matinee_platform.analysis.experiment.survival import survival_of
 from matinee_platform.analysis.experiment.until_day import until_day
 from matinee_platform.analysis.experiment.verdict import verdict_json
@@ -29,6 +28,7 @@ from matinee_platform.analysis.experiment.words import ONE_LOOK
 from matinee_platform.analysis.inference.gates import Gate
 from matinee_platform.analysis.inference.non_inferiority import NonInferiority, Verdict
 from matinee_platform.analysis.inference.ratio import linearise
+from matinee_platform.analysis.side_by_side import side_by_side
 from matinee_platform.analysis.unit_days.records import UnitDays
 
 SCHEMA_VERSION = 1

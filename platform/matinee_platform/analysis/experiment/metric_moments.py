@@ -10,7 +10,6 @@ from matinee_platform.analysis.experiment.activity import Activity
 from matinee_platform.analysis.experiment.by_day import ByDay, growing_by_day, settled_by_day
 from matinee_platform.analysis.experiment.covariates import Covariates
 from matinee_platform.analysis.experiment.metric_list import METRIC_LIST, SETTLED
-from matinee_platform.analysis.experiment.side_by_side import side_by_side
 from matinee_platform.analysis.experiment.unit_metrics import (
     GROWING,
     UnitMetric,
@@ -19,6 +18,7 @@ from matinee_platform.analysis.experiment.unit_metrics import (
     window_of,
 )
 from matinee_platform.analysis.inference.moments import Moments, moments_by_group
+from matinee_platform.analysis.side_by_side import side_by_side
 from matinee_policies.arrays import AnyArray, FloatArray
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from matinee_platform.ope.calibration import CalibrationSums
 from matinee_platform.ope.examples import Examples, RewardModel
 from matinee_platform.ope.interval import RewardRange
 from matinee_platform.ope.records import LoggedBatch
@@ -23,6 +24,8 @@ from matinee_policies.slot_laws import SlotLaws, rows_at_once, slot_laws
 
 SAME = 1e-9
 """Relative difference up to which a propensity is the logged one, on another type of machine."""
+
+_WHOLE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class LogCheck:
         unmatched: decisions left out: a propensity that differs by more than 1e-9, or whose policy
             is gone.
         versions: of the policies that chose.
+        calibration: draws of the decisions whose propensities are the logged ones.
     """
 
     decisions: int = 0
@@ -127,6 +131,7 @@ class LogCheck:
     largest_gap: float = 0.0
     unmatched: int = 0
     versions: set[int] = field(default_factory=set)
+    calibration: CalibrationSums = field(default_factory=CalibrationSums)
 
 
 def weighed(
@@ -200,7 +205,9 @@ def _weigh(
         own = slot_laws(whole.logger, part.contexts, part.positions)
         matched = _matched(part, own, check)
         theirs = own if target is whole.logger else slot_laws(target, part.contexts, part.positions)
-        batch = _batch(log, part, own, theirs, model=model)
+        laws = [own.law(slot) for slot in range(part.positions.shape[1])]
+        batch = _batch(log, part, own, theirs, laws=laws, model=model)
+        _add_draws(part, laws, matched, check.calibration)
         if not matched.all():
             part = part.rows(matched)
             batch = _some(batch, matched)
@@ -223,12 +230,28 @@ def _matched(part: DecidedPart, own: SlotLaws, check: LogCheck) -> BoolArray:
     return good
 
 
+def _add_draws(
+    part: DecidedPart, laws: Sequence[FloatArray], matched: BoolArray, sums: CalibrationSums
+) -> None:
+    """Draws of the decisions that are weighed."""
+    for slot, law in enumerate(laws):
+        at = part.positions[:, slot]
+        mass = np.take_along_axis(law, np.maximum(at, 0)[:, None], axis=1)[:, 0]
+        # A policy of a user's own need not tell a whole law.
+        whole = matched & (mass > 0.0) & (np.abs(law.sum(axis=1) - 1.0) <= _WHOLE)
+        sums.add(law, np.where(whole, at, PAD), version=part.version)
+    shown = (part.positions != PAD) & matched[:, None]
+    candidates = (part.contexts.candidates != PAD).sum(axis=1)
+    sums.add_even(part.logged, shown, candidates)
+
+
 def _batch(
     log: PolicyLog,
     part: DecidedPart,
     own: SlotLaws,
     theirs: SlotLaws,
     *,
+    laws: Sequence[FloatArray],
     model: RewardModel | None,
 ) -> LoggedBatch:
     n, slots = part.positions.shape
@@ -253,7 +276,7 @@ def _batch(
     if model is not None:
         features = features.astype(np.float64)
     for slot in range(slots):
-        could, would = own.law(slot), theirs.law(slot)
+        could, would = laws[slot], laws[slot] if theirs is own else theirs.law(slot)
         open_ = could > 0.0
         batch.unreachable[:, slot] = np.clip(np.where(open_, 0.0, would).sum(axis=1), 0.0, 1.0)
         if batch.largest is not None:

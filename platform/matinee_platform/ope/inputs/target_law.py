@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from matinee_platform.ope.calibration import CalibrationSums
 from matinee_platform.ope.inputs.action_log import (
     ActionBatch,
     ActionLog,
@@ -20,6 +21,7 @@ from matinee_platform.ope.inputs.action_log import (
     parts_within,
 )
 from matinee_platform.ope.inputs.choices import choices, could_show
+from matinee_platform.ope.inputs.logged_draws import add_logged_draws
 from matinee_platform.ope.records import LoggedBatch, LoggedStream
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array
 from matinee_policies.errors import ContextError
@@ -116,6 +118,7 @@ def logged_stream(
     *,
     rewards: ItemRewards | None = None,
     clusters: Int64Array | None = None,
+    draws: CalibrationSums | None = None,
 ) -> LoggedStream:
     """A log under an evaluated policy, as estimators read it.
 
@@ -128,6 +131,7 @@ def logged_stream(
         law: of the evaluated policy; None for the log's own columns `target` and `unreachable`.
         rewards: predictions of a reward model.
         clusters: of each item, for weights of clusters, `int64 [K]`; None without.
+        draws: each reading of the stream adds its own to them; None for none.
 
     Returns:
         The stream; reading it raises `ContextError`, naming the row, where the law is none.
@@ -146,17 +150,23 @@ def logged_stream(
                 "a policy known by its probability of the item shown alone has no expected "
                 "prediction: give its whole law, or no reward model"
             )
-        return lambda: _by_columns(log)
+        return lambda: _by_columns(log, draws)
     seen, uniform = _looked_through(log)
     if clusters is not None and not uniform:
         raise ContextError(
             "weights of clusters need the whole law that logged, which is known of logs that draw "
             "uniformly from what could be shown; the probabilities of this log are not uniform"
         )
-    return lambda: (
-        _batch(log, part, law, rewards=rewards, clusters=clusters, seen=seen, uniform=uniform)
-        for part in parts_within(log, CELLS)
-    )
+
+    def stream() -> Iterator[LoggedBatch]:
+        for part in parts_within(log, CELLS):
+            yield _batch(
+                log, part, law, rewards=rewards, clusters=clusters, seen=seen, uniform=uniform
+            )
+            if draws is not None:
+                add_logged_draws(draws, log, part, uniform=uniform)
+
+    return stream
 
 
 def _looked_through(log: ActionLog) -> tuple[BoolArray, bool]:
@@ -169,10 +179,12 @@ def _looked_through(log: ActionLog) -> tuple[BoolArray, bool]:
     return np.greater(counts, 0.0), uniform
 
 
-def _by_columns(log: ActionLog) -> Iterator[LoggedBatch]:
+def _by_columns(log: ActionLog, draws: CalibrationSums | None) -> Iterator[LoggedBatch]:
     for batch in log.stream():
         if batch.target is None:
             raise ContextError("the log has no column of the evaluated policy; give its law")
+        if draws is not None:
+            add_logged_draws(draws, log, batch, uniform=False)
         unknown = np.full(batch.target.shape, np.nan)
         yield LoggedBatch(
             unit=batch.unit,
