@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,6 +29,7 @@ from matinee_platform.kpis.testing_live import (
     started,
     unit_name,
 )
+from matinee_platform.kpis.unit_sums import PAGE_SUMS, SUMS, Pages, UnitSums
 from matinee_platform.metrics import KPI_METRICS, LIVE_KPI_METRICS
 from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.storage.control_store import ControlStore
@@ -286,3 +288,34 @@ def test_metrics_show_the_figures_and_their_age(tmp_path: Path) -> None:
         (metrics.KPI_UNREAD.name, "home"): 0,
     }
     live.engine.dispose()
+
+
+def test_rows_of_units_are_found_by_an_order_that_is_kept() -> None:
+    draws = np.random.default_rng(1)
+    units, seen = UnitSums(0), set[int]()
+    assert not units.has(np.array([3], dtype=np.int64)).any()
+    for turn in range(20):
+        new = draws.integers(-(2**63), 2**63, size=30)
+        unit = draws.permutation(np.append(new, np.array([*seen][:10], dtype=np.int64)))
+        assert np.array_equal(units.has(unit), np.isin(unit, units["unit"]))
+        count = unit.size
+        units.fold(
+            Pages(
+                unit=unit,
+                arm=np.zeros(count, dtype=np.int16),
+                bucket=np.zeros(count, dtype=np.int16),
+                at=np.full(count, turn, dtype=np.int64),
+                sums={
+                    name: np.full(count, name == "pages", dtype=SUMS[name]) for name in PAGE_SUMS
+                },
+            )
+        )
+        seen |= set(unit.tolist())
+        assert set(units["unit"].tolist()) == seen
+        assert len(units) == len(seen)
+        gone = np.array([*seen][:3], dtype=np.int64)
+        units.drop(gone)
+        seen -= set(gone.tolist())
+    # The rows that each unit's pages went to are its own: 10 old ones came each turn.
+    assert units["pages"].min() >= 1
+    assert units.has(np.array([*seen], dtype=np.int64)).all()

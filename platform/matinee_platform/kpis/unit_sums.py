@@ -163,7 +163,12 @@ class UnitSums:
 
     def has(self, units: Int64Array) -> BoolArray:
         """Which of some units are there."""
-        return np.isin(units, self["unit"])
+        if not len(self):
+            return np.zeros(units.shape, dtype=np.bool_)
+        # By the order that is kept: what it costs must not grow with the units that are there.
+        place = np.searchsorted(self["unit"], units, sorter=self._order)
+        found: BoolArray = self["unit"][self._order[np.minimum(place, len(self) - 1)]] == units
+        return found
 
     def active(self, *, first: int, last: int) -> UInt64Array:
         """Days of the experiment from `first` to `last` on which each unit came, a bit each."""
@@ -196,9 +201,12 @@ class UnitSums:
         made["bucket"] = pages.bucket[new][order][firsts]
         made["recent_day"] = self._day_of(at).astype(np.int32)
         made["week"] = self._week_of(at)
+        # They ascend, as the order does: each goes before the first that is greater.
+        places = np.searchsorted(self["unit"], made["unit"], sorter=self._order)
+        rows = np.arange(len(self), len(self) + at.size)
+        self._order = np.insert(self._order, places, rows)
         for name, values in made.items():
             self._columns[name] = np.concatenate([self._columns[name], values])
-        self._order = np.argsort(self["unit"], kind="stable")
 
     def _day_of(self, at: Int64Array) -> Int64Array:
         """Day of the experiment; the first one for what a clock that is behind told."""
