@@ -125,7 +125,7 @@ class UnitSums:
         # A new unit's `last` lies so far back that its first page begins a visit.
         np.add.at(self["sessions"], row, (at - before > VISIT_GAP_MS).astype(np.int32))
         exposed = self["exposed"][row]
-        self._note_days(row, (at - exposed) // DAY_MS, (at - self._since) // DAY_MS)
+        self._note_days(row, (at - exposed) // DAY_MS, self._day_of(at))
         self._note_weeks(row, at)
         np.maximum.at(self["last"], row, at)
         arm, bucket = pages.arm[order], pages.bucket[order]
@@ -199,7 +199,7 @@ class UnitSums:
         made["last"] = at - VISIT_GAP_MS - 1
         made["arm"] = pages.arm[new][order][firsts]
         made["bucket"] = pages.bucket[new][order][firsts]
-        made["recent_day"] = ((at - self._since) // DAY_MS).astype(np.int32)
+        made["recent_day"] = self._day_of(at).astype(np.int32)
         made["week"] = self._week_of(at)
         # They ascend, as the order does: each goes before the first that is greater.
         places = np.searchsorted(self["unit"], made["unit"], sorter=self._order)
@@ -208,12 +208,17 @@ class UnitSums:
         for name, values in made.items():
             self._columns[name] = np.concatenate([self._columns[name], values])
 
+    def _day_of(self, at: Int64Array) -> Int64Array:
+        """Day of the experiment; the first one for what a clock that is behind told."""
+        return np.maximum((at - self._since) // DAY_MS, 0)
+
     def _rows(self, unit: Int64Array) -> AnyArray:
         """Rows of units that are there."""
         return self._order[np.searchsorted(self["unit"], unit, sorter=self._order)]
 
     def _week_of(self, at: Int64Array) -> AnyArray:
-        return ((at - self._since) // WEEK_MS).astype(np.int32)
+        """As `_day_of`, of weeks."""
+        return np.maximum((at - self._since) // WEEK_MS, 0).astype(np.int32)
 
     def _note_weeks(self, row: AnyArray, at: Int64Array) -> None:
         """Move units on to the week of their newest page, and count pages of that and the last."""
