@@ -17,12 +17,14 @@ LOGS = 300
 
 def drawn(rng: np.random.Generator, laws: FloatArray) -> Int64Array:
     below = (laws.cumsum(axis=1) < rng.random((len(laws), 1))).sum(axis=1)
-    return np.minimum(below, laws.shape[1] - 1).astype(np.int64)
+    picks: Int64Array = np.minimum(below, laws.shape[1] - 1).astype(np.int64)
+    return picks
 
 
 def tempered(laws: FloatArray, power: float) -> FloatArray:
-    sharp: FloatArray = laws**power
-    return sharp / sharp.sum(axis=1, keepdims=True)
+    sharp = laws**power
+    law: FloatArray = sharp / sharp.sum(axis=1, keepdims=True)
+    return law
 
 
 def told(laws: FloatArray, chosen: Int64Array) -> Calibration:

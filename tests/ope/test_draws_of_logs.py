@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matinee_platform.cli import app
 from matinee_platform.kpis.page_sums import pages_of
 from matinee_platform.ope import evaluate
 from matinee_platform.ope.action_evaluation import evaluate_actions
-from matinee_platform.ope.comparison import advise_on
+from matinee_platform.ope.comparison import AnyPolicy, advise_on
 from matinee_platform.ope.evaluator import Method
 from matinee_platform.ope.inputs.policy_log import DecidedPart, PolicyLog
 from matinee_platform.ope.inputs.table import table_log
@@ -23,7 +24,11 @@ from matinee_policies.registry import build_policy
 from matinee_policies.testing_data import example_contexts
 
 ROWS, PARTS, SLOTS = 4_000, 10, 3
-QUICK = {"estimators": ["ips"], "intervals": ["cressie_read"], "reward_model": "none"}
+QUICK: dict[str, Any] = {
+    "estimators": ["ips"],
+    "intervals": ["cressie_read"],
+    "reward_model": "none",
+}
 
 
 def policy_log(temperature: float) -> PolicyLog:
@@ -158,3 +163,24 @@ def test_the_command_tells_the_draws(tmp_path: Path) -> None:
     assert found["calibration"]["even_weights"]["mean"] > 1.01
     assert found["calibration"]["versions"] == []
     assert found["warned"][-1]["rule"] == "calibration"
+
+
+def test_bounds_of_several_policies_have_draws_enough_for_their_level() -> None:
+    assert [Method().enough(m).replicates for m in (1, 3, 5)] == [400, 1_200, 2_000]
+    assert Method(confidence=0.99, replicates=100).enough(1).replicates == 2_000
+    assert Method(replicates=4_000).enough(1).replicates == 4_000
+    log = policy_log(0.3)
+    targets: list[AnyPolicy] = [{"kind": "softmax", "temperature": 0.31}, {"kind": "uniform"}]
+
+    def bounds(replicates: int) -> list[str]:
+        how = Method(
+            estimators=["ips"],
+            intervals=["bootstrap"],
+            reward_model="none",
+            replicates=replicates,
+        )
+        told = advise_on(log, targets, how, guardrails={}, now={}, budget=0.01)
+        return [one.limits[1].words for one in told.advice.values()]
+
+    # Two policies share 5 %: 800 draws.
+    assert bounds(400) == bounds(800) != bounds(1_200)

@@ -90,9 +90,9 @@ def ope(
     """
     from matinee_platform.ope.comparison import compare
     from matinee_platform.ope.inputs.components import check_component
+    from matinee_platform.ope.inputs.item_genres import clustered
     from matinee_platform.ope.inputs.open_log import open_logs
     from matinee_platform.report.ope_text import print_comparison
-    from matinee_policies.errors import ConfigError
 
     wanted = component if metric is None else metric
     check_component(wanted)
@@ -128,15 +128,14 @@ def ope(
             )
         if not as_json:
             print_comparison(found[-1], slots=slots)
-    elif clusters is not None:
-        raise ConfigError("--clusters is for logs of others (single actions or slates)")
     else:
         with open_logs(
             the_log(log, config), arms=tuple(arms or ()), experiment=experiment, component=wanted
         ) as logs:
             for one in logs:
+                log_of_arm = clustered(one, clusters)
                 with progress_bar() as progress:
-                    found.append(compare(one, policies or [], how, progress=progress))
+                    found.append(compare(log_of_arm, policies or [], how, progress=progress))
                 if not as_json:
                     if len(found) > 1:
                         print()

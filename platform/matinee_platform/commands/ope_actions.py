@@ -82,8 +82,8 @@ ClustersOption = Annotated[
     typer.Option(
         "--clusters",
         metavar="FILE",
-        help="Of a log that draws uniformly: table of item and cluster, for mips and snmips.",
-        rich_help_panel=_PANEL,
+        help="For mips and snmips: genre, of the catalogue of runs and services; or, of a log of "
+        "others that draws uniformly, a table of item and cluster.",
     ),
 ]
 

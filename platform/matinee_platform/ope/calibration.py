@@ -93,7 +93,9 @@ class EvenWeights:
         """Standard error of the mean; NaN below two slots."""
         if self.slots < 2:
             return math.nan
-        spread = self.squared_weights - self.slots * self.mean**2
+        spread = self.squared_weights - self.slots * self.mean * self.mean
+        if not math.isfinite(spread):
+            return math.inf
         return math.sqrt(max(spread, 0.0) / (self.slots - 1) / self.slots)
 
     @property
@@ -210,11 +212,14 @@ class CalibrationSums:
 
     def add_even(self, propensities: AnyArray, shown: AnyArray, candidates: AnyArray) -> None:
         """Add slots by the propensities of what they show; arguments as `even_weights`."""
-        drawn, weights = even_weights(propensities, shown, candidates)
+        # What comes of squares that overflow is an error without bound: no test.
+        with np.errstate(over="ignore"):
+            drawn, weights = even_weights(propensities, shown, candidates)
+            squares = float((weights * weights).sum())
         self._even = EvenWeights(
             self._even.slots + int(drawn.sum()),
             self._even.weights + float(weights.sum()),
-            self._even.squared_weights + float((weights * weights).sum()),
+            self._even.squared_weights + squares,
         )
 
     def found(self) -> Calibration:

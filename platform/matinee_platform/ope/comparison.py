@@ -113,7 +113,8 @@ def advise_on(
     Raises:
         ConfigError: as `compare`.
     """
-    valuations = _valued(log, policies, how, progress)
+    # The bound of each policy is at the level that all share.
+    valuations = _valued(log, policies, how.enough(max(len(policies), 1)), progress)
     each = 1 - (1 - how.confidence) / len(valuations)
     advice = {}
     evaluations = [one.evaluation() for one in valuations]

@@ -7,8 +7,9 @@ other log, once it is a stream of `LoggedBatch`es. What is told is the expected 
 the logged contexts: never who comes back (`inputs.components`).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from matinee_platform.ope.calibration import CalibrationSums
 from matinee_platform.ope.estimator_list import Estimator, chosen
 from matinee_platform.ope.evaluation import Evaluation
 from matinee_platform.ope.examples import RewardModel
+from matinee_platform.ope.inputs.item_genres import clustered
 from matinee_platform.ope.inputs.open_log import open_log
 from matinee_platform.ope.inputs.policy_log import LogCheck, PolicyLog, examples_of, weighed
 from matinee_platform.ope.inputs.target_policy import TargetPolicy, target_policy
@@ -51,7 +53,8 @@ class Method:
         confidence: of each interval, within (0, 1).
         reward_model: one of `MODEL_KINDS`, or `"none"`.
         largest_weight: of a slot, known before the log was seen; None for what the laws allow.
-        replicates: of the bootstrap, a multiple of 4, at least 100.
+        replicates: of the bootstrap, a multiple of 4, at least 100; more are drawn where the
+            confidence asks for more (`enough`).
         seed: of the bootstrap.
 
     Raises:
@@ -65,6 +68,19 @@ class Method:
     largest_weight: float | None = None
     replicates: int = REPLICATES
     seed: int = 0
+
+    def enough(self, values: int) -> "Method":
+        """The same, with resamples for percentiles at a level that several values share.
+
+        Twenty are to lie beyond both ends together, so that an end has an error of a third of what
+        it leaves.
+
+        Args:
+            values: how many hold at once (Bonferroni).
+        """
+        wanted = 20 * values / (1 - self.confidence)
+        least = 4 * math.ceil(wanted / 4 * (1 - 1e-12))
+        return replace(self, replicates=max(self.replicates, least))
 
     def __post_init__(self) -> None:
         check_confidence(self.confidence)
@@ -87,6 +103,7 @@ def evaluate(
     arm: str | None = None,
     experiment: str | None = None,
     component: str = "value",
+    clusters: str | None = None,
     progress: Progress | None = None,
     **method: Any,
 ) -> Evaluation:
@@ -98,6 +115,7 @@ def evaluate(
         arm: whose log, where `log` does not say and there are several.
         experiment: of a service with several.
         component: of the reward, see `inputs.components`.
+        clusters: `"genre"` for MIPS with clusters of the catalogue's items; None for none.
         progress: told how far it is.
         method: fields of `Method`, by name.
 
@@ -108,9 +126,11 @@ def evaluate(
     """
     how = Method(**method)
     if isinstance(log, PolicyLog):
-        return valuation(log, target_policy(policy, log), how, progress=progress).evaluation()
+        own = clustered(log, clusters)
+        return valuation(own, target_policy(policy, own), how, progress=progress).evaluation()
     with open_log(log, arm=arm, experiment=experiment, component=component) as found:
-        return valuation(found, target_policy(policy, found), how, progress=progress).evaluation()
+        own = clustered(found, clusters)
+        return valuation(own, target_policy(policy, own), how, progress=progress).evaluation()
 
 
 def evaluate_stream(
@@ -282,6 +302,7 @@ def _summed(
     if first is None and shape is None:
         raise DataError(Path("log"), rule="must have at least one row, got none")
     slots, model = shape or (0, False)
+    how = how.enough(1)
     marginal = False
     if first is not None:
         slots, model = int(first.rewards.shape[1]), first.predicted is not None

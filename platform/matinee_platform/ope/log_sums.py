@@ -18,6 +18,9 @@ from matinee_platform.ope.weighted_sums import page_rows
 from matinee_policies.arrays import BoolArray, FloatArray
 from matinee_policies.errors import ContextError
 
+LARGEST_WEIGHT = 1e100
+"""Of a slot: squares and their sums stay within double precision."""
+
 
 @dataclass(slots=True)
 class FamilySums:
@@ -148,6 +151,12 @@ class LogSums:
         slots = self.largest.size
         if batch.rewards.shape[1:] != (slots,):
             raise ContextError(f"a log of {slots} slots must have them throughout")
+        _check_weights(batch)
+        # Products over the slots of long pages may overflow; what comes of them is refused.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add(batch, slots)
+
+    def _add(self, batch: LoggedBatch, slots: int) -> None:
         for family in self.families.values():
             family.add(batch)
         plain = replace(batch, target=batch.logged, predicted=None, expected=None)
@@ -167,3 +176,15 @@ class LogSums:
         self.anytime = self.anytime.then(*page_rows(weights, batch.rewards))
         ones = np.ones_like(weights)
         self.anytime_current = self.anytime_current.then(*page_rows(ones, batch.rewards))
+
+
+def _check_weights(batch: LoggedBatch) -> None:
+    """Refuse weights whose squares leave double precision: nothing that they are part of holds."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        large = (batch.target > LARGEST_WEIGHT * batch.logged) & (batch.logged > 0.0)
+    if large.any():
+        p, q = batch.logged[large][0], batch.target[large][0]
+        raise ContextError(
+            f"weights must be at most {LARGEST_WEIGHT:.0e}: a logged probability of {p:.3g}, where "
+            f"the policy has {q:.3g}, is too small to be weighed"
+        )

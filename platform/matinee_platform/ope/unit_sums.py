@@ -87,7 +87,10 @@ def influence_error(influence: FloatArray) -> float | None:
     groups = influence.size
     if groups < 2:
         return None
-    return math.sqrt(groups / (groups - 1) * float(influence @ influence))
+    # Of weights whose squares overflow the error has no bound.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = float(influence @ influence)
+    return math.sqrt(groups / (groups - 1) * squares)
 
 
 class UnitSums:

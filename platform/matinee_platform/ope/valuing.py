@@ -100,6 +100,10 @@ class Valuation:
 
     def evaluation(self) -> Evaluation:
         """Everything that is told."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._evaluation()
+
+    def _evaluation(self) -> Evaluation:
         slots = range(self._sums.largest.size)
         return Evaluation(
             policy=self._about.policy,

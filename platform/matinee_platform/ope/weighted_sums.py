@@ -66,20 +66,22 @@ class WeightedSums:
         if c.shape != w.shape or not (c >= 0).all():
             raise ContextError(f"counts must be >= 0, [{w.shape}], got {c.shape}")
         used = (w > 0) & (c > 0)
-        cw = c * w
-        cww, wr = cw * w, cw * r
-        return cls(
-            rows=c.sum(axis=-1),
-            weight=cw.sum(axis=-1),
-            weight2=cww.sum(axis=-1),
-            gain=wr.sum(axis=-1),
-            weight_gain=(cww * r).sum(axis=-1),
-            gain2=(wr * w * r).sum(axis=-1),
-            largest=np.where(c > 0, w, 0.0).max(axis=-1, initial=0.0),
-            reward_low=np.where(used, r, np.inf).min(axis=-1, initial=np.inf),
-            reward_high=np.where(used, r, -np.inf).max(axis=-1, initial=-np.inf),
-            positives=np.where(used & (r > 0), c, 0.0).sum(axis=-1),
-        )
+        # Products over the slots of long pages may overflow; no effective rows are left then.
+        with np.errstate(over="ignore", invalid="ignore"):
+            cw = c * w
+            cww, wr = cw * w, cw * r
+            return cls(
+                rows=c.sum(axis=-1),
+                weight=cw.sum(axis=-1),
+                weight2=cww.sum(axis=-1),
+                gain=wr.sum(axis=-1),
+                weight_gain=(cww * r).sum(axis=-1),
+                gain2=(wr * w * r).sum(axis=-1),
+                largest=np.where(c > 0, w, 0.0).max(axis=-1, initial=0.0),
+                reward_low=np.where(used, r, np.inf).min(axis=-1, initial=np.inf),
+                reward_high=np.where(used, r, -np.inf).max(axis=-1, initial=-np.inf),
+                positives=np.where(used & (r > 0), c, 0.0).sum(axis=-1),
+            )
 
     @classmethod
     def of_pages(cls, weights: AnyArray, rewards: AnyArray) -> Self:
@@ -220,7 +222,7 @@ class WeightedSums:
     @property
     def effective(self) -> FloatArray:
         """Effective sample size, `(sum w)^2 / sum w^2` (Kong 1992), 0 if all weights are."""
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             size = self.weight * self.weight / self.weight2
         return np.where(self.weight2 > 0, np.minimum(size, self.rows), 0.0)
 

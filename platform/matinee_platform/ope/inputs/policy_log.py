@@ -17,7 +17,14 @@ from matinee_platform.ope.calibration import CalibrationSums
 from matinee_platform.ope.examples import Examples, RewardModel
 from matinee_platform.ope.interval import RewardRange
 from matinee_platform.ope.records import LoggedBatch
-from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, IndexArray, UInt64Array
+from matinee_policies.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    IndexArray,
+    Int64Array,
+    UInt64Array,
+)
 from matinee_policies.policy import Policy
 from matinee_policies.records import PAD, ContextBatch
 from matinee_policies.slot_laws import SlotLaws, rows_at_once, slot_laws
@@ -90,6 +97,8 @@ class PolicyLog:
         source: candidate source of the arm; None where callers give candidates.
         catalogue: version of the item features; None where there is no catalogue.
         notes: what every output has to say of the log.
+        genres: genre of each item of the catalogue, `int64 [M]`; None where there is no catalogue.
+        clusters: of each item, for weights of clusters, `int64 [M]`; None without.
         run: folder of the run whose it is; None for a service's.
         experiment: name of the run's experiment, or key of the service's.
     """
@@ -106,6 +115,8 @@ class PolicyLog:
     source: str | None = None
     catalogue: str | None = None
     notes: tuple[str, ...] = ()
+    genres: Int64Array | None = None
+    clusters: Int64Array | None = None
     run: Path | None = None
     experiment: str = ""
 
@@ -265,8 +276,10 @@ def _batch(
         unreachable=np.zeros(shape),
         predicted=None if model is None else np.zeros(shape),
         expected=None if model is None else np.zeros(shape),
+        marginal=None if log.clusters is None else np.ones(shape),
         largest=np.ones(shape),
     )
+    same_law = theirs is own
     batch.rewards[:, :slots] = part.rewards
     batch.logged[:, :slots] = part.logged
     # What equals the law that chose has weight 1 to the last bit, whatever was logged elsewhere.
@@ -276,13 +289,18 @@ def _batch(
     if model is not None:
         features = features.astype(np.float64)
     for slot in range(slots):
-        could, would = laws[slot], laws[slot] if theirs is own else theirs.law(slot)
+        could, would = laws[slot], laws[slot] if same_law else theirs.law(slot)
         open_ = could > 0.0
         batch.unreachable[:, slot] = np.clip(np.where(open_, 0.0, would).sum(axis=1), 0.0, 1.0)
         if batch.largest is not None:
             ratio = np.divide(would, could, out=np.zeros_like(would), where=open_)
             least = batch.target[:, slot] / batch.logged[:, slot]
             batch.largest[:, slot] = np.maximum(ratio.max(axis=1, initial=0.0), least)
+        if log.clusters is not None and batch.marginal is not None and not same_law:
+            groups = log.clusters[part.items]
+            batch.marginal[:, slot] = _cluster_weights(
+                groups, part.positions[:, slot], could, would
+            )
         if model is None or batch.predicted is None or batch.expected is None:
             continue
         q = model.predict(part.unit, slots=slot, items=part.items, features=features)
@@ -291,6 +309,19 @@ def _batch(
         shown = np.take_along_axis(q, np.maximum(at, 0)[:, None], axis=1)[:, 0]
         batch.predicted[:, slot] = np.where(at == PAD, 0.0, shown)
     return batch
+
+
+def _cluster_weights(
+    groups: Int64Array, shown: IndexArray, could: FloatArray, would: FloatArray
+) -> FloatArray:
+    """Ratio of both laws' masses on the cluster of the item shown, 1 at an empty slot, `[n]`."""
+    own = np.take_along_axis(groups, np.maximum(shown, 0)[:, None], axis=1)
+    alike = groups == own
+    drawn = np.where(alike, could, 0.0).sum(axis=1)
+    weights = np.divide(
+        np.where(alike, would, 0.0).sum(axis=1), drawn, out=np.ones_like(drawn), where=drawn > 0.0
+    )
+    return np.where(shown == PAD, 1.0, weights)
 
 
 def _some(batch: LoggedBatch, rows: BoolArray) -> LoggedBatch:

@@ -19,6 +19,7 @@ from matinee_platform.logged_rewards import (
 )
 from matinee_platform.logged_slates import slate_positions
 from matinee_platform.ope.inputs.components import counted, notes_of, slot_range
+from matinee_platform.ope.inputs.item_genres import main_genres
 from matinee_platform.ope.inputs.policy_log import DecidedPart, PolicyLog
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.run_settings import run_settings
@@ -66,6 +67,7 @@ def run_log(run: Path, arm: str, *, component: str = "value") -> PolicyLog:
         component=component,
         source=settings.arm(arm).candidates,
         catalogue=reader.model.items.version,
+        genres=main_genres(reader.model.items),
         notes=notes,
         run=run,
         experiment=settings.name,

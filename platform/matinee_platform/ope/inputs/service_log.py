@@ -18,6 +18,7 @@ from matinee_platform.learning.rebuilt_state import state_of
 from matinee_platform.learning.service_arms import ServiceStores
 from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.ope.inputs.components import counted, notes_of, slot_range
+from matinee_platform.ope.inputs.item_genres import main_genres
 from matinee_platform.ope.inputs.policy_log import DecidedPart, PolicyLog
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.storage.records import LoggedDecision, ServedBy
@@ -87,6 +88,7 @@ def service_log(
         component=component,
         source=source or None,
         catalogue=None if builder is None else builder.items.version,
+        genres=None if builder is None else main_genres(builder.items),
         notes=notes,
         experiment=found.key,
     )
