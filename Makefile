@@ -72,7 +72,7 @@ test-services: $(STAMP) kernels
 	command -v "$$name" >/dev/null || missing="$$missing $$name"; done; [ -z "$$missing" ] || \
 	{ echo "make test-services needs programs that are not here:$$missing." \
 	'On Debian: apt install prometheus docker-compose nodejs npm chromium' >&2; exit 1; }
-	@$(BIN)/python -m pytest -q -m services
+	@$(BIN)/python -m pytest -q -m services -n $(WORKERS) --dist loadfile
 
 test-long: $(STAMP) kernels
 	@$(BIN)/python -m pytest -q -m long
@@ -138,7 +138,7 @@ kernels: $(STAMP)
 	wait; rm -rf "$$folder"
 
 dashboards: $(STAMP)
-	@PYTHONPATH=dashboards $(BIN)/python -m matinee_dashboards
+	@PYTHONPATH=dashboards $(BIN)/python -m matinee_dashboards $(if $(RUNBOOKS),--runbooks '$(RUNBOOKS)')
 
 lock:
 	@uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \

@@ -20,9 +20,12 @@ from pathlib import Path
 
 from chaos.databases import database
 from chaos.remembered import ask_again
-from chaos.served_arm import EXPERIMENT, deploy, matinee, service_settings, tiny_run
+from chaos.served_arm import ARMS, EXPERIMENT, deploy, matinee, service_settings, tiny_run
 from live_load import Users
 from live_service import LiveService, children_of
+from matinee_platform.clock import SystemClock
+from matinee_platform.storage.barrier_store import SqlBarrierStore
+from matinee_platform.storage.control_database import control_url, open_engine
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,8 +62,9 @@ class Figures:
 
     @property
     def kept(self) -> bool:
-        """Whether every promise was kept."""
-        return not (self.lost or self.changed or self.contradictions) and self.replay_equal
+        """Whether every promise was kept; a replay of no snapshot says nothing."""
+        wrong = self.lost or self.changed or self.contradictions
+        return not wrong and self.replay_equal and self.snapshots > 0
 
 
 async def kill_again_and_again(
@@ -116,6 +120,27 @@ def send_kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def wait_until_learned(service: LiveService, database: str, *, seconds: float = 180.0) -> None:
+    """Wait until every arm has a barrier from after this moment; what was asked last is in it.
+
+    Args:
+        service: running, and no longer loaded.
+        database: its setting.
+        seconds: at most: a learner that makes none by then is for the replay to tell of.
+    """
+    now_ms, until = SystemClock().now_ms(), time.monotonic() + seconds
+    engine = open_engine(control_url(service.data, database))
+    barriers = SqlBarrierStore(engine, clock=SystemClock())
+    waiting = set(ARMS)
+    while waiting and time.monotonic() < until:
+        time.sleep(0.5)
+        for arm in tuple(waiting):
+            last = barriers.last(EXPERIMENT, arm)
+            if last is not None and last.created_at > now_ms:
+                waiting.remove(arm)
+    engine.dispose()
+
+
 def run(folder: Path, *, kills: int, kind: str, connections: int, seed: int) -> Figures:
     """The whole program."""
     figures = Figures(database=kind)
@@ -130,7 +155,7 @@ def run(folder: Path, *, kills: int, kind: str, connections: int, seed: int) -> 
         )
         found = asyncio.run(ask_again(service.port, users.seen))
         figures.lost, figures.changed = found.lost, found.changed
-        time.sleep(5.0)
+        wait_until_learned(service, kept.address)
         service.stop()
         told = json.loads(matinee("replay", "--verify", "--config", str(service.config), "--json"))
         figures.replay_equal = all(bool(arm["passed"]) for arm in told)

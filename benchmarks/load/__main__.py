@@ -3,7 +3,7 @@
 python -m load [--seconds N]
 """
 
-from load import growth, learner_busy, learner_lag, overload, rolling_restart, soak
+from load import growth, learner_busy, learner_lag, overload, retention, rolling_restart, soak
 from load.promise import end, main
 
 PROGRAMS = (
@@ -11,6 +11,7 @@ PROGRAMS = (
     overload.measure,
     rolling_restart.measure,
     learner_lag.measure,
+    retention.measure,
     soak.measure,
     growth.measure,
 )

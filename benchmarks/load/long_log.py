@@ -46,7 +46,7 @@ def fill(service: LiveService, decisions: int) -> int:
     """
     units = max(_BATCH, decisions // PER_UNIT // _BATCH * _BATCH)
     service.start()
-    asyncio.run(_ask_each(service.port, units))
+    asyncio.run(ask_each(service.port, units))
     wait_for_learner(service)
     service.stop()
     with closing(sqlite3.connect(service.data / "events.sqlite", isolation_level=None)) as log:
@@ -55,7 +55,12 @@ def fill(service: LiveService, decisions: int) -> int:
     return units
 
 
-async def _ask_each(port: int, units: int) -> None:
+async def ask_each(port: int, units: int) -> None:
+    """Have one decision made for each of so many units, in whole batches of a hundred.
+
+    Raises:
+        RuntimeError: a decision was not made.
+    """
     connection = HttpConnection("127.0.0.1", port)
     for first in range(0, units, _BATCH):
         asks = [

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from stack.checks import empty_panels, failed_rules, until_equal
+from stack.checks import empty_panels, failed_rules, until_equal, without_value
 from stack.composed import ROOT
 from stack.faults import inject_all, start_probe
 from stack.fragile_policy import FILE_VARIABLE
@@ -39,17 +40,27 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="stack", description=__doc__)
     parser.add_argument("--users", type=int, help="of the run; those of run.yaml if not given")
     parser.add_argument("--days", type=int, help="of the run; those of run.yaml if not given")
-    parser.add_argument("--days-per-second", type=float, help="as fast as it goes if not given")
+    parser.add_argument(
+        "--days-per-second", type=float, default=1.0, help="that users live at most (default: 1)"
+    )
     parser.add_argument("--no-faults", action="store_true", help="nothing is broken")
+    parser.add_argument(
+        "--hurry",
+        type=float,
+        default=5.0,
+        help="waits and ranges of the rules are divided by it; 1: as committed (default: 5)",
+    )
     parser.add_argument("--stay", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("--out", type=Path, help="file for the figures as JSON")
     asked = parser.parse_args(words)
+    # Nothing that was started stays behind, however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     # Short: PostgreSQL has a socket in it.
     folder = Path(tempfile.mkdtemp(prefix="matinee-"))
     broken = folder / "broken"
     os.environ[FILE_VARIABLE] = str(broken)
     try:
-        with Stack(folder, settings=_settings(folder, asked)) as stack:
+        with Stack(folder, settings=_settings(folder, asked), hurry=asked.hurry) as stack:
             found = _measure(stack, broken, faults=not asked.no_faults)
             _tell(found)
             if asked.out is not None:
@@ -69,8 +80,7 @@ def _settings(folder: Path, asked: argparse.Namespace) -> Path:
     run = yaml.safe_load((copy / "run.yaml").read_text(encoding="utf-8"))
     run.update({k: v for k in ("users", "days") if (v := getattr(asked, k)) is not None})
     (copy / "run.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
-    if asked.days_per_second is not None:
-        os.environ["MATINEE_DAYS_PER_SECOND"] = str(asked.days_per_second)
+    os.environ["MATINEE_DAYS_PER_SECOND"] = str(asked.days_per_second)
     return copy
 
 
@@ -86,13 +96,15 @@ def _measure(stack: Stack, broken: Path, *, faults: bool) -> dict[str, Any]:
         told = _last_document(stack.drive.finish(wait_s=_DRIVE_S))
         seconds = time.monotonic() - began
         _say("figures are held to the analysis")
-        figures = until_equal(stack, client, experiment=EXPERIMENT)
+        figures = until_equal(stack, client, experiment=EXPERIMENT, say=_say)
+        without = without_value(client, experiment=EXPERIMENT)
         found: dict[str, Any] = {
             "drive": told,
             "drive_seconds": seconds,
             "figures": [asdict(one) for one in figures],
             "figures_equal": bool(figures) and all(one.equal for one in figures),
-            "empty_panels": empty_panels(stack, experiment=EXPERIMENT),
+            "without_value": sorted(without),
+            "empty_panels": empty_panels(stack, experiment=EXPERIMENT, without=without, say=_say),
             "failed_rules": failed_rules(stack),
             "faults": [],
         }
@@ -118,7 +130,7 @@ def _tell(found: dict[str, Any]) -> None:
             f"{fault['repair']}: gone after {fault['cleared_s']:.0f} s"
         )
     print(f"simulated users: {json.dumps(found['drive'])} in {found['drive_seconds']:.0f} s")
-    for name in ("empty_panels", "failed_rules"):
+    for name in ("without_value", "empty_panels", "failed_rules"):
         print(f"{name.replace('_', ' ')}: {', '.join(found[name]) or 'none'}")
 
 

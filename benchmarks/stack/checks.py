@@ -1,66 +1,123 @@
 """Whether the dashboards of a running stack are whole and say what the analysis says."""
 
 import time
+from collections.abc import Callable, Collection
 
 from matinee_dashboards.boards import BOARDS
 from matinee_dashboards.records import Board
 from matinee_platform.client import Client
+from matinee_platform.metrics import ANALYSIS_METRICS
+from matinee_platform.service.analysis_metrics import analysis_rows
 from panel_answers import answers, choices_of
 from stack.key_figures import KeyFigure, key_figures
 from stack.side_by_side import Stack
 
-_CATCH_UP_S = 150.0
-_SHOWN_S = 600.0
+_ANALYSED_S = 900.0
+"""After which a service gives an analysis up."""
+_SCRAPED_S = 120.0
+_TELL_EVERY_S = 15.0
+
+Say = Callable[[str], None]
+"""Takes a line of progress."""
 
 
 def until_equal(
-    stack: Stack, client: Client, *, experiment: str, seconds: float = _CATCH_UP_S
+    stack: Stack,
+    client: Client,
+    *,
+    experiment: str,
+    seconds: float = _ANALYSED_S,
+    say: Say = lambda line: None,
 ) -> list[KeyFigure]:
     """Key figures of dashboard and analysis, once both know the whole log, or at the latest.
+
+    The analysis is asked for until there is one: of itself a service makes the next one after a
+    rest of twenty times the last one's length. Metrics show what was made for whoever asked.
 
     Args:
         stack: that runs; nothing more comes to the experiment.
         client: with the scope read.
         experiment: key.
         seconds: longest wait.
+        say: told now and then what is waited for.
     """
-    end = time.monotonic() + seconds
+    wait = _Wait(seconds, say)
     while True:
-        analysis = client.results(experiment).analysis
-        figures = (
-            []
-            if analysis is None
-            else key_figures(stack.prometheus, analysis, experiment=experiment)
-        )
-        if (figures and all(one.equal for one in figures)) or time.monotonic() > end:
+        told = client.results(experiment)
+        figures: list[KeyFigure] = []
+        if told.analysis is not None:
+            figures = key_figures(stack.prometheus, told.analysis, experiment=experiment)
+        equal = sum(one.equal for one in figures)
+        if (figures and equal == len(figures)) or wait.over:
             return figures
-        time.sleep(1.0)
+        note = f"{equal} of {len(figures)} figures are equal" if figures else told.note
+        wait.on(note, seconds=1.0)
 
 
-def empty_panels(stack: Stack, *, experiment: str, seconds: float = _CATCH_UP_S) -> list[str]:
+def without_value(client: Client, *, experiment: str) -> set[str]:
+    """Gauges of the analysis that have no value: it may know of none yet, with few users, say."""
+    analysis = client.results(experiment).analysis
+    told = [] if analysis is None else analysis_rows(experiment, analysis)
+    return {one.name for one in ANALYSIS_METRICS} - {
+        metric.name for metric, _, value in told if value is not None
+    }
+
+
+def empty_panels(
+    stack: Stack,
+    *,
+    experiment: str,
+    without: Collection[str] = (),
+    seconds: float = _SCRAPED_S,
+    say: Say = lambda line: None,
+) -> list[str]:
     """Panels that a service fills and that show nothing, or that Prometheus refuses.
 
     Args:
-        stack: that runs.
+        stack: that runs, and whose analysis was made (`until_equal`).
         experiment: key.
-        seconds: longest wait: an analysis comes some time after its data.
+        without: names of gauges that need have no value.
+        seconds: longest wait: the newest figures come with the next scrape.
+        say: told now and then what is waited for.
     """
-    end = time.monotonic() + seconds
+    wait = _Wait(seconds, say)
     while True:
-        found = [one for board in BOARDS for one in _empty_of(stack, board, experiment)]
-        if not found or time.monotonic() > end:
+        found = [one for board in BOARDS for one in _empty_of(stack, board, experiment, without)]
+        if not found or wait.over:
             return found
-        time.sleep(2.0)
+        wait.on(f"{len(found)} panels are empty, {found[0]!r} among them", seconds=2.0)
 
 
-def _empty_of(stack: Stack, board: Board, experiment: str) -> list[str]:
+class _Wait:
+    """A wait that ends, and tells what it waits for now and then."""
+
+    def __init__(self, seconds: float, say: Say) -> None:
+        self._began = self._told = time.monotonic()
+        self._seconds, self._say = seconds, say
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() - self._began > self._seconds
+
+    def on(self, note: str, *, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._told > _TELL_EVERY_S:
+            self._told = now
+            self._say(f"after {now - self._began:.0f} s: {note}")
+        time.sleep(seconds)
+
+
+def _empty_of(stack: Stack, board: Board, experiment: str, without: Collection[str]) -> list[str]:
     choices = choices_of(board, stack.prometheus, experiment=experiment)
     return [
         f"{board.uid}: {answer.panel.title}"
         for answer in answers(
-            board, stack.prometheus, choices=choices, interval="20s", seconds=_SHOWN_S
+            board, stack.prometheus, choices=choices, interval="20s", seconds=stack.age_s
         )
-        if answer.panel.source != "run" and (answer.errors or answer.empty)
+        if answer.panel.source != "run"
+        and (
+            answer.errors or any(not any(name in expr for name in without) for expr in answer.empty)
+        )
     ]
 
 

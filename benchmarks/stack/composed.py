@@ -5,6 +5,7 @@ become folders here, names of hosts and their ports addresses on loopback.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
+_SETTABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 _PASSWORD = "${POSTGRES_PASSWORD:?choose one of A-Z a-z 0-9 - . _ ~}"  # noqa: S105 - what is asked
 
 
@@ -101,7 +103,7 @@ def process_of(name: str, places: Places) -> Process:
 def _here(word: str, replaced: Mapping[str, str]) -> str:
     for told, here in replaced.items():
         word = word.replace(told, here)
-    return word
+    return _SETTABLE.sub(lambda found: os.environ.get(found[1]) or found[2], word)
 
 
 def _own_commands() -> dict[str, str]:

@@ -28,6 +28,7 @@ class Stack:
         folder: of everything it writes; it must stay short, PostgreSQL has a socket in it.
         settings: folder with `run.yaml`, `serve.yaml` and the scripts.
         scrape_seconds: between two scrapes, and between two evaluations of rules.
+        hurry: by which waits and ranges of the rules are divided.
 
     Attributes:
         places: where things are.
@@ -43,9 +44,11 @@ class Stack:
         *,
         settings: Path = ROOT / "examples" / "stack",
         scrape_seconds: float = 1.0,
+        hurry: float = 1.0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._settings, self._scrape_seconds = folder, settings, scrape_seconds
+        self._folder, self._settings = folder, settings
+        self._scrape_seconds, self._hurry = scrape_seconds, hurry
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -67,9 +70,11 @@ class Stack:
                 targets={"matinee": [f"127.0.0.1:{self.places.port}"]},
                 scrape_seconds=self._scrape_seconds,
                 key=self.places.key("scrape"),
+                hurry=self._hurry,
             )
             for child in (self.service, self.learner, self.drive):
                 opened.callback(child.stop)
+            self._began = time.monotonic()
             self.service.start()
             self.learner.start()
             self.wait("the service is ready", self._ready, seconds=_READY_S)
@@ -79,6 +84,11 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    @property
+    def age_s(self) -> float:
+        """Time since its service was started first: lines of all of it are within."""
+        return time.monotonic() - self._began
 
     @property
     def address(self) -> str:

@@ -13,10 +13,9 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from matinee_dashboards.records import Board, Panel, Query, Row, Variable
+from matinee_dashboards.runbooks import OF_DASHBOARDS
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
-RUNBOOKS = "/public/docs"
-"""Where the composed Grafana serves docs/; a reader may set another place in its text box."""
 
 _HEIGHT = 8
 _TALL = 10
@@ -24,12 +23,17 @@ _GRID = 24
 _Visual = timeseries.Panel | stat.Panel | table.Panel
 
 
-def dashboard_json(board: Board) -> str:
-    """The file of a dashboard: its JSON, keys sorted, with a line break at its end."""
-    return json.dumps(_dashboard(board), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+def dashboard_json(board: Board, *, runbooks: str = OF_DASHBOARDS) -> str:
+    """The file of a dashboard: its JSON, keys sorted, with a line break at its end.
+
+    Args:
+        board: the dashboard.
+        runbooks: where docs/ is served, in its text box.
+    """
+    return json.dumps(_dashboard(board, runbooks), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 
-def _dashboard(board: Board) -> models.Dashboard:
+def _dashboard(board: Board, runbooks: str) -> models.Dashboard:
     made = (
         builders.Dashboard(board.title)
         .uid(board.uid)
@@ -48,7 +52,7 @@ def _dashboard(board: Board) -> models.Dashboard:
         builders.TextBoxVariable("runbooks")
         .label("Runbooks")
         .description("Address under which docs/ is served.")
-        .default_value(RUNBOOKS)
+        .default_value(runbooks)
     )
     made = made.link(
         builders.DashboardLink("Matinee")

@@ -216,12 +216,39 @@ _PROPENSITIES = Row(
 )
 
 _DRIFT = Row(
-    "Do rewards drift? (offline runs)",
+    "Do rewards drift?",
     (
+        Panel(
+            "Engagement of a page, week by week",
+            "Watched fractions per slate, of the experiment's week that runs and of the one "
+            "before. It moves with what the policy learns as well: where an arm that learns "
+            "nothing moves alike, the users or the items have changed.",
+            "short",
+            (
+                Query(
+                    f"max by (arm, week) (matinee_week_engagement{ARM}) / "
+                    f"(max by (arm, week) (matinee_week_pages{ARM}) > 0)",
+                    "{{arm}}, {{week}} week",
+                ),
+            ),
+            least=0.0,
+            width=12,
+        ),
+        Panel(
+            "Departure of engagement",
+            "What a page earns this week less what it earned in the week before, in standard "
+            "errors by user; beyond 4 either way it is no chance. Without a line there are fewer "
+            "than 30 users in either week.",
+            "short",
+            (Query(f"max by (arm) (matinee_engagement_departure{ARM})", "{{arm}}"),),
+            bounds=(Bound(4.0, "red"),),
+            width=12,
+        ),
         Panel(
             "Departure of rewards",
             "Engagement beyond what slots with the same features earned before, in its standard "
-            "errors: how far it departs from its level since the last alarm.",
+            "errors: how far it departs from its level since the last alarm. Of offline runs, at "
+            "their end.",
             "short",
             (Query(f"max by (arm) (matinee_reward_residual_departure{ARM})", "{{arm}}"),),
             source="run",
@@ -229,7 +256,7 @@ _DRIFT = Row(
         Panel(
             "Residual of rewards",
             "Mean over slots of engagement beyond what slots with the same features earned "
-            "before, on the last day with pages.",
+            "before, on the last day with pages. Of offline runs, at their end.",
             "short",
             (Query(f"max by (arm) (matinee_reward_residual_mean{ARM})", "{{arm}}"),),
             source="run",
@@ -237,7 +264,7 @@ _DRIFT = Row(
         Panel(
             "Alarms of drift",
             "Alarms of the Page-Hinkley test in the residuals of an arm, over all items and by "
-            "genre.",
+            "genre. Of offline runs, at their end.",
             "short",
             (
                 Query(f"max by (arm) (matinee_drift_alarms_total{ARM})", "{{arm}}"),

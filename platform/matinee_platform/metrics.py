@@ -488,6 +488,14 @@ SERVING_SNAPSHOT_AGE = Metric(
     "to learn.",
     _ARM,
 )
+ARM_INFO = Metric(
+    "matinee_arm_learning",
+    "gauge",
+    "1",
+    "1 for each arm that is served, by how it learns (online, apprentice, log_only) and whether a "
+    "learner is needed (`learns`: yes or no): a policy that never changes needs none.",
+    (*_ARM, "learning", "learns"),
+)
 PROCESS_CPU = Metric(
     "matinee_process_cpu_seconds_total",
     "counter",
@@ -540,6 +548,7 @@ SERVICE_METRICS = (
     SNAPSHOTS_REFUSED,
     SERVING_SNAPSHOT,
     SERVING_SNAPSHOT_AGE,
+    ARM_INFO,
     LOG_QUEUED,
     LOG_QUEUE_LIMIT,
     LOG_SPOOLED,
@@ -685,9 +694,40 @@ SEVERAL_ARMS = Metric(
     "Users that were seen in more than one arm or bucket, and count for none.",
     ("experiment",),
 )
+WEEK_PAGES = Metric(
+    "matinee_week_pages",
+    "gauge",
+    "slates",
+    "Slates of the week that runs (`this`) and of the one before (`last`), of 7 days from the "
+    "start of the experiment.",
+    (*_ARM, "week"),
+)
+WEEK_ENGAGEMENT = Metric(
+    "matinee_week_engagement",
+    "gauge",
+    "watched items",
+    "Sum of the watched fractions of these slates; over them, what a page earns.",
+    (*_ARM, "week"),
+)
+ENGAGEMENT_DEPARTURE = Metric(
+    "matinee_engagement_departure",
+    "gauge",
+    "standard errors",
+    "Drift: what a page earns in the week that runs less what it earned in the one before, in "
+    "standard errors by user. Absent with fewer than 30 users in either.",
+    _ARM,
+)
 
-LIVE_KPI_METRICS = (KPI_AGE, KPI_FAILED, KPI_UNREAD, SEVERAL_ARMS)
-"""Metrics of the live service about its own key figures."""
+LIVE_KPI_METRICS = (
+    KPI_AGE,
+    KPI_FAILED,
+    KPI_UNREAD,
+    SEVERAL_ARMS,
+    WEEK_PAGES,
+    WEEK_ENGAGEMENT,
+    ENGAGEMENT_DEPARTURE,
+)
+"""Metrics of the live service about its key figures, and those that it alone has."""
 
 
 _JUDGED = (*_ARM, "metric")

@@ -1,15 +1,15 @@
 """Tiny experiments on the synthetic catalogue, shared within a test session where they can be."""
 
-import csv
-import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from matinee_platform.offline.arm_run import DayReport
 from matinee_platform.offline.run import run_experiment
+from matinee_platform.offline.testing_metrics import measured_settings
 from matinee_platform.settings import ExperimentSettings, parse_settings
-from matinee_policies.datasets.synthetic import synthetic_dataset
+from matinee_policies.datasets.testing_movielens import write_small_movielens
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -58,19 +58,7 @@ def _synthetic_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in the MovieLens layout, small enough that a run starts in a moment."""
     folder = tmp_path_factory.mktemp("data")
-    dataset = synthetic_dataset(seed=2, n_users=150, n_items=600)
-    catalogue, ratings = dataset.catalogue, dataset.interactions.matrix.tocoo()
-    with (folder / "movies.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["movieId", "title", "genres"])
-        for row, (item, title) in enumerate(zip(catalogue.ids, catalogue.titles, strict=True)):
-            names = list(itertools.compress(catalogue.genre_names, catalogue.genres[row]))
-            rows.writerow([int(item), title, "|".join(names) or "(no genres listed)"])
-    with (folder / "ratings.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["userId", "movieId", "rating", "timestamp"])
-        for user, item, rating in zip(*ratings.coords, ratings.data, strict=True):
-            rows.writerow([int(user) + 1, int(catalogue.ids[item]), float(rating), 1_500_000_000])
+    write_small_movielens(folder, n_users=150, n_items=600)
     return folder
 
 
@@ -99,3 +87,21 @@ def explored_run(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> 
     )
     run_experiment(settings, run, workers=1)
     return run
+
+
+Measured = tuple[Path, list[DayReport]]
+"""A run's folder and the reports of its days."""
+
+
+@pytest.fixture(scope="session")
+def measured_runs(
+    tmp_path_factory: pytest.TempPathFactory, small_data: Path
+) -> dict[int, Measured]:
+    """A finished run and its reports, by number of workers."""
+    done: dict[int, Measured] = {}
+    for workers in (1, 2):
+        folder = tmp_path_factory.mktemp("runs") / "measured"
+        done[workers] = (folder, [])
+        measured = measured_settings(data=str(small_data))
+        run_experiment(measured, folder, workers=workers, report=done[workers][1].append)
+    return done

@@ -5,27 +5,34 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import feather
+from typer.testing import CliRunner
 
+from matinee_platform.cli import app
 from matinee_platform.decision_log import read_parts
 from matinee_platform.log_schema import matrix
+from matinee_policies.errors import MatineeError
 
 
-def _verify(run: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "matinee_platform.cli", "verify", str(run), "--json"],
+def _found(run: Path) -> dict[str, dict[str, Any]]:
+    """What `verify` tells of a run that does not pass, by arm."""
+    done = CliRunner().invoke(app, ["verify", str(run), "--json"])
+    assert done.exit_code == 1
+    return {check["arm"]: check for check in json.loads(done.stdout)}
+
+
+def test_every_logged_slot_rescores_to_ratio_one_in_a_fresh_process(tiny_run: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "matinee_platform.cli", "verify", str(tiny_run), "--json"],
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-def test_every_logged_slot_rescores_to_ratio_one_in_a_fresh_process(tiny_run: Path) -> None:
-    done = _verify(tiny_run)
     assert done.returncode == 0, done.stderr
     checks = {check["arm"]: check for check in json.loads(done.stdout)}
     assert set(checks) == {"popularity", "mf_order", "mf_explored", "epsilon_greedy", "lin_ucb"}
@@ -53,10 +60,7 @@ def test_verify_finds_one_changed_propensity(tiny_run: Path, tmp_path: Path) -> 
     )
     place = table.column_names.index("propensities")
     feather.write_feather(table.set_column(place, "propensities", column), part)
-    done = _verify(run)
-    assert done.returncode == 1
-    checks = {check["arm"]: check for check in json.loads(done.stdout)}
-    assert checks["lin_ucb"]["unequal"] == 1
+    assert _found(run)["lin_ucb"]["unequal"] == 1
 
 
 @pytest.mark.parametrize("kind", ["decisions", "rewards"])
@@ -64,9 +68,7 @@ def test_verify_misses_no_part_of_the_log(tiny_run: Path, tmp_path: Path, kind: 
     run = tmp_path / "copy"
     shutil.copytree(tiny_run, run)
     sorted((run / kind / "mf_order").glob("*.arrow"))[-1].unlink()
-    done = _verify(run)
-    assert done.returncode == 1
-    checks = {check["arm"]: check["complete"] for check in json.loads(done.stdout)}
+    checks = {arm: check["complete"] for arm, check in _found(run).items()}
     assert not checks.pop("mf_order")
     assert all(checks.values())
 
@@ -78,10 +80,10 @@ def test_verify_refuses_a_damaged_snapshot(tiny_run: Path, tmp_path: Path) -> No
     content = bytearray(snapshot.read_bytes())
     content[len(content) // 2] ^= 1
     snapshot.write_bytes(content)
-    done = _verify(run)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "00003.npz" in done.stderr
+    done = CliRunner().invoke(app, ["verify", str(run), "--json"])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, MatineeError)
+    assert "00003.npz" in str(done.exception)
 
 
 def test_logged_propensities_are_probabilities_of_distinct_items(tiny_run: Path) -> None:

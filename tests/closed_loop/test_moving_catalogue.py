@@ -13,6 +13,7 @@ from matinee_platform.offline.prepare import catalogue_calendar, load_prepared, 
 from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.offline.shelf import arrives
+from matinee_platform.offline.testing_arms import played
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_platform.verify import check_run
 from matinee_policies.arrays import AnyArray
@@ -161,8 +162,7 @@ def test_every_log_is_rescored(run: Path) -> None:
 
 
 def test_the_size_of_batches_does_not_show(run: Path, small_data: Path, tmp_path: Path) -> None:
-    results = run_experiment(_settings(small_data, batch_size=3), tmp_path / "again", workers=1)
-    assert _hashes(results) == _of(run)
+    assert played(_settings(small_data, batch_size=3), tmp_path / "again") == _of(run)
 
 
 class StopError(Exception):

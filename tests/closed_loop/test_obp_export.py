@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from matinee_platform.cli import app
 from matinee_platform.decision_log import read_parts
+from matinee_platform.dsjson_export import export_dsjson
 from matinee_platform.dsjson_read import read_dsjson
 from matinee_platform.log_schema import column_values
 from matinee_platform.ope.inputs.obp_arrays import obp_log
@@ -26,7 +27,8 @@ def test_pages_are_those_of_the_log_and_earn_what_dsjson_says(
 ) -> None:
     arm = "mf_explored"
     exported(tiny_run, tmp_path / "obp", "obp")
-    exported(tiny_run, tmp_path / "ccb", "dsjson-ccb")
+    ccb = tmp_path / "ccb"
+    export_dsjson(tiny_run, [arm], ccb, form="dsjson-ccb", report=lambda line: None)
     logs = [obp_log(path) for path in sorted((tmp_path / "obp" / arm).iterdir())]
     batches = [batch for log in logs for batch in log.stream()]
     found = {
@@ -42,7 +44,7 @@ def test_pages_are_those_of_the_log_and_earn_what_dsjson_says(
     }.items():
         wanted = np.concatenate([part[column] for part in logged])
         np.testing.assert_array_equal(found[name], wanted)
-    events = [read_dsjson(path) for path in sorted((tmp_path / "ccb" / arm).iterdir())]
+    events = [read_dsjson(path) for path in sorted((ccb / arm).iterdir())]
     costs = np.concatenate([part.costs for part in events])
     np.testing.assert_array_equal(found["rewards"], -costs + 0.0)
     assert found["rewards"].any()

@@ -94,10 +94,10 @@ class Boltzmann(LinearPolicy):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Path:
     """A folder with a config, files of factors and scores, and a module."""
     folder = tmp_path_factory.mktemp("shop")
-    ids = open_dataset(None).catalogue.ids
+    ids = open_dataset(small_data).catalogue.ids
     rng = np.random.default_rng(0)
     np.savez(
         folder / "factors.npz",
@@ -110,7 +110,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     columns = {name: [row[i] for row in listed] for i, name in enumerate(("unit", "item", "score"))}
     pq.write_table(pa.table(columns), folder / "scores.parquet")
     (folder / "shop.py").write_text(SHOP, encoding="utf-8")
-    (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    (folder / "config.yaml").write_text(f"{CONFIG}data: {small_data}\n", encoding="utf-8")
     return folder
 
 

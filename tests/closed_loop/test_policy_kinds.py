@@ -11,6 +11,7 @@ from matinee_platform.offline.arm_run import DayReport
 from matinee_platform.offline.exploration_log import BOUNDS, NO_METHOD
 from matinee_platform.offline.replay_run import replay_run
 from matinee_platform.offline.run import run_experiment
+from matinee_platform.offline.testing_arms import played
 from matinee_platform.settings import ExperimentSettings, load_settings, parse_settings
 from matinee_platform.verify import check_run
 from matinee_policies.registry import POLICY_KINDS
@@ -112,8 +113,8 @@ def test_the_price_of_exploration_is_told_or_why_not(whole: Path) -> None:
 
 
 def test_batches_and_processes_do_not_show(whole: Path, tmp_path: Path, small_data: Path) -> None:
-    again = run_experiment(settings(small_data, batch_size=7), tmp_path / "run", workers=2)
-    assert identity(again) == identity(_results(whole))
+    again = played(settings(small_data, batch_size=7), tmp_path / "run", workers=2)
+    assert again == identity(_results(whole))
 
 
 class StopError(Exception):

@@ -35,7 +35,7 @@ def _paired(users: int, **changes: Any) -> ExperimentSettings:
 
 
 def test_click_oracle_wins_clicks_and_loses_visits(tmp_path: Path) -> None:
-    results = run_experiment(_paired(2_500), tmp_path / "run", workers=1)
+    results = run_experiment(_paired(1_200), tmp_path / "run", workers=1)
     oracle = results["arms"]["click_oracle"]
     assert oracle["reference"]
     assert not results["arms"]["mf_order"]["reference"]
@@ -52,12 +52,21 @@ def test_without_sensitivity_no_arm_moves_retention(tmp_path: Path) -> None:
     assert arms["click_oracle"]["difference"]["ctr"]["low"] > 0
 
 
-def test_paired_arms_meet_the_same_users(tmp_path: Path) -> None:
-    run_experiment(_paired(150, days=2), tmp_path / "run", workers=1)
+@pytest.fixture(scope="module")
+def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run on the synthetic catalogue."""
+    run = tmp_path_factory.mktemp("runs") / "paired"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MATINEE_DATA", raising=False)
+        run_experiment(_paired(150, days=2), run, workers=1)
+    return run
+
+
+def test_paired_arms_meet_the_same_users(paired: Path) -> None:
     units = [
         {
             (row["unit"], row["day"])
-            for table in read_parts(tmp_path / "run", "decisions", arm, ["unit", "day"])
+            for table in read_parts(paired, "decisions", arm, ["unit", "day"])
             for row in table.to_pylist()
             if row["day"] == 0
         }
@@ -94,9 +103,8 @@ def test_click_oracle_on_real_ratings(tmp_path: Path) -> None:
     assert oracle["difference"]["sessions_per_user"]["high"] < 0
 
 
-def test_the_platform_does_not_hold_the_items_of_the_truth(tmp_path: Path) -> None:
-    run_experiment(_paired(30, days=1), tmp_path / "run", workers=1)
-    shared = load_prepared(tmp_path / "run")
+def test_the_platform_does_not_hold_the_items_of_the_truth(paired: Path) -> None:
+    shared = load_prepared(paired)
     source, world = shared.model.sources["mf"], shared.world
     truth = world.item_factors
     fitted = source.item_factors[:, -truth.shape[1] :]

@@ -198,10 +198,10 @@ def test_every_variable_of_ours_is_read_by_somebody() -> None:
     assert set(_READ.findall(provisioning)) <= given
 
 
-def test_passwords_have_no_default_and_ports_have_one() -> None:
+def test_passwords_have_no_default_and_numbers_have_one() -> None:
     asked = re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", TEXT)
     assert {name for name, rest in asked if rest.startswith(":?")} == REQUIRED
-    assert all(re.match(r":\?|:-\d+$", rest) for _, rest in asked)
+    assert all(re.match(r":\?|:-[\d.]+$", rest) for _, rest in asked)
     assert "GF_AUTH_ANONYMOUS_ENABLED" in SERVICES["grafana"]["environment"]
 
 

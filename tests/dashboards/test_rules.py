@@ -1,5 +1,6 @@
 """Rules name declared metrics and labels, alerts lead to their paragraph, promtool tests hold."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from matinee_dashboards.__main__ import main as write_dashboards
+from matinee_dashboards.runbooks import OF_ALERTS
 from matinee_platform.metrics import DECLARED, Metric
 from matinee_platform.offline.metrics_history import export_openmetrics
 from matinee_platform.offline.run import run_experiment
@@ -74,9 +77,29 @@ def test_an_alert_leads_to_its_paragraph() -> None:
     headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "operations.md").read_text(), re.M)
     assert sorted(headings) == sorted(alerts())
     for name, rule in alerts().items():
-        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{name.lower()}"
+        assert rule["annotations"]["runbook_url"] == f"{OF_ALERTS}/operations.md#{name.lower()}"
         assert rule["annotations"]["summary"]
         assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+def test_alerts_and_dashboards_lead_where_a_site_serves_its_runbooks(tmp_path: Path) -> None:
+    shutil.copytree(RULES, tmp_path / "rules")
+    told = ["--out", str(tmp_path / "grafana"), "--rules", str(tmp_path / "rules")]
+    write_dashboards([*told, "--runbooks", "https://wiki.example.org/matinee/"])
+    for path in (*FILES, *TESTS):
+        text = (tmp_path / path.relative_to(RULES.parent)).read_text(encoding="utf-8")
+        assert text.count("https://wiki.example.org/matinee/operations.md#") == text.count(
+            "runbook_url: "
+        )
+        # Nothing else of the file is another.
+        assert text.replace("https://wiki.example.org/matinee", OF_ALERTS) == path.read_text()
+    for path in (tmp_path / "grafana").iterdir():
+        variables = json.loads(path.read_text(encoding="utf-8"))["templating"]["list"]
+        (runbooks,) = [one for one in variables if one["name"] == "runbooks"]
+        assert runbooks["query"] == "https://wiki.example.org/matinee"
+    for odd in ("docs", "/public/docs", "javascript:alert(1)", "https://a b"):
+        with pytest.raises(SystemExit):
+            write_dashboards([*told, "--runbooks", odd])
 
 
 def test_every_alert_is_tested_to_fire_and_to_stay_silent() -> None:

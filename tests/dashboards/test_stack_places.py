@@ -42,3 +42,12 @@ def test_commands_are_those_of_the_file_with_this_python(places: Places) -> None
     script = ROOT / "examples" / "stack" / "drive.sh"
     assert process_of("drive", places).command == ["/bin/sh", str(script)]
     assert process_of("drive", places).environment["MATINEE_URL"] == "http://127.0.0.1:8999"
+
+
+def test_what_may_be_set_is_set_by_the_same_name(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MATINEE_DAYS_PER_SECOND", raising=False)
+    assert process_of("drive", places).environment["MATINEE_DAYS_PER_SECOND"] == "0.2"
+    monkeypatch.setenv("MATINEE_DAYS_PER_SECOND", "100")
+    assert process_of("drive", places).environment["MATINEE_DAYS_PER_SECOND"] == "100"

@@ -41,7 +41,8 @@ PARTS = (
 )
 ROOT = Path(__file__).parents[2]
 LABELS = {
-    *("experiment", "arm", "policy", "component", "outcome", "day", "window", "lesson", "metric"),
+    *("experiment", "arm", "policy", "component", "outcome", "day", "window", "week", "lesson"),
+    *("metric", "learning", "learns"),
     *("route", "method", "status", "code", "served_by", "reason", "where", "state", "gate"),
 }
 Sample = tuple[str, tuple[tuple[str, str], ...]]

@@ -26,6 +26,7 @@ from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.testing_parts import Bench, make_bench
 from matinee_platform.serving.deploy import deploy_arm
 from matinee_platform.settings import parse_settings
+from matinee_policies.datasets.testing_movielens import write_small_movielens
 
 ADDRESS = "http://127.0.0.1:8400"
 _number = itertools.count(1)
@@ -69,6 +70,14 @@ def new_postgres_database(postgres_server: Any) -> Callable[[], str]:
 def postgres_address(new_postgres_database: Callable[[], str]) -> str:
     """Address of an empty database of a module."""
     return new_postgres_database()
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder in the MovieLens layout, small enough that a run on it starts in a moment."""
+    folder = tmp_path_factory.mktemp("data")
+    write_small_movielens(folder, n_users=120, n_items=400)
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

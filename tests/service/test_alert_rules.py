@@ -15,7 +15,8 @@ from matinee_platform.metrics import LEARNER_METRICS
 
 RULES = Path(__file__).parents[2] / "dashboards" / "rules" / "learner_lag.yml"
 _EXPR = re.compile(
-    r"(?P<pick>min|max)(?: by \((?P<by>[\w, ]+)\) )?\((?P<metric>\w+)\) > (?P<bound>\d+)\Z"
+    r"(?P<pick>min|max)(?: by \((?P<by>[\w, ]+)\) )?\((?P<metric>\w+)\) > (?P<bound>\d+)"
+    r"(?P<learns> and on \(\) count\(matinee_arm_learning\{learns=\"yes\"\}\) > 0)?\Z"
 )
 
 
@@ -25,13 +26,16 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in told["groups"] for rule in group["rules"]]
 
 
-def firing(*told: LearnerStatus | None, clock: FakeClock, ages: float = 0.0) -> set[str]:
+def firing(
+    *told: LearnerStatus | None, clock: FakeClock, ages: float = 0.0, learns: bool = True
+) -> set[str]:
     """Alerts whose expression holds for what the learner of each service said last.
 
     Args:
         told: by service.
         clock: of all.
         ages: seconds that pass after the services started.
+        learns: whether any arm has something to learn.
     """
     registries = [CollectorRegistry() for _ in told]
     for registry, status in zip(registries, told, strict=True):
@@ -47,6 +51,8 @@ def firing(*told: LearnerStatus | None, clock: FakeClock, ages: float = 0.0) -> 
         parts = _EXPR.match(rule["expr"])
         assert parts is not None
         pick = min if parts["pick"] == "min" else max
+        if parts["learns"] and not learns:
+            continue
         if pick(values.get(parts["metric"], [0.0])) > float(parts["bound"]):
             found.add(rule["alert"])
     return found
@@ -111,6 +117,7 @@ def test_a_learner_that_never_ran_is_silent_since_the_service_began() -> None:
     clock = FakeClock()
     assert firing(None, clock=clock, ages=50.0) == set()
     assert firing(None, clock=clock, ages=70.0) == {"MatineeLearnerSilent"}
+    assert firing(None, clock=clock, ages=70.0, learns=False) == set()
     elsewhere = LearnerStatus(process=2, beat_ms=clock.now_ms() + 70_000)
     assert firing(None, elsewhere, clock=clock, ages=70.0) == set()
 

@@ -42,7 +42,7 @@ class Slow:
         assert self.go.wait(30)
         if key == "broken":
             raise AnalysisError("it is")
-        return {"key": key, "number": len(self.asked)}
+        return {"key": key, "number": len(self.asked), "running": key != "stopped"}
 
 
 def test_who_asks_at_once_shares_one_analysis() -> None:
@@ -80,6 +80,34 @@ def test_an_analysis_is_not_held_for_long() -> None:
         assert set(analyses.shown) == {"home"}
         await analyses.renew([])
         assert not analyses.shown
+        await analyses.close()
+
+    asyncio.run(main())
+
+
+def test_metrics_show_an_analysis_as_soon_as_somebody_asked_for_it() -> None:
+    """The next pass over all experiments may be a long rest away."""
+    slow = Slow()
+    slow.go.set()
+
+    async def main() -> None:
+        analyses = LiveAnalyses(slow, clock=FakeClock(UNTIL), hold_seconds=0.0)
+        await analyses.renew(["other"])
+        found = await analyses.soon("home")
+        assert analyses.shown["home"] is found
+        assert set(analyses.shown) == {"home", "other"}
+        await analyses.soon("stopped")
+        assert set(analyses.shown) == {"home", "other"}
+        await analyses.renew(["home"])
+        assert set(analyses.shown) == {"home"}
+        # One begins while a pass is under way, and is asked for.
+        slow.go.clear()
+        passing = asyncio.create_task(analyses.renew(["home"]))
+        new = asyncio.create_task(analyses.soon("new"))
+        await asyncio.sleep(0.01)
+        slow.go.set()
+        await asyncio.gather(passing, new)
+        assert set(analyses.shown) == {"home", "new"}
         await analyses.close()
 
     asyncio.run(main())
@@ -128,7 +156,7 @@ def test_a_caller_is_not_kept_waiting(bench: Bench, serve: Callable[..., Any]) -
     client.run(analyses.analysis("home"))
     answer = client.get("/v1/experiments/home/results")
     assert answer.status_code == 200
-    assert answer.json()["analysis"] == {"key": "home", "number": 1}
+    assert answer.json()["analysis"] == {"key": "home", "number": 1, "running": True}
     document = client.get("/v1/openapi.json").json()
     responses = document["paths"]["/v1/experiments/{key}/results"]["get"]["responses"]
     schemas = [responses[one]["content"]["application/json"]["schema"] for one in ("200", "202")]
@@ -160,7 +188,7 @@ def test_failures_are_held_too() -> None:
 def test_what_took_long_is_held_as_long() -> None:
     def analyse(key: str, until_ms: int) -> dict[str, Any]:
         time.sleep(0.5)
-        return {}
+        return {"running": True}
 
     async def main() -> None:
         analyses = LiveAnalyses(analyse, clock=FakeClock(UNTIL), hold_seconds=0.0)

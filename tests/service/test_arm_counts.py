@@ -20,13 +20,15 @@ from matinee_platform.storage.testing_events import example_decision, example_re
 WINDOWS = (60_000, 60_000, 120_000, 600_000)
 
 
-def walked(reader: EventReader, experiment: str, upto: int, since_ms: int) -> list[ArmCounts]:
+def walked(
+    reader: EventReader, experiment: str, upto: int, since_ms: int, since_seq: int | None
+) -> list[ArmCounts]:
     """The oracle: rows one by one, states by their own rules."""
     found: dict[str, ArmCounts] = {}
     units: dict[str, set[int]] = {}
     for one in reader.decisions(upto=upto, experiment=experiment):
         record = one.record
-        if record.decided_at < since_ms:
+        if record.decided_at < since_ms if since_seq is None else one.seq <= since_seq:
             continue
         counts = found.setdefault(record.arm, ArmCounts(arm=record.arm))
         units.setdefault(record.arm, set()).add(record.unit)
@@ -86,11 +88,15 @@ def fill_and_compare(settings: ServiceSettings) -> None:
         assert last > 300
         for experiment in ("home", "shelf", "none"):
             for upto in (0, 30, 200, last):
-                for since_ms in (0, 50_000):
+                for since_ms, since_seq in ((0, None), (50_000, None), (50_000, 25)):
                     found = counter.arm_counts(
-                        experiment, windows=WINDOWS, upto=upto, since_ms=since_ms
+                        experiment,
+                        windows=WINDOWS,
+                        upto=upto,
+                        since_ms=since_ms,
+                        since_seq=since_seq,
                     )
-                    assert found == walked(reader, experiment, upto, since_ms)
+                    assert found == walked(reader, experiment, upto, since_ms, since_seq)
     finally:
         engine.dispose()
         reader.close()

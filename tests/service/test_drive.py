@@ -49,13 +49,14 @@ T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run(tmp_path_factory: pytest.TempPathFactory, small_data: str) -> Path:
     """Three arms: one that does not learn, one with three lessons, one that takes row by row."""
     folder = tmp_path_factory.mktemp("drive") / "run"
     settings = parse_settings(
         {
             "name": "drive",
             "seed": 5,
+            "data": small_data,
             "users": 48,
             "days": DAYS,
             "slots": 5,
@@ -82,10 +83,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             ],
         }
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MATINEE_DATA", raising=False)
-        run_experiment(settings, folder, workers=1)
-        yield folder
+    run_experiment(settings, folder, workers=1)
+    return folder
 
 
 def service_of(run: Path, data: Path, *, database: str = "sqlite") -> ServiceSettings:

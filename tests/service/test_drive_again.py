@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
-import pytest
 
 from matinee_platform.client.async_client import AsyncClient
 from matinee_platform.drive.arm_users import ArmUsers
@@ -25,13 +24,10 @@ def learned(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"experiment": "small", "reached": True, "arms": [arm]})
 
 
-def test_a_call_fails_for_what_failed_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MATINEE_DATA", raising=False)
+def test_a_call_fails_for_what_failed_in_it(tmp_path: Path, small_data: str) -> None:
     arms = [{"name": "soft", "policy": {"kind": "softmax", "temperature": 0.3}}]
     values = {"name": "small", "users": 12, "days": 2, "slots": 4, "candidates": 20, "arms": arms}
-    settings = parse_settings({**values, "world": {"arrival_days": 1}})
+    settings = parse_settings({**values, "data": small_data, "world": {"arrival_days": 1}})
     run_experiment(settings, tmp_path / "run", workers=1)
     plan = drive_plan(tmp_path / "run")
     users, before = ArmUsers(plan, 0), Tally(errors=Counter({"overloaded": 3}), older_snapshots=1)

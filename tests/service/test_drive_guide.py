@@ -43,6 +43,7 @@ def background(command: list[str], folder: Path, environment: dict[str, str]) ->
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_the_commands_run_as_written(tmp_path: Path) -> None:
     port = str(free_port())
     for name, content in re.findall(r"```yaml\n# (\S+\.yaml)\n(.*?)```", TEXT, re.DOTALL):

@@ -1,7 +1,6 @@
 """The parts of a drive, each alone: schedule, comparison, asks to the learner, order of lessons."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -86,14 +85,13 @@ def test_a_schedule_does_not_wait_for_the_service() -> None:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def small(tmp_path_factory: pytest.TempPathFactory, small_data: str) -> Path:
     folder = tmp_path_factory.mktemp("small") / "run"
     arms = [{"name": "soft", "policy": {"kind": "softmax", "temperature": 0.3}}]
     values = {"name": "small", "users": 12, "days": 2, "slots": 4, "candidates": 20, "arms": arms}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MATINEE_DATA", raising=False)
-        run_experiment(parse_settings({**values, "world": {"arrival_days": 1}}), folder, workers=1)
-        yield folder
+    settings = parse_settings({**values, "data": small_data, "world": {"arrival_days": 1}})
+    run_experiment(settings, folder, workers=1)
+    return folder
 
 
 def test_a_comparison_sees_every_difference(small: Path) -> None:

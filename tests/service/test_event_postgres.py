@@ -303,3 +303,15 @@ async def test_a_row_that_the_database_cannot_take_fails_no_other(empty_log: str
     assert [isinstance(one, DecisionReceipt) for one in answers] == [n != 3 for n in range(6)]
     assert appender.state == "ok"
     await appender.close()
+
+
+def test_a_database_without_a_log_is_as_one_that_is_away(
+    new_postgres_database: Callable[[], str],
+) -> None:
+    """A learner may be there before the first service has made the tables: it waits for them."""
+    address = new_postgres_database()
+    with closing(PostgresReader(address)) as reader:
+        with pytest.raises(LogUnavailableError, match="cannot be read: relation"):
+            reader.last_seq()
+        upgrade(postgres_url(address))
+        assert reader.last_seq() == 0

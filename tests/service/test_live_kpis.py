@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from matinee_platform import metrics
 from matinee_platform.clock import FakeClock
-from matinee_platform.kpis import experiment_fold, kpi_job
+from matinee_platform.kpis import experiment_fold, kpi_job, week_by_week
 from matinee_platform.kpis.fold_file import fold_path
 from matinee_platform.kpis.kpi_job import KpiJob
 from matinee_platform.kpis.kpi_status import ExperimentKpis, KpiStatus
@@ -21,12 +22,14 @@ from matinee_platform.kpis.testing_live import (
     Live,
     assert_equals_analysis,
     assert_equals_rows,
+    assert_weeks_equal_rows,
     in_log_order,
     lives,
     of_home,
     started,
     unit_name,
 )
+from matinee_platform.kpis.unit_sums import PAGE_SUMS, SUMS, Pages, UnitSums
 from matinee_platform.metrics import KPI_METRICS, LIVE_KPI_METRICS
 from matinee_platform.service.kpi_metrics import KpiCollector
 from matinee_platform.storage.control_store import ControlStore
@@ -53,6 +56,7 @@ def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment_fold, "ROWS_AT_ONCE", 211)
     monkeypatch.setattr(kpi_job, "RANGES_AT_ONCE", 1_000)
+    monkeypatch.setattr(week_by_week, "LEAST_USERS", 8)
 
 
 def test_every_look_equals_the_analysis_of_the_whole_log(live: Live) -> None:
@@ -63,6 +67,8 @@ def test_every_look_equals_the_analysis_of_the_whole_log(live: Live) -> None:
         told = of_home(job.look())
         assert_equals_analysis(live, told, until_ms=until_ms)
         assert_equals_rows(told, live.written, until_ms=until_ms)
+        assert_weeks_equal_rows(told, live.written, until_ms=until_ms)
+        assert None not in {weeks.departure for weeks in told.weeks.values()}
     assert told.several == 1
     assert told.arms["old"].retention[28].eligible > 5
 
@@ -84,6 +90,7 @@ def test_a_job_that_was_killed_goes_on_from_what_was_kept(live: Live) -> None:
     told = of_home(second.look())
     assert_equals_analysis(live, told, until_ms=until_ms)
     assert_equals_rows(told, live.written, until_ms=until_ms)
+    assert_weeks_equal_rows(told, live.written, until_ms=until_ms)
     second.close()
     for harm in (b"", fold_path(live.data_dir, "home").read_bytes()[:-200]):
         fold_path(live.data_dir, "home").write_bytes(harm)
@@ -105,6 +112,8 @@ def test_a_unit_that_is_forgotten_leaves_no_trace(live: Live) -> None:
     )
     assert_equals_analysis(live, told, until_ms=until_ms)
     assert_equals_rows(told, live.written, until_ms=until_ms, gone=gone)
+    others = [row for row in live.written if isinstance(row, RewardRecord) or row.unit != gone]
+    assert_weeks_equal_rows(told, others, until_ms=until_ms)
     kept = fold_path(live.data_dir, "home").read_bytes()
     assert gone.to_bytes(8, "little") not in kept
     # It may come again, as somebody new.
@@ -279,3 +288,34 @@ def test_metrics_show_the_figures_and_their_age(tmp_path: Path) -> None:
         (metrics.KPI_UNREAD.name, "home"): 0,
     }
     live.engine.dispose()
+
+
+def test_rows_of_units_are_found_by_an_order_that_is_kept() -> None:
+    draws = np.random.default_rng(1)
+    units, seen = UnitSums(0), set[int]()
+    assert not units.has(np.array([3], dtype=np.int64)).any()
+    for turn in range(20):
+        new = draws.integers(-(2**63), 2**63, size=30)
+        unit = draws.permutation(np.append(new, np.array([*seen][:10], dtype=np.int64)))
+        assert np.array_equal(units.has(unit), np.isin(unit, units["unit"]))
+        count = unit.size
+        units.fold(
+            Pages(
+                unit=unit,
+                arm=np.zeros(count, dtype=np.int16),
+                bucket=np.zeros(count, dtype=np.int16),
+                at=np.full(count, turn, dtype=np.int64),
+                sums={
+                    name: np.full(count, name == "pages", dtype=SUMS[name]) for name in PAGE_SUMS
+                },
+            )
+        )
+        seen |= set(unit.tolist())
+        assert set(units["unit"].tolist()) == seen
+        assert len(units) == len(seen)
+        gone = np.array([*seen][:3], dtype=np.int64)
+        units.drop(gone)
+        seen -= set(gone.tolist())
+    # The rows that each unit's pages went to are its own: 10 old ones came each turn.
+    assert units["pages"].min() >= 1
+    assert units.has(np.array([*seen], dtype=np.int64)).all()

@@ -5,9 +5,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from load import long_log
+from load import long_log, retention
 from load.asks import decision_id, decision_or_clicks
 from load.learner_lag import first_after
+from matinee_platform.maintenance.removal import Removed, SqlEventEraser, open_events
 from matinee_platform.storage.records import Barrier, LoggedDecision
 from matinee_platform.storage.sqlite_appender import SqliteStore
 from matinee_platform.storage.sqlite_reader import SqliteReader
@@ -16,16 +17,19 @@ from matinee_platform.storage.testing_events import example_decision, windows
 UNITS, COPIES = 100, 3
 
 
-def test_a_long_log_has_no_gaps_and_a_click_for_every_fourth_decision(tmp_path: Path) -> None:
-    path = tmp_path / "events.sqlite"
-
-    async def some() -> None:
+def one_decision_each(path: Path) -> None:
+    async def write() -> None:
         store = SqliteStore(path, windows=windows)
         await store.open()
         await store.write([example_decision(number, unit=number) for number in range(UNITS)])
         await store.close()
 
-    asyncio.run(some())
+    asyncio.run(write())
+
+
+def test_a_long_log_has_no_gaps_and_a_click_for_every_fourth_decision(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    one_decision_each(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as log:
         last = long_log.repeat(log, UNITS, copies=COPIES)
     with closing(SqliteReader(path)) as reader:
@@ -39,6 +43,29 @@ def test_a_long_log_has_no_gaps_and_a_click_for_every_fourth_decision(tmp_path: 
     assert places == list(range(1, last + 1))
     times = [row.record.decided_at for row in rows]
     assert times == sorted(times)
+
+
+def test_old_rows_are_as_a_service_would_have_left_them(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    one_decision_each(path)
+    engine = open_events(tmp_path, "sqlite")
+    with engine.begin() as connection:
+        last = retention.add_old_rows(connection, units=UNITS, copies=COPIES, age_ms=1_000_000)
+    assert last == COPIES * UNITS * 5 // 4
+    with closing(SqliteReader(path)) as reader:
+        rows = reader.decisions(upto=last)
+        clicks = reader.rewards_of([row.record.decision_id for row in rows])
+        assert reader.last_seq() == last
+    assert len({row.record.decision_id for row in rows}) == COPIES * UNITS
+    times = {row.record.decided_at for row in rows}
+    assert times == {example_decision(n).decided_at - 1_000_000 for n in range(UNITS)}
+    places = sorted([row.seq for row in rows] + [one.seq for one in clicks])
+    assert places == list(range(1, last + 1))
+    # What is as old goes, all of it.
+    eraser = SqlEventEraser(engine, pause=lambda _: None)
+    removed = sum((eraser.erase_before(*arm, max(times) + 1) for arm in eraser.arms()), Removed())
+    engine.dispose()
+    assert (removed.decisions, removed.rewards) == (len(rows), len(clicks))
 
 
 def test_the_mix_is_four_decisions_to_five_rewards_of_decisions_that_were_asked_for() -> None:

@@ -87,12 +87,14 @@ def test_the_last_start_is_taken_from_the_audit(tmp_path: Path) -> None:
     clock.advance(seconds=60)
     store.stop(ran.key, who="ada")
     with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE experiments DROP COLUMN started_at"))
+        for column in ("started_at", "started_seq"):
+            connection.execute(text(f"ALTER TABLE experiments DROP COLUMN {column}"))
         connection.execute(text("DROP TABLE forgotten"))
         connection.execute(text("DROP TABLE learning_asks"))
         connection.execute(text("UPDATE alembic_version_control SET version_num = '0001'"))
     upgrade(url)
     assert store.experiment(ran.key).started_at == START_MS + 60_000
+    assert store.experiment(ran.key).started_seq is None
     assert store.experiment(waits.key).started_at is None
     engine.dispose()
 

@@ -83,7 +83,7 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 def analysed(client: Client) -> ResultsAnswer:
     """Results with their analysis, which a busy machine takes longer for than the route waits."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while (found := client.results("shop")).statistics == "pending" and time.monotonic() < end:
         time.sleep(1.0)
     return found

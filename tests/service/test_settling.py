@@ -1,6 +1,7 @@
 """Removed content leaves the files of the database, at once or when a reader lets it."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -8,13 +9,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from matinee_platform.clock import FakeClock
 from matinee_platform.maintenance.removal import SqlEventEraser
 from matinee_platform.maintenance.testing_place import ADA, Place, opened, some_rows
 from matinee_platform.service.settle_removed import RemovedCollector
 from matinee_platform.storage.audit_log import AuditLog
-from matinee_platform.storage.testing_events import START_MS
+from matinee_platform.storage.testing_events import START_MS, example_decision
 
 DAY_MS = 86_400_000
 CANARY = b"canary-state-of-ada-0123456789abcdef"
@@ -38,6 +40,17 @@ def append_canary(place: Place, key: str) -> None:
     place.append(
         [replace(one, unit_state=CANARY) if one.unit == ADA else one for one in decisions], rewards
     )
+
+
+def test_a_slow_disk_does_not_make_a_removal_endless(local: Place) -> None:
+    rows = [example_decision(number, experiment="home", arm="new") for number in range(600)]
+    local.append(rows, [])
+    event.listen(local.events, "commit", lambda _: time.sleep(0.03))
+    pauses: list[float] = []
+    eraser = SqlEventEraser(local.events, pause=pauses.append)
+    removed = eraser.erase_before("home", "new", START_MS + DAY_MS)
+    assert removed.decisions == 600
+    assert len(pauses) <= 600 / 25
 
 
 def files_with_canary(place: Place) -> list[str]:

@@ -13,6 +13,7 @@ from matinee_platform.analysis.inference.non_inferiority import Verdict
 from matinee_platform.clock import FakeClock
 from matinee_platform.metrics import SERVICE_METRICS
 from matinee_platform.service.analysis_metrics import HARMED, analysis_rows
+from matinee_platform.service.arm_info import ArmInfoCollector
 from matinee_platform.service.live_observer import LiveObserver
 from matinee_platform.service.snapshot_age import SnapshotAgeCollector
 from matinee_platform.service.testing_parts import Bench
@@ -102,6 +103,29 @@ def test_a_snapshot_is_as_old_as_its_barrier() -> None:
     assert 'arm="old"' not in text
     # A snapshot that is on its way is not the one that serves.
     arms[0].version = 3
+    assert generate_latest(registry) == b""
+
+
+@pytest.mark.parametrize(
+    ("learning", "policy", "learns"),
+    [
+        ("online", True, "yes"),
+        ("apprentice", True, "yes"),
+        ("log_only", True, "no"),
+        ("online", False, "no"),
+    ],
+)
+def test_an_arm_says_whether_a_learner_is_needed(learning: str, policy: bool, learns: str) -> None:
+    arms: Any = [
+        SimpleNamespace(
+            experiment="home", name="new", learning=learning, policy=SimpleNamespace(learns=policy)
+        )
+    ]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ArmInfoCollector(lambda: arms))
+    told = f'arm="new",experiment="home",learning="{learning}",learns="{learns}"'
+    assert f"{metrics.ARM_INFO.name}{{{told}}} 1.0" in generate_latest(registry).decode()
+    arms.clear()
     assert generate_latest(registry) == b""
 
 

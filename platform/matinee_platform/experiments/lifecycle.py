@@ -40,6 +40,8 @@ class StoredExperiment:
         started_at: UTC milliseconds of the last start, None before any; of simulated users, by
             their own time. A start with a new salt is a new experiment for whoever compares arms:
             what was decided before does not count.
+        started_seq: last place of the log at the last start: what counts lies after it, whatever
+            the clocks said. None before any start, or if a former version made it.
     """
 
     definition: LiveExperiment
@@ -48,6 +50,7 @@ class StoredExperiment:
     created_at: int
     changed_at: int
     started_at: int | None = None
+    started_seq: int | None = None
 
 
 def create(
@@ -80,6 +83,7 @@ def start(
     salt: str | None = None,
     coverage: float | None = None,
     now_ms: int,
+    last_seq: int | None = None,
 ) -> StoredExperiment:
     """Let units in, for the first time or anew.
 
@@ -90,6 +94,7 @@ def start(
         salt: a new one; must be given for an experiment that ran before.
         coverage: share of the units to begin with; the definition's if not given.
         now_ms: UTC milliseconds.
+        last_seq: last place of the log; None if there is none at hand.
 
     Raises:
         LifecycleError: it runs, its salt was used, its slice overlaps that of another, or its
@@ -121,6 +126,7 @@ def start(
         version=experiment.version + 1,
         changed_at=now_ms,
         started_at=now_ms if simulated is None else simulated.start_ms,
+        started_seq=last_seq,
     )
 
 

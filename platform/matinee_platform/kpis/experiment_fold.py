@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from matinee_platform.analysis.unit_days.event_database import Ask
+from matinee_platform.experiments.beginning import rows_after
 from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveExperiment
 from matinee_platform.kpis import log_statements as ask_for
 from matinee_platform.kpis.page_sums import Catalogues, count_items, pages_of
@@ -62,6 +63,8 @@ class ExperimentFold:
     Args:
         experiment: as it stands now.
         since_ms: its present start, UTC milliseconds.
+        since_seq: place of the log at that start: what counts lies after it; None has the time tell
+            (`experiments.beginning`).
         until_ms: what is later never counts: the declared end.
         catalogues: of its arms.
 
@@ -78,12 +81,14 @@ class ExperimentFold:
         experiment: LiveExperiment,
         *,
         since_ms: int,
+        since_seq: int | None = None,
         until_ms: int,
         catalogues: Catalogues,
     ) -> None:
         self.experiment = experiment
         self.arms = (*(arm.name for arm in experiment.arms), HOLDOUT_ARM)
         self.since_ms, self.until_ms = since_ms, until_ms
+        self.since_seq = since_seq
         self.catalogues = catalogues
         self.seq, self.forgotten = 0, 0
         self.units = UnitSums(since_ms)
@@ -168,6 +173,7 @@ class ExperimentFold:
             )
         self.units.fold_rewards(
             unit,
+            np.array([row[3] for row in rows], dtype=np.int64),
             clicks=(component == _CLICK) & (value > 0),
             engagement=np.where(component == _WATCH, value, 0.0),
         )
@@ -195,9 +201,11 @@ class ExperimentFold:
             )
 
     def _values(self, *, after: int, upto: int) -> dict[str, Any]:
+        earliest, started = rows_after(self.since_ms, self.since_seq)
         return {
             "experiment": self.experiment.key,
-            "since": self.since_ms,
+            "earliest": earliest,
+            "started": started,
             "until": self.until_ms,
             "after": after,
             "upto": upto,

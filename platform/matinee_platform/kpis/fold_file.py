@@ -24,7 +24,7 @@ FOLDER = "kpis"
 """Folder of the files, within the data folder of a service."""
 
 _KIND = "key figures"
-_FORMAT = 1
+_FORMAT = 3
 
 
 def fold_path(data_dir: Path, key: str) -> Path:
@@ -115,6 +115,7 @@ def _facts(fold: ExperimentFold) -> dict[str, Any]:
         "arms": list(fold.arms),
         "window": fold.experiment.windows_ms()[0],
         "since": fold.since_ms,
+        "started": fold.since_seq,
         "until": fold.until_ms,
         "catalogues": {arm: f"{one.version:016x}" for arm, one in sorted(fold.catalogues.items())},
     }

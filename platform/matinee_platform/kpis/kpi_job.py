@@ -73,7 +73,7 @@ class _Kept:
     """An experiment's sums, and when they were saved, in monotonic seconds."""
 
     fold: ExperimentFold
-    start: tuple[str, int]
+    start: tuple[str, int, int | None]
     saved: float
     saved_seq: int
     save_seconds: float = 0.0
@@ -195,6 +195,7 @@ class KpiJob:
             key=key,
             until_ms=now_ms,
             arms=found.arms,
+            weeks=found.weeks,
             several=found.several,
             e_value=None if math.isnan(found.e_value) else found.e_value,
         )
@@ -218,7 +219,8 @@ class KpiJob:
 
     def _open(self, one: StoredExperiment) -> _Kept:
         """The sums of an experiment: in memory, from their file, or none yet."""
-        key, start = one.definition.key, (one.definition.salt, one.started_at or 0)
+        key = one.definition.key
+        start = (one.definition.salt, one.started_at or 0, one.started_seq)
         kept = self._kept.get(key)
         if kept is not None and kept.start == start:
             return kept
@@ -226,6 +228,7 @@ class KpiJob:
         fold = ExperimentFold(
             one.definition,
             since_ms=start[1],
+            since_seq=start[2],
             until_ms=_NEVER_ENDS if horizon is None else start[1] + horizon * DAY_MS,
             catalogues=self._stores.catalogues(one),
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from matinee_platform.kpis.figures import KpiFigures
+from matinee_platform.kpis.week_by_week import WeekByWeek
 from matinee_policies.errors import MatineeError
 
 STATUS_FILE = "kpi.json"
@@ -29,6 +30,7 @@ class ExperimentKpis:
         key: of the experiment.
         until_ms: when its figures were last brought up to date, UTC milliseconds; 0 for never.
         arms: figures by arm.
+        weeks: by arm, the week that runs and the one before.
         several: units that count for no arm.
         e_value: evidence against the split, None for one arm.
         unread: rows of the log that are not folded yet.
@@ -38,6 +40,7 @@ class ExperimentKpis:
     key: str
     until_ms: int = 0
     arms: Mapping[str, KpiFigures] = field(default_factory=dict)
+    weeks: Mapping[str, WeekByWeek] = field(default_factory=dict)
     several: int = 0
     e_value: float | None = None
     unread: int = 0
@@ -49,6 +52,7 @@ class ExperimentKpis:
             "key": self.key,
             "until_ms": self.until_ms,
             "arms": {arm: figures.to_json() for arm, figures in self.arms.items()},
+            "weeks": {arm: weeks.to_json() for arm, weeks in self.weeks.items()},
             "several": self.several,
             "e_value": None if self.e_value is None else min(self.e_value, LARGEST),
             "unread": self.unread,
@@ -59,7 +63,8 @@ class ExperimentKpis:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
         arms = {arm: KpiFigures.from_json(figures) for arm, figures in value["arms"].items()}
-        return cls(**{**value, "arms": arms})
+        weeks = {arm: WeekByWeek.from_json(told) for arm, told in value["weeks"].items()}
+        return cls(**{**value, "arms": arms, "weeks": weeks})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

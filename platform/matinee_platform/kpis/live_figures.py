@@ -25,6 +25,7 @@ from matinee_platform.kpis.figures import (
     KpiFigures,
     Returns,
 )
+from matinee_platform.kpis.week_by_week import WeekByWeek, newest_week, week_by_week
 from matinee_platform.serving.unit_fold import DAY_MS
 from matinee_policies.arrays import BoolArray
 
@@ -35,11 +36,13 @@ class LiveFigures:
 
     Attributes:
         arms: by name; the holdout if it has units.
+        weeks: of the same arms.
         several: units that count for no arm.
         e_value: evidence against the split, infinite for proof; NaN for one arm.
     """
 
     arms: dict[str, KpiFigures]
+    weeks: dict[str, WeekByWeek]
     several: int
     e_value: float
 
@@ -56,17 +59,19 @@ def live_figures(fold: ExperimentFold, *, now_ms: int) -> LiveFigures:
     observed = (upto - units["exposed"]) // DAY_MS
     several: BoolArray = units["several"]
     days = (upto - fold.since_ms) // DAY_MS
-    figures = {}
+    week = newest_week(units, days=int(days))
+    figures, weeks = {}, {}
     for place, name in enumerate(fold.arms):
         own = (units["arm"] == place) & ~several
         if name != HOLDOUT_ARM or own.any():
             figures[name] = _of_arm(fold, name, own, observed=observed, days=days)
+            weeks[name] = week_by_week(units, own, week=week)
     weights = [arm.weight for arm in fold.experiment.arms]
     e_value = math.nan
     if len(weights) > 1:
         counts = [figures[arm.name].exposed for arm in fold.experiment.arms]
         e_value = float(sequential_srm(counts, weights).e_value[-1])
-    return LiveFigures(figures, int(several.sum()), e_value)
+    return LiveFigures(figures, weeks, int(several.sum()), e_value)
 
 
 def _of_arm(

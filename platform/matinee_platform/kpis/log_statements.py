@@ -1,19 +1,20 @@
 """What the key figures ask of a service's log, in SQL that SQLite and PostgreSQL know.
 
-All of them speak of the decisions of one experiment with `since <= decided_at < until` and of their
-rewards. A reward counts as `storage.reward_states` says, and as the statements of
-`analysis.unit_days` count it: within its window, at a slot that showed something, the first of its
-decision, component and slot in the order of the log.
+All of them speak of the decisions of one experiment from the first place after `started` on, with
+`earliest <= decided_at < until`, and of their rewards. A reward counts as `storage.reward_states`
+says, and as the statements of `analysis.unit_days` count it: within its window, at a slot that
+showed something, the first of its decision, component and slot in the order of the log.
 
-`:name` is a bound value. Places `after < seq <= upto` are a range of the log's own order, so that
-each is read by an index, whatever the log's length.
+`:name` is a bound value; `+` keeps a condition from choosing the index. `after < seq <= upto` is a
+range of the log's own order, so that each is read by an index, whatever the log's length.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 _CHOSEN = """
-    decisions.experiment = :experiment AND decided_at >= :since AND decided_at < :until
+    decisions.experiment = :experiment AND decided_at >= :earliest AND decided_at < :until
+    AND +decisions.seq > :started
 """
 
 _ROW = """
@@ -46,7 +47,7 @@ _COUNTS = f"""
     )
 """  # noqa: S608
 
-_REWARD = "decisions.unit, component, value"
+_REWARD = "decisions.unit, component, value, decided_at"
 
 NEW_REWARDS = f"""
     SELECT {_REWARD} FROM rewards JOIN decisions ON decisions.decision_id = rewards.decision_id

@@ -22,6 +22,7 @@ from matinee_platform.assignment import bucket_ranges, choose_arms
 from matinee_platform.clock import FakeClock
 from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.lifecycle import State
+from matinee_platform.kpis import week_by_week
 from matinee_platform.kpis.figures import KpiFigures
 from matinee_platform.kpis.kpi_job import JobStores, KpiJob
 from matinee_platform.kpis.kpi_status import ExperimentKpis
@@ -296,6 +297,57 @@ def assert_equals_rows(
             within = {(unit, day) for unit, day in came if days - window <= day < days}
             assert found.activity[window].days == len(within)
             assert found.activity[window].users == len({unit for unit, _ in within})
+
+
+def watched(decision: DecisionRecord, rewards: Sequence[RewardRecord]) -> float:
+    """Sum of the watched fractions of a page: the first in time of each slot that showed one."""
+    slate = np.frombuffer(decision.slate, "<i4")
+    first: dict[int, float] = {}
+    for row in rewards:
+        there = 0 <= row.slot < slate.size and slate[row.slot] >= 0
+        in_time = row.received_at <= decision.decided_at + 30 * MINUTE
+        if COMPONENTS[row.component] == "watch" and there and in_time:
+            first.setdefault(row.slot, row.value)
+    return math.fsum(first.values())
+
+
+def assert_weeks_equal_rows(told: ExperimentKpis, rows: Sequence[Record], *, until_ms: int) -> None:
+    """The last two weeks of each arm from the definition, page by page and user by user."""
+    every = [row for row in rows if isinstance(row, DecisionRecord)]
+    rewards: dict[int, list[RewardRecord]] = {}
+    for row in rows:
+        if isinstance(row, RewardRecord):
+            rewards.setdefault(row.decision_id, []).append(row)
+    week = max([until_ms, *(row.decided_at for row in every)]) - SINCE
+    week //= 7 * DAY
+    seen: dict[int, set[str]] = {}
+    for row in every:
+        seen.setdefault(row.unit, set()).add(row.arm)
+    for arm in ("old", "new"):
+        units = {unit for unit, arms in seen.items() if arms == {arm}}
+        # Of each user: engagement and pages of this week, then of the last one.
+        sums = {unit: np.zeros(4) for unit in units}
+        for row in every:
+            back = week - (row.decided_at - SINCE) // (7 * DAY)
+            if row.unit in units and back in (0, 1):
+                earned = watched(row, rewards.get(row.decision_id, []))
+                sums[row.unit][2 * back : 2 * back + 2] += (earned, 1)
+        table = np.array([one for one in sums.values() if one.any()])
+        total = table.sum(axis=0)
+        found = told.weeks[arm]
+        assert (found.pages, found.pages_before) == (total[1], total[3])
+        assert found.pages > 0
+        assert found.pages_before > 0
+        assert found.engagement == pytest.approx(total[0])
+        assert found.engagement_before == pytest.approx(total[2])
+        if min((table[:, 1] > 0).sum(), (table[:, 3] > 0).sum()) < week_by_week.LEAST_USERS:
+            assert found.departure is None
+            continue
+        # The gradient of a / b - c / d by the means, and their covariance by user.
+        a, b, c, d = table.mean(axis=0)
+        slope = np.array([1 / b, -a / b**2, -1 / d, c / d**2])
+        variance = slope @ np.cov(table.T) @ slope / len(table)
+        assert found.departure == pytest.approx((a / b - c / d) / math.sqrt(variance))
 
 
 def even_weights(row: DecisionRecord) -> Iterator[float]:

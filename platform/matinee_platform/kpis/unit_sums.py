@@ -14,6 +14,8 @@ from matinee_platform.serving.unit_fold import DAY_MS, VISIT_GAP_MS
 from matinee_policies.arrays import AnyArray, BoolArray, FloatArray, Int64Array, UInt64Array
 
 _LAST_BIT = 63
+WEEK_MS = 7 * DAY_MS
+"""Weeks are counted from the start of the experiment."""
 
 SUMS: Mapping[str, type] = {
     "sessions": np.int32,
@@ -46,6 +48,11 @@ _KINDS: Mapping[str, type] = {
     "came": np.uint64,
     "recent": np.uint64,
     "recent_day": np.int32,
+    "week": np.int32,
+    "week_pages": np.int32,
+    "week_engagement": np.float64,
+    "before_pages": np.int32,
+    "before_engagement": np.float64,
     **SUMS,
 }
 
@@ -118,7 +125,8 @@ class UnitSums:
         # A new unit's `last` lies so far back that its first page begins a visit.
         np.add.at(self["sessions"], row, (at - before > VISIT_GAP_MS).astype(np.int32))
         exposed = self["exposed"][row]
-        self._note_days(row, (at - exposed) // DAY_MS, (at - self._since) // DAY_MS)
+        self._note_days(row, (at - exposed) // DAY_MS, self._day_of(at))
+        self._note_weeks(row, at)
         np.maximum.at(self["last"], row, at)
         arm, bucket = pages.arm[order], pages.bucket[order]
         other = (arm != self["arm"][row]) | (bucket != self["bucket"][row])
@@ -127,11 +135,14 @@ class UnitSums:
             np.add.at(self[name], row, pages.sums[name][order].astype(SUMS[name]))
         return early
 
-    def fold_rewards(self, unit: Int64Array, *, clicks: AnyArray, engagement: FloatArray) -> None:
+    def fold_rewards(
+        self, unit: Int64Array, at: Int64Array, *, clicks: AnyArray, engagement: FloatArray
+    ) -> None:
         """Add rewards that count; those of units that are not there are left out.
 
         Args:
             unit: whose decision each names, signed, `int64 [n]`.
+            at: when that was made, UTC milliseconds, `int64 [n]`.
             clicks: whether it is a click, `bool [n]`.
             engagement: watched fraction, `float64 [n]`.
         """
@@ -139,6 +150,9 @@ class UnitSums:
         row = self._rows(unit[there])
         np.add.at(self["clicks"], row, clicks[there].astype(np.int32))
         np.add.at(self["engagement"], row, engagement[there])
+        back = self["week"][row] - self._week_of(at[there])
+        for weeks, name in enumerate(("week_engagement", "before_engagement")):
+            np.add.at(self[name], row[back == weeks], engagement[there][back == weeks])
 
     def drop(self, units: Int64Array) -> None:
         """Let go of units, signed; those that are not there are no error."""
@@ -149,7 +163,12 @@ class UnitSums:
 
     def has(self, units: Int64Array) -> BoolArray:
         """Which of some units are there."""
-        return np.isin(units, self["unit"])
+        if not len(self):
+            return np.zeros(units.shape, dtype=np.bool_)
+        # By the order that is kept: what it costs must not grow with the units that are there.
+        place = np.searchsorted(self["unit"], units, sorter=self._order)
+        found: BoolArray = self["unit"][self._order[np.minimum(place, len(self) - 1)]] == units
+        return found
 
     def active(self, *, first: int, last: int) -> UInt64Array:
         """Days of the experiment from `first` to `last` on which each unit came, a bit each."""
@@ -180,14 +199,41 @@ class UnitSums:
         made["last"] = at - VISIT_GAP_MS - 1
         made["arm"] = pages.arm[new][order][firsts]
         made["bucket"] = pages.bucket[new][order][firsts]
-        made["recent_day"] = ((at - self._since) // DAY_MS).astype(np.int32)
+        made["recent_day"] = self._day_of(at).astype(np.int32)
+        made["week"] = self._week_of(at)
+        # They ascend, as the order does: each goes before the first that is greater.
+        places = np.searchsorted(self["unit"], made["unit"], sorter=self._order)
+        rows = np.arange(len(self), len(self) + at.size)
+        self._order = np.insert(self._order, places, rows)
         for name, values in made.items():
             self._columns[name] = np.concatenate([self._columns[name], values])
-        self._order = np.argsort(self["unit"], kind="stable")
+
+    def _day_of(self, at: Int64Array) -> Int64Array:
+        """Day of the experiment; the first one for what a clock that is behind told."""
+        return np.maximum((at - self._since) // DAY_MS, 0)
 
     def _rows(self, unit: Int64Array) -> AnyArray:
         """Rows of units that are there."""
         return self._order[np.searchsorted(self["unit"], unit, sorter=self._order)]
+
+    def _week_of(self, at: Int64Array) -> AnyArray:
+        """As `_day_of`, of weeks."""
+        return np.maximum((at - self._since) // WEEK_MS, 0).astype(np.int32)
+
+    def _note_weeks(self, row: AnyArray, at: Int64Array) -> None:
+        """Move units on to the week of their newest page, and count pages of that and the last."""
+        week, newest = self._week_of(at), self["week"].copy()
+        np.maximum.at(newest, row, week)
+        moved = newest - self["week"]
+        for name in ("pages", "engagement"):
+            this, before = self[f"week_{name}"], self[f"before_{name}"]
+            before[moved == 1] = this[moved == 1]
+            before[moved > 1] = 0
+            this[moved > 0] = 0
+        self._columns["week"] = newest
+        back = newest[row] - week
+        np.add.at(self["week_pages"], row[back == 0], 1)
+        np.add.at(self["before_pages"], row[back == 1], 1)
 
     def _note_days(self, row: AnyArray, since_exposure: AnyArray, calendar: AnyArray) -> None:
         own = np.clip(since_exposure, 0, _LAST_BIT).astype(np.uint64)

@@ -24,6 +24,9 @@ from matinee_platform.storage.int64 import to_signed
 _STEP_ROWS = 200
 _STEP_SECONDS = 0.02
 """A step that takes longer is followed by a smaller one: on SQLite decisions wait meanwhile."""
+_LEAST_STEP_ROWS = 25
+"""A commit alone takes longer than a step should where the disk is slow: smaller steps would not
+be shorter, and a removal of a million rows would never end."""
 _PAUSE_SECONDS = 0.01
 
 _SETTLE_WAIT_MS = 20
@@ -254,9 +257,11 @@ def next_step(rows: int, seconds: float) -> int:
     Example:
         >>> next_step(200, 0.08), next_step(25, 0.001), next_step(200, 0.001)
         (50, 50, 200)
+        >>> next_step(200, 10.0)
+        25
     """
     wanted = rows * _STEP_SECONDS / max(seconds, 1e-9)
-    return max(1, min(round(wanted), 2 * rows, _STEP_ROWS))
+    return max(_LEAST_STEP_ROWS, min(round(wanted), 2 * rows, _STEP_ROWS))
 
 
 def open_events(data_dir: Path, database: str) -> Engine:

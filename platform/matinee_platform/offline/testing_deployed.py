@@ -2,8 +2,6 @@
 
 # ruff: noqa: D101, D102, D103 -- names say what they are for
 
-import csv
-import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from matinee_platform.serving.deploy import deploy_arm
 from matinee_platform.serving.unit_fold import Unit, UnitFold
 from matinee_platform.settings import ExperimentSettings, parse_settings
 from matinee_platform.storage.records import DecisionRecord, ServedBy
-from matinee_policies.datasets.synthetic import synthetic_dataset
+from matinee_policies.datasets.testing_movielens import write_small_movielens
 from matinee_policies.snapshot import Snapshot
 from matinee_policies.snapshot_signature import SigningKeys
 
@@ -48,19 +46,7 @@ def deployed_run(folder: Path) -> Path:
     """A run of these policies on made data, each of its arms deployed beside it."""
     data = folder / "data"
     data.mkdir()
-    dataset = synthetic_dataset(seed=2, n_users=120, n_items=400)
-    catalogue, ratings = dataset.catalogue, dataset.interactions.matrix.tocoo()
-    with (data / "movies.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["movieId", "title", "genres"])
-        for row, (item, title) in enumerate(zip(catalogue.ids, catalogue.titles, strict=True)):
-            names = list(itertools.compress(catalogue.genre_names, catalogue.genres[row]))
-            rows.writerow([int(item), title, "|".join(names) or "(no genres listed)"])
-    with (data / "ratings.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["userId", "movieId", "rating", "timestamp"])
-        for user, item, rating in zip(*ratings.coords, ratings.data, strict=True):
-            rows.writerow([int(user) + 1, int(catalogue.ids[item]), float(rating), 1_500_000_000])
+    write_small_movielens(data, n_users=120, n_items=400)
     settings = parse_settings(
         {
             "name": "small",

@@ -1,45 +1,21 @@
 """What a drive came to, for machines and for people, and how it is going."""
 
-from types import TracebackType
-from typing import Any, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from typing import Any
 
 from matinee_platform.drive.driver import DayDone, Driven
 from matinee_platform.drive.plan import DrivePlan
+from matinee_platform.report.progress_frame import ProgressFrame
 
 
-class DriveProgress:
-    """Shows a drive's days on standard error; a line each where there is no terminal.
+class DriveProgress(ProgressFrame):
+    """Shows a drive's days; a line each where there is no terminal.
 
     Args:
         quiet: whether to show nothing.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
-        self._bar = Progress(
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
+        super().__init__(quiet=quiet, plain_seconds=0.0)
 
     def report(self, done: DayDone) -> None:
         """Show that a day is over."""
@@ -48,12 +24,7 @@ class DriveProgress:
             f"day {done.day + 1} of {done.days}: {tally.pages:,} decisions, "
             f"{_rate(tally.pages, tally.seconds):,.0f}/s"
         )
-        if not self._console.is_terminal:
-            self._console.print(line, highlight=False)
-            return
-        if self._task is None:
-            self._task = self._bar.add_task(line, total=done.days)
-        self._bar.update(self._task, completed=done.day + 1, description=line)
+        self.show(line, completed=done.day + 1, total=done.days)
 
 
 def drive_json(plan: DrivePlan, done: Driven) -> dict[str, Any]:

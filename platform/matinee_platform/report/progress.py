@@ -1,19 +1,13 @@
 """The progress line of an offline run: day, active users, pages per second, time left."""
 
 import time
-from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from matinee_platform.offline.arm_run import DayReport
+from matinee_platform.report.progress_frame import ProgressFrame
 
-_PLAIN_SECONDS = 10.0
 
-
-class ProgressLine:
-    """Shows a run's progress on standard error; plain lines where there is no terminal.
+class ProgressLine(ProgressFrame):
+    """Shows a run's progress.
 
     Args:
         arms: number of arms.
@@ -22,55 +16,25 @@ class ProgressLine:
     """
 
     def __init__(self, *, arms: int, days: int, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
+        super().__init__(quiet=quiet, plain_seconds=10.0)
         self._total = arms * days
         self._days = days
         self._done = 0
         self._pages = 0
         self._start = time.perf_counter()
-        self._last_plain = self._start
         self._latest: dict[str, DayReport] = {}
-        self._bar = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def announce(self, line: str) -> None:
         """Print a line above the progress; the time of what follows counts from here."""
         self._start = time.perf_counter()
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        super().announce(line)
 
     def report(self, day: DayReport) -> None:
         """Count one finished day of one arm."""
-        if self._task is None:
-            self._task = self._bar.add_task("", total=self._total)
         self._done += 1
         self._pages += day.pages
         self._latest[day.arm] = day
-        text = self._text()
-        self._bar.update(self._task, completed=self._done, description=text)
-        now = time.perf_counter()
-        if not self._console.is_terminal and now - self._last_plain >= _PLAIN_SECONDS:
-            self._last_plain = now
-            self._console.print(text, highlight=False, soft_wrap=True)
+        self.show(self._text(), completed=self._done, total=self._total)
 
     def _text(self) -> str:
         elapsed = max(time.perf_counter() - self._start, 1e-9)

@@ -5,6 +5,7 @@ Every text is escaped by the engine or by `svg.py`: titles and names come from u
 
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -23,8 +24,9 @@ DARK = {
 """Colours of `arm_look` on dark screens."""
 
 
+@cache
 def environment() -> Environment:
-    """The template engine with the formats of pages."""
+    """The template engine with the formats of pages, which compiles a template once a process."""
     made = Environment(
         loader=PackageLoader("matinee_platform.report", "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),

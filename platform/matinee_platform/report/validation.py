@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from matinee_platform.report.formats import NONE, listed, number
+from matinee_platform.report.rendering import environment
 from matinee_platform.report.validation_figures import (
     COLOURS,
     DARK,
@@ -44,28 +43,25 @@ def render_page(results: Mapping[str, Any]) -> str:
     Args:
         results: content of `validation.json`.
     """
-    environment = Environment(
-        loader=PackageLoader("matinee_platform.report", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     colours = [
         {"number": place, "look": {"colour": colour}} for place, colour in enumerate(COLOURS)
     ]
     sections = [_section(finding) for finding in results["findings"]]
     facts = [section for section in sections if section["finding"]["key"].startswith("fact-")]
     tests = [section for section in sections if section not in facts]
-    return environment.get_template("validation.html.j2").render(
-        results=results,
-        arms=colours,
-        roles=ROLES,
-        dark=dict(enumerate(DARK)),
-        sections=sections,
-        parts=(("Stylised facts", facts), ("Acceptance tests", tests)),
-        headline=headline(results),
-        version=versions()["matinee"],
+    return (
+        environment()
+        .get_template("validation.html.j2")
+        .render(
+            results=results,
+            arms=colours,
+            roles=ROLES,
+            dark=dict(enumerate(DARK)),
+            sections=sections,
+            parts=(("Stylised facts", facts), ("Acceptance tests", tests)),
+            headline=headline(results),
+            version=versions()["matinee"],
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from matinee_platform.maintenance.caretaker import Caretaker, others_know
 from matinee_platform.maintenance.removal import SqlEventEraser, open_events
 from matinee_platform.service.analysis_metrics import AnalysisCollector
 from matinee_platform.service.analysis_process import AnalysisProcess
+from matinee_platform.service.arm_info import ArmInfoCollector
 from matinee_platform.service.background_task import BackgroundTask
 from matinee_platform.service.follow_forgotten import FollowForgotten
 from matinee_platform.service.in_thread import in_thread
@@ -49,6 +50,7 @@ from matinee_platform.storage.control_database import control_url, open_engine, 
 from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.event_log import event_reader, make_event_log
 from matinee_platform.storage.forgotten_units import ForgottenUnits
+from matinee_platform.storage.last_place import last_place
 from matinee_platform.storage.learning_asks import SqlLearningAsks
 from matinee_platform.storage.lease import FileLease, PostgresLease
 from matinee_platform.storage.ports import Lease, SnapshotStore
@@ -90,7 +92,9 @@ async def open_parts(
     url = control_url(settings.data_dir, settings.database)
     await asyncio.to_thread(upgrade, url)
     engine = open_engine(url)
-    control = ControlStore(engine, clock=clock)
+    control = ControlStore(
+        engine, clock=clock, last_seq=partial(last_place, settings.data_dir, settings.database)
+    )
     api_keys = ApiKeys(engine, pepper=secrets.api_keys, clock=clock)
     keys = KeyHolder(await asyncio.to_thread(api_keys.ring))
     check_exposure(settings, without_keys=keys.empty)
@@ -245,6 +249,7 @@ async def open_parts(
             AnalysisCollector(lambda: analyses.shown),
             KpiCollector(_kpi_status(settings), clock=clock),
             SnapshotAgeCollector(lambda: runtime.arms, poller, clock=clock),
+            ArmInfoCollector(lambda: runtime.arms),
         ),
         is_simulated=lambda key: key in feed.simulated,
         has_simulated=lambda: bool(feed.simulated),

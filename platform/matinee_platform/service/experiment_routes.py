@@ -135,6 +135,7 @@ def experiment_routes(service: Service) -> list[Route]:
                 windows=found.definition.windows_ms(),
                 upto=upto,
                 since_ms=found.started_at or 0,
+                since_seq=found.started_seq,
             )
             return found.started_at, upto, list(counts)
 

@@ -10,6 +10,7 @@ from matinee_platform import metrics
 from matinee_platform.clock import Clock
 from matinee_platform.kpis.figures import Row, kpi_rows
 from matinee_platform.kpis.kpi_status import KpiStatus
+from matinee_platform.kpis.week_by_week import WeekByWeek
 from matinee_platform.metrics import KPI_METRICS, LIVE_KPI_METRICS
 
 
@@ -50,6 +51,17 @@ class KpiCollector(Collector):
             yield metrics.SEVERAL_ARMS, (one.key,), one.several
             if one.e_value is not None:
                 yield metrics.SRM_E_VALUE, (one.key,), one.e_value
+            for arm, weeks in one.weeks.items():
+                yield from _week_rows(weeks, (one.key, arm))
             for arm, figures in one.arms.items():
                 yield metrics.KPI_SUCCESS, (one.key, arm), one.until_ms / 1_000.0
                 yield from kpi_rows(figures, (one.key, arm))
+
+
+def _week_rows(weeks: WeekByWeek, labels: tuple[str, str]) -> Iterator[Row]:
+    yield metrics.WEEK_PAGES, (*labels, "this"), weeks.pages
+    yield metrics.WEEK_PAGES, (*labels, "last"), weeks.pages_before
+    yield metrics.WEEK_ENGAGEMENT, (*labels, "this"), weeks.engagement
+    yield metrics.WEEK_ENGAGEMENT, (*labels, "last"), weeks.engagement_before
+    if weeks.departure is not None:
+        yield metrics.ENGAGEMENT_DEPARTURE, labels, weeks.departure

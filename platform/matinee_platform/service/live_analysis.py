@@ -72,7 +72,7 @@ class LiveAnalyses:
 
     @property
     def shown(self) -> Mapping[str, Mapping[str, Any]]:
-        """The newest analysis of each experiment of the last pass, for metrics."""
+        """The newest analysis of each experiment that runs, for metrics."""
         return dict(self._shown)
 
     async def analysis(self, key: str) -> Mapping[str, Any]:
@@ -102,11 +102,15 @@ class LiveAnalyses:
 
     async def renew(self, keys: Sequence[str]) -> None:
         """Make the analyses that metrics show anew; those of other experiments are let go."""
-        found = {}
+        # One that begins meanwhile, and is asked for, is shown already.
+        gone = self._shown.keys() - set(keys)
         for key in keys:
-            with suppress(AnalysisError):
-                found[key] = await self.analysis(key)
-        self._shown = found
+            try:
+                self._shown[key] = await self.analysis(key)
+            except AnalysisError:
+                self._shown.pop(key, None)
+        for key in gone:
+            self._shown.pop(key, None)
 
     async def close(self) -> None:
         """End what runs."""
@@ -133,7 +137,11 @@ class LiveAnalyses:
         start = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._pool, self._analyse, key, self._clock.now_ms())
+            made = await loop.run_in_executor(self._pool, self._analyse, key, self._clock.now_ms())
+            found = made
+            if made["running"]:
+                # Whoever asked for it: the next pass may be a long rest away.
+                self._shown[key] = made
         except Exception as error:  # held too: the next caller would have it made in vain
             found = error
         now = time.monotonic()

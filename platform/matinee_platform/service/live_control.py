@@ -140,10 +140,10 @@ class ExperimentFeed:
                 self._log.error("experiment_not_served", experiment=key, reason=reason)
         if versions != self._seen or broken != self._broken:
             served = [one for one in running if one.key not in broken]
-            starts = {one.definition.key: one.started_at or 0 for one in found}
+            starts = {one.definition.key: (one.started_at or 0, one.started_seq) for one in found}
             assigner = Assigner(served, self._holdout)
             await in_thread(_warm_up, assigner, [one.key for one in served])
-            await self._runtime.apply([Running(one, starts[one.key]) for one in served], assigner)
+            await self._runtime.apply([Running(one, *starts[one.key]) for one in served], assigner)
         self._seen, self._broken = versions, broken
 
 

@@ -75,6 +75,10 @@ class ExperimentState(Protocol):
     def started_at(self) -> int | None:
         """UTC milliseconds of the last start; None before any."""
 
+    @property
+    def started_seq(self) -> int | None:
+        """Last place of the log at the last start; None before any, or if nobody noted it."""
+
 
 class AuditLine(Protocol):
     """One entry of the audit."""
@@ -139,9 +143,15 @@ class ArmCounter(Protocol):
     """Counts by arm, in one pass of the database."""
 
     def arm_counts(
-        self, experiment: str, *, windows: Sequence[int], upto: int, since_ms: int = 0
+        self,
+        experiment: str,
+        *,
+        windows: Sequence[int],
+        upto: int,
+        since_ms: int = 0,
+        since_seq: int | None = None,
     ) -> Sequence[ArmCounts]:
-        """Counts of every arm with a decision at or below `upto` and not before a time, by name."""
+        """Counts of every arm with a decision at or below `upto` and after a start, by name."""
 
 
 class Removed(Protocol):

@@ -118,6 +118,7 @@ class HeldExperiment:
     created_at: int = 0
     changed_at: int = 0
     started_at: int | None = None
+    started_seq: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +212,13 @@ class MemoryCounts:
         self._log = log
 
     def arm_counts(
-        self, experiment: str, *, windows: Sequence[int], upto: int, since_ms: int = 0
+        self,
+        experiment: str,
+        *,
+        windows: Sequence[int],
+        upto: int,
+        since_ms: int = 0,
+        since_seq: int | None = None,
     ) -> Sequence[ArmCounts]:
         """Counts of every arm."""
         found = []

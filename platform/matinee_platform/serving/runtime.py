@@ -71,12 +71,13 @@ class Running:
 
     Attributes:
         definition: of it.
-        start_ms: when it was started last, UTC milliseconds; days of units count from then, and so
-            do their decisions.
+        start_ms: when it was started last, UTC milliseconds; days of units count from then.
+        start_seq: place of the log then: decisions count from there on; None has the time tell.
     """
 
     definition: LiveExperiment
     start_ms: int
+    start_seq: int | None = None
 
 
 @dataclass(slots=True)
@@ -333,6 +334,7 @@ class LiveRuntime:
                 executor=self._executor,
                 early=self._early,
                 since_ms=running.start_ms,
+                since_seq=running.start_seq,
             )
         isolation = None
         if _runs_user_code(bundle):
@@ -344,9 +346,10 @@ class LiveRuntime:
 def _same_arms(old: Running, new: Running) -> bool:
     """Whether nothing changed that an arm at work depends on."""
     free = {"coverage", "layer_slice", "layer", "reward", "engagement_minutes", "analysis"}
-    return old.start_ms == new.start_ms and old.definition.model_dump(
+    same_start = (old.start_ms, old.start_seq) == (new.start_ms, new.start_seq)
+    return same_start and old.definition.model_dump(exclude=free) == new.definition.model_dump(
         exclude=free
-    ) == new.definition.model_dump(exclude=free)
+    )
 
 
 def _runs_user_code(bundle: LoadedBundle) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from matinee_platform.experiments.beginning import rows_after
 from matinee_platform.serving.unit_fold import Unit, UnitFold
 from matinee_platform.serving.unit_reads import NewFold, UnitReader, UnitReads
 from matinee_platform.storage.errors import LogBusyError
@@ -85,7 +86,8 @@ class UnitMemory:
         reader: of the log, for one thread; None where nothing was ever logged.
         executor: one thread, where the log is read; the loop's own if not given.
         early: shared by all arms of a process.
-        since_ms: decisions from before do not count, UTC milliseconds.
+        since_ms: of the start, UTC milliseconds.
+        since_seq: decisions from before do not count (`experiments.beginning`).
 
     Attributes:
         fold: the states.
@@ -104,6 +106,7 @@ class UnitMemory:
         executor: Executor | None = None,
         early: EarlyRewards | None = None,
         since_ms: int = 0,
+        since_seq: int | None = None,
     ) -> None:
         self.fold = new_fold(capacity + PREVIEWS)
         self.hits = 0
@@ -115,7 +118,7 @@ class UnitMemory:
         self._previews = np.arange(capacity, capacity + PREVIEWS, dtype=np.int32)
         self._loading: dict[int, _Loading] = {}
         self._forgotten: OrderedDict[int, int] = OrderedDict()
-        self._since_ms = since_ms
+        self._earliest_ms, self._after = rows_after(since_ms, since_seq)
         self._reads = None
         if reader is not None:
             self._reads = UnitReads(
@@ -125,6 +128,7 @@ class UnitMemory:
                 new_fold=new_fold,
                 executor=executor,
                 since_ms=since_ms,
+                since_seq=since_seq,
             )
 
     def __len__(self) -> int:
@@ -202,7 +206,7 @@ class UnitMemory:
     def decided(self, row: LoggedDecision) -> None:
         """Take in a decision of this arm that became durable; `flush` folds it."""
         record = row.record
-        if record.decided_at < self._since_ms:
+        if row.seq <= self._after or record.decided_at < self._earliest_ms:
             return
         unit = self._units.get(record.unit)
         if unit is not None:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from matinee_platform.experiments.beginning import rows_after
 from matinee_platform.serving.batching import Batcher
 from matinee_platform.serving.unit_fold import Unit, UnitFold
 from matinee_platform.storage.errors import LogUnavailableError
@@ -69,7 +70,8 @@ class UnitReads:
         reader: of the log, for any thread.
         new_fold: makes a fold for the arm.
         executor: where the log is read; the loop's own if not given.
-        since_ms: decisions from before do not count, UTC milliseconds.
+        since_ms: of the start, UTC milliseconds.
+        since_seq: decisions from before do not count (`experiments.beginning`).
     """
 
     def __init__(
@@ -81,13 +83,14 @@ class UnitReads:
         new_fold: NewFold,
         executor: Executor | None = None,
         since_ms: int = 0,
+        since_seq: int | None = None,
     ) -> None:
         self._experiment = experiment
         self._arm = arm
         self._reader = reader
         self._new_fold = new_fold
         self._executor = executor
-        self._since_ms = since_ms
+        self._earliest_ms, self._after = rows_after(since_ms, since_seq)
         self._batcher = Batcher[_Read](self._start, most=_MOST_TOGETHER)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -149,8 +152,8 @@ class UnitReads:
                         pseudonym,
                         self._new_fold,
                         upto=upto,
-                        after=after,
-                        since_ms=self._since_ms,
+                        after=max(after, self._after),
+                        earliest_ms=self._earliest_ms,
                     )
                 )
             except Exception as error:
@@ -179,7 +182,9 @@ class UnitReads:
         for decision in decisions:
             made.setdefault(decision.record.unit, []).append(decision)
         made = {
-            pseudonym: _that_count(made[pseudonym], after=after, since_ms=self._since_ms)
+            pseudonym: _that_count(
+                made[pseudonym], after=max(after, self._after), earliest_ms=self._earliest_ms
+            )
             for pseudonym, after in wanted
             if pseudonym in made
         }
@@ -195,9 +200,9 @@ class UnitReads:
 
 
 def _that_count(
-    decisions: Sequence[LoggedDecision], *, after: int, since_ms: int
+    decisions: Sequence[LoggedDecision], *, after: int, earliest_ms: int
 ) -> list[LoggedDecision]:
-    return [one for one in decisions if one.seq > after and one.record.decided_at >= since_ms]
+    return [one for one in decisions if one.seq > after and one.record.decided_at >= earliest_ms]
 
 
 def read_unit(
@@ -209,7 +214,7 @@ def read_unit(
     *,
     upto: int | None = None,
     after: int = 0,
-    since_ms: int = 0,
+    earliest_ms: int = 0,
 ) -> ReadUnit:
     """Fold a unit from the log.
 
@@ -221,7 +226,7 @@ def read_unit(
         new_fold: makes a fold for the arm.
         upto: a place that `last_seq` gave; the log's last complete place if it is missing.
         after: decisions at or before this place of the log do not count.
-        since_ms: decisions from before this time do not count, UTC milliseconds.
+        earliest_ms: decisions from before this time do not count, UTC milliseconds.
 
     Returns:
         The unit, and a fold that holds its state in row 0; None for one that never came.
@@ -229,7 +234,7 @@ def read_unit(
     if upto is None:
         upto = reader.last_seq()
     found = reader.unit_decisions(experiment, arm, pseudonym, upto=upto, limit=MOST_DECISIONS)
-    decisions = _that_count(found, after=after, since_ms=since_ms)
+    decisions = _that_count(found, after=after, earliest_ms=earliest_ms)
     rewards: Sequence[LoggedReward] = ()
     if decisions:
         rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)

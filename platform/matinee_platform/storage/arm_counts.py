@@ -8,6 +8,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, Table, and_, case, false, func, select
 from sqlalchemy.exc import DBAPIError
 
+from matinee_platform.experiments.beginning import rows_after
 from matinee_platform.log_rows import WHOLE_PAGE
 from matinee_platform.storage.errors import LogUnavailableError
 from matinee_platform.storage.event_tables import DecisionRow, RewardRow
@@ -49,7 +50,13 @@ class SqlArmCounter:
         self._engine = engine
 
     def arm_counts(
-        self, experiment: str, *, windows: Sequence[int], upto: int, since_ms: int = 0
+        self,
+        experiment: str,
+        *,
+        windows: Sequence[int],
+        upto: int,
+        since_ms: int = 0,
+        since_seq: int | None = None,
     ) -> list[ArmCounts]:
         """Counts of every arm with a decision at or below a place of the log, by name.
 
@@ -57,15 +64,19 @@ class SqlArmCounter:
             experiment: key.
             windows: of each of `log_rows.COMPONENTS`, in milliseconds.
             upto: last place that counts.
-            since_ms: decisions from before do not count, nor do their rewards, UTC milliseconds.
+            since_ms: of the start, UTC milliseconds.
+            since_seq: place of the start: what was decided before it does not count, nor do its
+                rewards; None has `since_ms` tell (`experiments.beginning`).
 
         Raises:
             LogUnavailableError: the database is away.
         """
+        earliest, after = rows_after(since_ms, since_seq)
         of_experiment = (
             _DECISIONS.experiment == experiment,
             _DECISIONS.seq <= upto,
-            _DECISIONS.decided_at >= since_ms,
+            _DECISIONS.seq > after,
+            _DECISIONS.decided_at >= earliest,
         )
         with self._connection() as connection:
             found: dict[str, ArmCounts] = {}

@@ -30,11 +30,16 @@ class ControlStore:
     Args:
         engine: of the control database.
         clock: tells when.
+        last_seq: tells the last place of the log, which a start notes; None for a store that is
+            only read, or has no log beside it.
     """
 
-    def __init__(self, engine: Engine, *, clock: Clock) -> None:
+    def __init__(
+        self, engine: Engine, *, clock: Clock, last_seq: Callable[[], int] | None = None
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._last_seq = last_seq
         self._audit = AuditLog(engine, clock=clock)
 
     def create(self, definition: LiveExperiment, *, who: str) -> StoredExperiment:
@@ -164,6 +169,8 @@ class ControlStore:
                 salt=salt,
                 coverage=coverage,
                 now_ms=now_ms,
+                # Before anybody serves it: what it decides comes after this place.
+                last_seq=None if self._last_seq is None else self._last_seq(),
             )
             if salt is not None:
                 key = found.definition.key
@@ -219,6 +226,7 @@ def _stored(row: ExperimentRow) -> StoredExperiment:
         created_at=row.created_at,
         changed_at=row.changed_at,
         started_at=row.started_at,
+        started_seq=row.started_seq,
     )
 
 
@@ -231,6 +239,7 @@ def _values(experiment: StoredExperiment) -> dict[str, Any]:
         "created_at": experiment.created_at,
         "changed_at": experiment.changed_at,
         "started_at": experiment.started_at,
+        "started_seq": experiment.started_seq,
     }
 
 

@@ -30,6 +30,8 @@ class ExperimentRow(ControlTable, table=True):
     changed_at: int = Field(sa_type=BigInteger)
     started_at: int | None = Field(default=None, sa_type=BigInteger)
     """Of its last start."""
+    started_seq: int | None = Field(default=None, sa_type=BigInteger)
+    """Last place of the log at its last start; a place of another database, so no key to it."""
 
 
 class UsedSaltRow(ControlTable, table=True):

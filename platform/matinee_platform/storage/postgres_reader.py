@@ -59,7 +59,8 @@ class PostgresReader(SqlReader):
                 # The server may have been restarted since the last question.
                 self.close()
                 return self._ask(query, values)
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, psycopg.errors.UndefinedTable) as error:
+            # Its tables come with the first service: until then the log is as one that is away.
             self.close()
             raise LogUnavailableError(f"PostgreSQL cannot be read: {error}") from error
 

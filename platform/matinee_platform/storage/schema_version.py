@@ -4,7 +4,7 @@ from sqlalchemy import Connection, inspect, text
 
 from matinee_policies.errors import ConfigError
 
-NEWEST = {"control": "0003", "events": "0001"}
+NEWEST = {"control": "0004", "events": "0001"}
 """The last step of each tree of `storage/migrations`."""
 
 VERSION_TABLES = {"control": "alembic_version_control", "events": "events_version"}

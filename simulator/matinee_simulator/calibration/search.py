@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from cmaes import CMA
 
 from matinee_policies.arrays import FloatArray
 from matinee_policies.config import check_range, check_seed, check_whole
@@ -100,6 +99,9 @@ def _search(
                 lambda x: loss(x[:1]), np.append(origin, 0.5), step=step, budget=budget, seed=seed
             )
         )
+    # It brings scipy.stats, half of what a process that runs arms would load.
+    from cmaes import CMA
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         strategy = CMA(

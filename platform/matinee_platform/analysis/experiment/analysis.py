@@ -3,6 +3,7 @@
 A pure function: the same units and plan give the same document, whatever log they came from.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matinee_platform.analysis.experiment.effects import Comparison, Estimate
 from matinee_platform.analysis.experiment.gates import gates_of
 from matinee_platform.analysis.experiment.json_numbers import interval_json, plain
 from matinee_platform.analysis.experiment.metric_list import METRIC_LIST, SETTLED
-from matinee_platform.analysis.experiment.metric_moments import MetricMoments
+from matinee_platform.analysis.experiment.metric_moments import MetricMoments, metric_moments
 from matinee_platform.analysis.experiment.plan import Plan
 from matinee_platform.analysis.experiment.quantiles import quantile_of
 from matinee_platform.analysis.experiment.retention_table import retention_curves, retention_table
@@ -27,6 +28,7 @@ from matinee_platform.analysis.experiment.words import ONE_LOOK
 from matinee_platform.analysis.inference.gates import Gate
 from matinee_platform.analysis.inference.non_inferiority import NonInferiority, Verdict
 from matinee_platform.analysis.inference.ratio import linearise
+from matinee_platform.analysis.side_by_side import side_by_side
 from matinee_platform.analysis.unit_days.records import UnitDays
 
 SCHEMA_VERSION = 1
@@ -51,23 +53,32 @@ def analyse_experiment(units: UnitDays, plan: Plan) -> dict[str, Any]:
     days = units.days
     at_end = plan.ended(days)
     found, covariates = Activity(units), covariates_of(units)
-    now = {
-        name: MetricMoments(name, found, covariates, kept=role != "other")
-        for name, role in plan.metrics.items()
-    }
+    now = metric_moments(
+        plan.metrics,
+        found,
+        covariates,
+        kept=(name for name, role in plan.metrics.items() if role != "other"),
+    )
     ending = None
     if plan.horizon_days is not None and at_end:
         ending = now
         if found.looks > plan.horizon_days:
             then = until_day(units, plan.horizon_days)
-            past, known = Activity(then), covariates_of(then)
-            ending = {
-                name: MetricMoments(name, past, known, kept=role == "primary")
-                for name, role in plan.metrics.items()
-            }
+            ending = metric_moments(
+                plan.metrics, Activity(then), covariates_of(then), kept=plan.settings.primary
+            )
     compared = compare_all(now, ending, plan)
     gates = gates_of(found, plan)
     arms = tuple(name for name in plan.weights if name in units.arms)
+    by_day, segments, retention, survival = side_by_side(
+        [
+            partial(days_json, now, compared, plan, arms=arms, at_end=at_end),
+            partial(segments_json, now, ending, plan, arms=arms),
+            partial(_retention_json, found, plan, arms=arms, at_end=at_end),
+            partial(survival_of, found, plan, at_end=at_end),
+        ],
+        units=len(units),
+    )
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "experiment": plan.experiment,
@@ -85,18 +96,22 @@ def analyse_experiment(units: UnitDays, plan: Plan) -> dict[str, Any]:
         "metrics": {
             name: _metric_json(one, plan, compared, arms=arms) for name, one in now.items()
         },
-        "by_day": days_json(now, compared, plan, arms=arms, at_end=at_end),
-        "segments": segments_json(now, ending, plan, arms=arms),
-        "retention": {
-            "metrics": retention_table(found, arms),
-            "curves": retention_curves(
-                found, arms, confidence=plan.settings.confidence, at_end=at_end
-            ),
-            "reason": "" if at_end else ONE_LOOK,
-        },
-        "survival": survival_of(found, plan, at_end=at_end),
+        "by_day": by_day,
+        "segments": segments,
+        "retention": retention,
+        "survival": survival,
     }
     return {"verdict": verdict_json(document, plan), **document}
+
+
+def _retention_json(
+    found: Activity, plan: Plan, *, arms: tuple[str, ...], at_end: bool
+) -> dict[str, Any]:
+    return {
+        "metrics": retention_table(found, arms),
+        "curves": retention_curves(found, arms, confidence=plan.settings.confidence, at_end=at_end),
+        "reason": "" if at_end else ONE_LOOK,
+    }
 
 
 def _gate_json(gate: Gate) -> dict[str, Any]:

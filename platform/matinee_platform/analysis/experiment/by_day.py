@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from matinee_platform.analysis.experiment.activity import Activity
-from matinee_platform.analysis.experiment.unit_metrics import UnitMetric
+from matinee_platform.analysis.experiment.unit_metrics import UnitMetric, of_units
 from matinee_platform.analysis.inference.moments import Moments, cumulative, moments_by_group
 from matinee_policies.arrays import AnyArray, FloatArray
 
@@ -37,11 +37,11 @@ def settled_by_day(
         covariates: of all units, `float64 [n]` each.
     """
     units = found.units
-    columns = [*metric.columns, *(column[metric.rows] for column in covariates)]
-    arm = units.arm[metric.rows].astype(np.int64)
+    columns = [*metric.columns, *(of_units(column, metric.rows) for column in covariates)]
+    arm = of_units(units.arm, metric.rows).astype(np.int64)
     days, arms = found.looks, len(units.arms)
     since = _grouped(columns, metric.since * arms + arm, days=days, arms=arms)
-    cohort = units.exposed_on[metric.rows].astype(np.int64)
+    cohort = of_units(units.exposed_on, metric.rows).astype(np.int64)
     each = _grouped(metric.columns, cohort * arms + arm, days=days, arms=arms)
     return ByDay(tuple(tuple(cumulative(one)) for one in since), each)
 

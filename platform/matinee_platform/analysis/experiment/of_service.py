@@ -28,6 +28,7 @@ def analyse_live(
     *,
     running: bool,
     since_ms: int,
+    since_seq: int | None = None,
     until_ms: int,
     metrics: Sequence[str] = (),
     genre_names: Sequence[str] = (),
@@ -41,6 +42,7 @@ def analyse_live(
         experiment: as it stands now.
         running: whether it lets units in.
         since_ms: its present start, UTC milliseconds.
+        since_seq: place of the log at that start, as `read_event_unit_days` takes it.
         until_ms: end of the data, or the declared end if that comes first.
         metrics: to look at besides those declared.
         genre_names: of the groups of taste; numbered if not given.
@@ -57,6 +59,7 @@ def analyse_live(
         database,
         experiment,
         since_ms=since_ms,
+        since_seq=since_seq,
         until_ms=until_ms,
         growing=running,
         genre_names=genre_names,
@@ -105,6 +108,7 @@ def analyse_service(
         found.definition,
         running=found.state is State.RUNNING,
         since_ms=found.started_at or 0,
+        since_seq=found.started_seq,
         until_ms=_end(found, until_ms, lived_ms),
         metrics=metrics,
         genre_names=genre_names_of(data_dir, found.definition),
@@ -139,6 +143,7 @@ def service_units(
         event_database(data_dir, database),
         found.definition,
         since_ms=found.started_at or 0,
+        since_seq=found.started_seq,
         until_ms=_end(found, until_ms, lived_ms),
     )
     return found.definition, units

@@ -13,6 +13,7 @@ from matinee_platform.analysis.experiment.metric_moments import MetricMoments
 from matinee_platform.analysis.experiment.plan import Plan
 from matinee_platform.analysis.inference.corrections import benjamini_hochberg
 from matinee_platform.analysis.inference.moments import Moments
+from matinee_platform.analysis.unit_days.records import UnitDays
 
 _Key = tuple[str, str, str, str]
 """Segment, label, metric, arm."""
@@ -30,8 +31,7 @@ def segments_json(
     Groups without `minimum_units` units in both arms are told without an interval. A declared
     segment that the log does not know is told as missing.
     """
-    any_metric = next(iter(now.values()))
-    units = any_metric.found.units
+    units = next(iter(now.values())).found.units
     told: dict[str, Any] = {}
     compared: dict[_Key, Comparison] = {}
     for segment in plan.settings.segments:
@@ -40,10 +40,7 @@ def segments_json(
             continue
         labels = units.segment_labels[segment]
         told[segment] = {"missing": False, "labels": {}}
-        counts = [
-            {arm: _units_of(any_metric, segment, label, arm) for arm in arms}
-            for label in range(len(labels))
-        ]
+        counts = _units_of(units, segment, arms)
         for number, label in enumerate(labels):
             if any(counts[number].values()):
                 told[segment]["labels"][label] = {"units": counts[number], "metrics": {}}
@@ -64,10 +61,13 @@ def segments_json(
     return told
 
 
-def _units_of(metric: MetricMoments, segment: str, label: int, arm: str) -> int:
-    units = metric.found.units
-    within = (units.segments[segment] == label) & (units.arm == units.arms.index(arm))
-    return int(within.sum())
+def _units_of(units: UnitDays, segment: str, arms: tuple[str, ...]) -> list[dict[str, int]]:
+    """Units of each label by arm."""
+    labels, every = len(units.segment_labels[segment]), len(units.arms)
+    label = units.segments[segment]
+    key = np.where(label < 0, labels, label).astype(np.intp) * every + units.arm
+    counts = np.bincount(key, minlength=(labels + 1) * every).reshape(-1, every)[:labels]
+    return [{arm: int(row[units.arms.index(arm)]) for arm in arms} for row in counts]
 
 
 def _compare(

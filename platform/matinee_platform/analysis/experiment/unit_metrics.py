@@ -111,5 +111,21 @@ def unit_metric(name: str, found: Activity) -> UnitMetric:
         return UnitMetric(found.every, columns, units.exposed_on)
     last, columns_of = _MATURED[name]
     rows, since = found.matured_units(last, rewards=name in OF_REWARDS)
-    columns = tuple(column[rows] for column in columns_of(found))
+    columns = tuple(of_units(column, rows) for column in columns_of(found))
     return UnitMetric(rows, columns, since)
+
+
+def window_of(name: str, found: Activity) -> tuple[int, bool] | None:
+    """What decides which units count to a metric: its last day, and whether rewards of it may wait.
+
+    Returns:
+        None for a metric to which all units count.
+    """
+    if name in GROWING:
+        return None
+    return MATURES_AFTER[name], name in OF_REWARDS and found.units.rewarded is not None
+
+
+def of_units(column: AnyArray, rows: AnyArray) -> AnyArray:
+    """A column of all units for some of them, distinct and ascending; itself for all of them."""
+    return column if rows.size == column.size else column[rows]

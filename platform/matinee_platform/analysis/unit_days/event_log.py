@@ -20,6 +20,7 @@ from matinee_platform.analysis.unit_days.first_states import FirstStates
 from matinee_platform.analysis.unit_days.gathered import Gathered, unit_days
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis.unit_days.run_log import CLOCK_TOLERANCE_MS
+from matinee_platform.experiments.beginning import rows_after
 from matinee_platform.experiments.definition import HOLDOUT_ARM, LiveExperiment
 from matinee_platform.log_rows import COMPONENTS
 from matinee_platform.serving.unit_fold import DAY_MS, VISIT_GAP_MS
@@ -51,6 +52,7 @@ def read_event_unit_days(
     experiment: LiveExperiment,
     *,
     since_ms: int,
+    since_seq: int | None = None,
     until_ms: int,
     growing: bool = False,
     states: bool = True,
@@ -65,8 +67,10 @@ def read_event_unit_days(
     Args:
         database: file of the SQLite log, or address of a PostgreSQL.
         experiment: as it stands now.
-        since_ms: its present start, UTC milliseconds: what was logged before belongs to another
-            assignment.
+        since_ms: its present start, UTC milliseconds; days are counted from it, and what a clock
+            that is behind decided earlier is of the first one.
+        since_seq: place of the log at that start: what was logged before belongs to another
+            assignment; None has the time tell (`experiments.beginning`).
         until_ms: end of the data; what is later does not count.
         growing: whether units still come in: then an arm may have none yet.
         states: whether to read the state at each unit's first decision, for covariates and
@@ -87,7 +91,7 @@ def read_event_unit_days(
     names = tuple(arm.name for arm in experiment.arms)
     found = BadLog()
     with reading(database) as ask:
-        values = _values(ask, experiment, since_ms, until_ms)
+        values = _values(ask, experiment, (since_ms, since_seq), until_ms)
         seen = dict(_all(ask, ask_for.ARMS, values))
         undeclared(found, (*names, HOLDOUT_ARM), seen, what="decisions")
         _check_rows(found, ask, {**values, "tolerance": tolerance_ms})
@@ -114,13 +118,18 @@ def read_event_unit_days(
     return unit_days(gathered)
 
 
-def _values(ask: Ask, experiment: LiveExperiment, since_ms: int, until_ms: int) -> dict[str, Any]:
+def _values(
+    ask: Ask, experiment: LiveExperiment, start: tuple[int, int | None], until_ms: int
+) -> dict[str, Any]:
     """Values that statements name."""
     ((upto,),) = _all(ask, "SELECT last FROM seq", {})
     windows = experiment.windows_ms()
+    earliest, started = rows_after(*start)
     return {
         "experiment": experiment.key,
-        "since": since_ms,
+        "since": start[0],
+        "earliest": earliest,
+        "started": started,
         "until": until_ms,
         "upto": upto,
         "day": DAY_MS,
@@ -192,13 +201,13 @@ def _decisions(
         arm=row[3][starts],
         several=several | (earliest != latest),
         exposed_at=exposed,
-        exposed_on=((exposed - since) // DAY_MS).astype(np.int32),
+        exposed_on=_day_of(exposed, since),
         observed=((until - exposed) // DAY_MS).astype(np.int32),
         states=FirstStates(),
         rows={
             "row_unit": [np.searchsorted(unit, row[0]).astype(np.int32)],
             "row_day": [row[1]],
-            "row_calendar_day": [((row[7] - since) // DAY_MS).astype(np.int32)],
+            "row_calendar_day": [_day_of(row[7], since)],
             "sessions": [row[8]],
             "pages": [row[9]],
             "impressions": [row[10]],
@@ -209,6 +218,12 @@ def _decisions(
         rewarded=((until - exposed - values["window"]) // DAY_MS).astype(np.int32),
     )
     return gathered, (least, largest)
+
+
+def _day_of(at_ms: AnyArray, since_ms: int) -> AnyArray:
+    """Day of the experiment; the first one for what a clock that is behind told."""
+    day: AnyArray = np.maximum((at_ms - since_ms) // DAY_MS, 0).astype(np.int32)
+    return day
 
 
 def _leave_out_odd(found: BadLog, gathered: Gathered, buckets: tuple[AnyArray, AnyArray]) -> None:

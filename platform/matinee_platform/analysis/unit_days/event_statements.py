@@ -1,7 +1,8 @@
 """What `event_log` asks of a service's database, in SQL that SQLite and PostgreSQL know.
 
-All of them speak of the decisions of one experiment with `since <= decided_at < until` up to one
-place of the log, and of their rewards up to the same place and time. A unit's days are of 24 hours
+All of them speak of the decisions of one experiment from the first place after `started`
+up to one place of the log, with `earliest <= decided_at < until`, and of their rewards up to the
+same place and time. A unit's days are of 24 hours
 from its first decision; a visit begins where nothing of the unit came within `gap` before. A reward
 counts as `storage.reward_states` says: within its window, at a slot that showed something, the
 first of its decision, component and slot in the order of the log.
@@ -12,7 +13,8 @@ begins with a digit below 8): removing them counts empty slots.
 """
 
 _WHERE = """
-    experiment = :experiment AND decided_at >= :since AND decided_at < :until AND seq <= :upto
+    experiment = :experiment AND decided_at >= :earliest AND decided_at < :until
+    AND seq > :started AND seq <= :upto
 """
 
 _CHOSEN = f"""

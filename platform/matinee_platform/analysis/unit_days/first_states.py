@@ -5,6 +5,7 @@ All of it comes from the state that the log keeps with the unit's first decision
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,16 @@ from matinee_policies.arrays import AnyArray, BoolArray, Float32Array, FloatArra
 
 KNOWN = ("known", "new")
 TERTILES = ("low", "middle", "high")
+
+
+class _Seen(NamedTuple):
+    """What the first states of some units say, by unit, and of how many genres."""
+
+    genres: int
+    units: AnyArray
+    history: FloatArray
+    activity: FloatArray
+    taste: AnyArray
 
 
 class FirstStates:
@@ -28,14 +39,10 @@ class FirstStates:
 
     def __init__(self, genre_names: Sequence[str] = ()) -> None:
         self._names = tuple(genre_names)
-        self._genres = len(self._names)
-        self._units: list[AnyArray] = []
-        self._history: list[FloatArray] = []
-        self._activity: list[FloatArray] = []
-        self._taste: list[AnyArray] = []
+        self._seen: list[_Seen] = []
 
     def add(self, units: AnyArray, state: Float32Array) -> None:
-        """Take in the first states of some units.
+        """Take in the first states of some units; threads may do so at the same time.
 
         Args:
             units: places of the units, distinct, `int [k]`.
@@ -44,31 +51,36 @@ class FirstStates:
         if state.shape[1] < 2:
             return
         genres = (state.shape[1] - 2) // 2
-        self._genres = max(self._genres, genres)
         watched = state[:, :genres]
         history = watched.sum(axis=1, dtype=np.float64)
         taste = watched.argmax(axis=1) if genres else np.zeros(len(state), dtype=np.int64)
         known = history > 0
         activity = state[:, -2].astype(np.float64)
         visited = state[:, -1] >= 0
-        self._units.append(units)
-        self._history.append(np.where(known | visited, history, np.nan))
-        self._activity.append(np.where(visited, activity, np.nan))
-        self._taste.append(np.where(known, taste, -1).astype(np.int16))
+        self._seen.append(
+            _Seen(
+                genres,
+                units,
+                np.where(known | visited, history, np.nan),
+                np.where(visited, activity, np.nan),
+                np.where(known, taste, -1).astype(np.int16),
+            )
+        )
 
     def told(
         self, units: AnyArray
     ) -> tuple[dict[str, FloatArray], dict[str, AnyArray], dict[str, tuple[str, ...]]]:
         """Covariates, segments and labels of segments of units, given by place, `int [n]`."""
-        if not self._units:
+        if not self._seen:
             return {}, {}, {}
-        places = np.concatenate(self._units)
-        room = int(max(places.max(initial=-1), units.max(initial=-1))) + 1
+        highest = max(one.units.max(initial=-1) for one in self._seen)
+        room = int(max(highest, units.max(initial=-1))) + 1
         history, activity = np.full(room, np.nan), np.full(room, np.nan)
         taste = np.full(room, -1, dtype=np.int16)
-        history[places] = np.concatenate(self._history)
-        activity[places] = np.concatenate(self._activity)
-        taste[places] = np.concatenate(self._taste)
+        for one in self._seen:
+            history[one.units] = one.history
+            activity[one.units] = one.activity
+            taste[one.units] = one.taste
         told = {"history": history[units], "activity": activity[units]}
         unknown = np.isnan(told["history"])
         segments = {
@@ -76,9 +88,9 @@ class FirstStates:
             "activity": tertiles(told["history"]),
             "taste": taste[units],
         }
-        names = self._names
-        if len(names) < self._genres:
-            names = tuple(f"genre {number}" for number in range(self._genres))
+        names, genres = self._names, max(one.genres for one in self._seen)
+        if len(names) < genres:
+            names = tuple(f"genre {number}" for number in range(genres))
         labels = {"new": KNOWN, "activity": TERTILES, "taste": names}
         covariates = {name: one for name, one in told.items() if not np.isnan(one).all()}
         return covariates, segments, labels

@@ -1,10 +1,13 @@
 """From units and rows as a log gives them to `UnitDays`: ordered, merged, without strays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from matinee_platform.analysis.side_by_side import side_by_side
 from matinee_platform.analysis.unit_days.first_states import FirstStates
 from matinee_platform.analysis.unit_days.fold_kernels import count_into_order
 from matinee_platform.analysis.unit_days.records import UnitDays
@@ -83,11 +86,18 @@ def unit_days(gathered: Gathered) -> UnitDays:
     begins[1:] = ~((row_unit[1:] == row_unit[:-1]) & (row_day[1:] == row_day[:-1]))
     starts = None if begins.all() else np.flatnonzero(begins)
     given = [name for name in ROWS if name in gathered.rows]
-    columns = {name: _column(gathered.rows, name, order, starts) for name in given}
+    # The widest columns and the states of units take longest.
+    parts: dict[str, Callable[[], Any]] = {
+        name: partial(_column, gathered.rows, name, order, starts)
+        for name in sorted(given, key=lambda name: ROWS[name] is not np.float64)
+    }
+    parts = {"states": partial(gathered.states.told, kept), **parts}
+    made = dict(zip(parts, side_by_side(list(parts.values()), units=kept.size), strict=True))
+    covariates, segments, labels = made.pop("states")
+    columns: dict[str, AnyArray] = made
     if starts is not None:
         row_unit, row_day = row_unit[starts], row_day[starts]
     columns.setdefault("sessions", np.ones(row_unit.size, dtype=np.uint8))
-    covariates, segments, labels = gathered.states.told(kept)
     return UnitDays(
         arms=gathered.arms,
         unit=gathered.unit[kept],
@@ -137,7 +147,8 @@ def with_covariate(
 
 def _order(rank: IndexArray, units: int) -> IndexArray:
     """Places of the rows that count, by rank and then as they came."""
-    counts = np.bincount(rank[rank >= 0], minlength=units) if rank.size else np.zeros(units)
+    counted = rank[rank >= 0] if rank.min(initial=0) < 0 else rank
+    counts = np.bincount(counted, minlength=units)
     ends = np.zeros(units, dtype=np.int64)
     ends[1:] = np.cumsum(counts)[:-1]
     order = np.empty(int(counts.sum()), dtype=np.int32)

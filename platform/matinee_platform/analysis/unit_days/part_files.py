@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from matinee_platform.analysis.unit_days.list_pages import list_values
 from matinee_platform.log_schema import matrix
 from matinee_platform.part_writer import PART_SUFFIX
 from matinee_policies.arrays import AnyArray, IndexArray
@@ -50,7 +51,7 @@ def opened(path: Path) -> Iterator[PartFile]:
     try:
         if path.suffix == PARQUET_SUFFIX:
             with pq.ParquetFile(path) as file:
-                yield _Parquet(file)
+                yield _Parquet(file, path)
         else:
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as part:
                 yield _Arrow(part)
@@ -61,8 +62,8 @@ def opened(path: Path) -> Iterator[PartFile]:
 class _Parquet:
     """A Parquet file; row groups that are not asked for are left alone."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        self._file = file
+    def __init__(self, file: pq.ParquetFile, path: Path) -> None:
+        self._file, self._path = file, path
         self.schema = file.schema_arrow
         self.rows = int(file.metadata.num_rows)
 
@@ -73,12 +74,7 @@ class _Parquet:
         metadata = self._file.metadata
         if not metadata.num_row_groups:
             return None
-        # A list has its values below it, as `slate.list.element`.
-        (place,) = (
-            place
-            for place in range(metadata.num_columns)
-            if metadata.schema.column(place).path.split(".")[0] == column
-        )
+        place = self._leaf(column)
         low = high = None
         for group in range(metadata.num_row_groups):
             statistics = metadata.row_group(group).column(place).statistics
@@ -91,14 +87,38 @@ class _Parquet:
 
     def lists(self, column: str, rows: IndexArray) -> AnyArray:
         found, first = [], 0
-        for group in range(self._file.metadata.num_row_groups):
-            last = first + self._file.metadata.row_group(group).num_rows
-            low, high = np.searchsorted(rows, [first, last])
-            if low < high:
-                table = self._file.read_row_group(group, columns=[column], use_threads=False)
-                found.append(matrix(table.column(column))[rows[low:high] - first])
-            first = last
+        with self._path.open("rb") as source:
+            for group in range(self._file.metadata.num_row_groups):
+                last = first + self._file.metadata.row_group(group).num_rows
+                low, high = np.searchsorted(rows, [first, last])
+                if low < high:
+                    values = self._lists_of(column, group, source)
+                    found.append(values[rows[low:high] - first])
+                first = last
         return np.concatenate(found)
+
+    def _lists_of(self, column: str, group: int, source: BinaryIO) -> AnyArray:
+        values = list_values(
+            source,
+            self._file.metadata,
+            group=group,
+            column=self._leaf(column),
+            width=self.schema.field(column).type.list_size,
+        )
+        if values is not None:
+            return values
+        table = self._file.read_row_group(group, columns=[column], use_threads=False)
+        return matrix(table.column(column))
+
+    def _leaf(self, column: str) -> int:
+        """Place of the values of a column; a list has them below it, as `slate.list.element`."""
+        schema = self._file.metadata.schema
+        (place,) = (
+            place
+            for place in range(self._file.metadata.num_columns)
+            if schema.column(place).path.split(".")[0] == column
+        )
+        return place
 
     def _there(self, columns: list[str]) -> list[str]:
         for name in columns:

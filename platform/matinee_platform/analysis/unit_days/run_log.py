@@ -30,11 +30,10 @@ from matinee_platform.analysis.unit_days.log_parts import (
     read_rewards,
     read_states,
 )
-from matinee_platform.analysis.unit_days.part_fold import PartFold
+from matinee_platform.analysis.unit_days.part_fold import Fresh, PartFold
 from matinee_platform.analysis.unit_days.records import UnitDays
 from matinee_platform.analysis.unit_days.stray_rewards import join_strays
 from matinee_platform.run_settings import run_settings
-from matinee_policies.arrays import Float32Array, IndexArray
 from matinee_policies.catalogue import Catalogue
 from matinee_policies.errors import DataError
 
@@ -109,20 +108,17 @@ def read_folder_unit_days(
     fold = PartFold(arms.names, days=days, tolerance_ms=tolerance_ms, found=found)
     ids = DistinctIds(sum(sizes))
     first = FirstStates(genre_names)
-    waiting: deque[tuple[IndexArray, Future[Float32Array]]] = deque()
+    waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(_AHEAD) as readers:
         for part, decisions, rewards, slots in _ahead(readers, parts):
             ids.add(decisions.decision_id)
             fresh = fold.part(part.arm, decisions, rewards, slots=slots)
             if states and fresh.rows.size and part.decisions is not None:
-                reading = readers.submit(read_states, part.decisions, fresh.rows)
-                waiting.append((fresh.units, reading))
-            while waiting and (len(waiting) > _AHEAD or waiting[0][1].done()):
-                who, reading = waiting.popleft()
-                first.add(who, reading.result())
-        for who, reading in waiting:
-            first.add(who, reading.result())
-        waiting.clear()
+                waiting.append(readers.submit(_add_states, first, part.decisions, fresh))
+            while waiting and (len(waiting) > _AHEAD or waiting[0].done()):
+                waiting.popleft().result()
+        for one in waiting:
+            one.result()
     # What the columns of the parts were in would stay with Arrow, and is wanted below.
     pa.default_memory_pool().release_unused()
     ids.check(found, lambda: (read_ids(one.decisions) for one in parts if one.decisions))
@@ -170,6 +166,10 @@ def _ahead(
         decisions, slots, rewards = read.result()
         del read
         yield part, decisions, rewards, slots
+
+
+def _add_states(first: FirstStates, path: Path, fresh: Fresh) -> None:
+    first.add(fresh.units, read_states(path, fresh.rows))
 
 
 def _read(part: Part) -> tuple[DecisionColumns, int, RewardColumns]:
