@@ -155,8 +155,11 @@ def test_estimators_that_are_off_break_a_promise(truths: Truths) -> None:
     wrong = copy.deepcopy(truths)
     for key in [("cascade_dr", None), ("ips", 0)]:
         wrong.estimators[key].gaps = [gap + 0.06 for gap in wrong.estimators[key].gaps]
-    held = wrong.intervals["cascade", "Cressie-Read"].covered
-    held[: len(held) // 2] = [False] * (len(held) // 2)
+    for held in (
+        wrong.intervals["cascade", "Cressie-Read"].covered,
+        wrong.estimators[wrong.headline, None].covered,
+    ):
+        held[: len(held) // 2] = [False] * (len(held) // 2)
     broken = _broken(ope_truth.promises(wrong, QUICK))
     assert [line.split(":")[0].split(",")[0] for line in broken] == [
         "OPE mean of cascade_dr",
