@@ -98,6 +98,7 @@ def test_a_slow_step_of_removal_is_followed_by_a_longer_pause_and_a_smaller_step
 ) -> None:
     asyncio.run(_fill(tmp_path, 60))
     monkeypatch.setattr(removal, "_STEP_ROWS", 20)
+    monkeypatch.setattr(removal, "_LEAST_STEP_ROWS", 1)
     # Each step takes 80 ms, four times what it may; then 1 ms.
     held = iter([0.08, 0.08] + [0.001] * 60)
     now = [0.0]
