@@ -79,8 +79,8 @@ def _estimators(found: Truths, uniform: Truths) -> list[str]:
     keys += [(name, slot) for slot in (0, SLOTS - 1) for name in _BY_SLOT]
     rows = [_row(key, found.estimators[key]) for key in keys]
     also: list[Key] = [(name, None) for name in ("replay", "ips", "sn_rips")]
-    logs = len(uniform.rows)
-    rows += [_row(key, uniform.estimators[key], f", {logs} uniform logs") for key in also]
+    where = f", {len(uniform.rows)} uniform logs of {np.mean(uniform.rows):,.0f} pages"
+    rows += [_row(key, uniform.estimators[key], where) for key in also]
     return [*head, *rows]
 
 
