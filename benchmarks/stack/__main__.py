@@ -97,7 +97,7 @@ def _measure(stack: Stack, broken: Path, *, faults: bool) -> dict[str, Any]:
         seconds = time.monotonic() - began
         _say("figures are held to the analysis")
         figures = until_equal(stack, client, experiment=EXPERIMENT, say=_say)
-        without = without_value(client, experiment=EXPERIMENT)
+        without = without_value(stack, client, experiment=EXPERIMENT)
         found: dict[str, Any] = {
             "drive": told,
             "drive_seconds": seconds,

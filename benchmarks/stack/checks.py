@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from matinee_dashboards.boards import BOARDS
 from matinee_dashboards.records import Board
 from matinee_platform.client import Client
-from matinee_platform.metrics import ANALYSIS_METRICS
+from matinee_platform.kpis.week_by_week import LEAST_USERS
+from matinee_platform.metrics import ANALYSIS_METRICS, ENGAGEMENT_DEPARTURE, WEEK_PAGES
 from matinee_platform.service.analysis_metrics import analysis_rows
 from panel_answers import answers, choices_of
 from stack.key_figures import KeyFigure, key_figures
@@ -16,6 +17,8 @@ _ANALYSED_S = 900.0
 """After which a service gives an analysis up."""
 _SCRAPED_S = 120.0
 _TELL_EVERY_S = 15.0
+_PAGES = 10
+"""Of a user in a week, so that many users saw some."""
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
@@ -54,13 +57,18 @@ def until_equal(
         wait.on(note, seconds=1.0)
 
 
-def without_value(client: Client, *, experiment: str) -> set[str]:
-    """Gauges of the analysis that have no value: it may know of none yet, with few users, say."""
+def without_value(stack: Stack, client: Client, *, experiment: str) -> set[str]:
+    """Gauges that may have no value: few users leave an analysis, or a week, without one."""
     analysis = client.results(experiment).analysis
     told = [] if analysis is None else analysis_rows(experiment, analysis)
-    return {one.name for one in ANALYSIS_METRICS} - {
-        metric.name for metric, _, value in told if value is not None
-    }
+    known = {metric.name for metric, _, value in told if value is not None}
+    without = {one.name for one in ANALYSIS_METRICS} - known
+    newest = stack.prometheus.newest(
+        f'max({WEEK_PAGES.name}{{experiment="{experiment}", week="this"}})'
+    )
+    pages = max((float(one["value"][1]) for one in newest), default=0.0)
+    # The week that runs may be a day old: so few pages may be of too few users.
+    return without | ({ENGAGEMENT_DEPARTURE.name} if pages < _PAGES * LEAST_USERS else set())
 
 
 def empty_panels(
