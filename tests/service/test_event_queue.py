@@ -135,3 +135,18 @@ async def test_rows_of_callers_under_way_share_a_commit(tmp_path: Path) -> None:
     assert [one.seq for one in receipts] == list(range(1, 9))
     assert appender.counts.commits == before + 1
     await appender.close()
+
+
+@asynchronous
+async def test_an_endless_stream_of_others_keeps_nobody_waiting(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    go.set()
+    store = SlowStore(file_of(tmp_path), go)
+    appender = await GroupCommit(store, committed=lambda plan: None).start()
+    tasks: list[asyncio.Task[DecisionReceipt]] = []
+    while not store.waits and len(tasks) < 500:
+        tasks.append(asyncio.create_task(appender.append_decision(example_decision(len(tasks)))))
+        await asyncio.sleep(0)
+    assert len(tasks) < 30
+    await asyncio.gather(*tasks)
+    await appender.close()

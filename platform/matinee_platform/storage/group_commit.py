@@ -46,6 +46,7 @@ _LOG = structlog.get_logger(__name__)
 QUEUE_ROWS = 10_000
 """Rows that may wait, unless told otherwise."""
 _BATCH_ROWS = 2_000
+_TURNS = 10
 _ITEMS_REMEMBERED = 200_000
 
 _T = TypeVar("_T")
@@ -256,12 +257,14 @@ class GroupCommit:
         """Let callers that are under way add rows, as long as each turn of the loop brings some.
 
         A transaction costs as much as ten rows: a busy service spends a fifth less of its core so,
-        an idle one waits for one turn.
+        an idle one waits for one turn. Turns are few, so that those who wait are not kept waiting
+        by an endless stream of others.
         """
-        before = -1
-        while before < self._queued < _BATCH_ROWS:
+        for _ in range(_TURNS):
             before = self._queued
             await asyncio.sleep(0)
+            if self._queued == before:
+                return
 
     def _take(self) -> list[_Waiting]:
         """Appends of the next batch, in the order in which they came."""
