@@ -222,16 +222,19 @@ class UnitSums:
 
     def _note_weeks(self, row: AnyArray, at: Int64Array) -> None:
         """Move units on to the week of their newest page, and count pages of that and the last."""
-        week, newest = self._week_of(at), self["week"].copy()
-        np.maximum.at(newest, row, week)
-        moved = newest - self["week"]
+        week = self._week_of(at)
+        # Units that have pages here alone: what it costs must not grow with all that are there.
+        units, place = np.unique(row, return_inverse=True)
+        newest = self["week"][units]
+        np.maximum.at(newest, place, week)
+        moved = newest - self["week"][units]
         for name in ("pages", "engagement"):
             this, before = self[f"week_{name}"], self[f"before_{name}"]
-            before[moved == 1] = this[moved == 1]
-            before[moved > 1] = 0
-            this[moved > 0] = 0
-        self._columns["week"] = newest
-        back = newest[row] - week
+            before[units[moved == 1]] = this[units[moved == 1]]
+            before[units[moved > 1]] = 0
+            this[units[moved > 0]] = 0
+        self["week"][units] = newest
+        back = newest[place] - week
         np.add.at(self["week_pages"], row[back == 0], 1)
         np.add.at(self["before_pages"], row[back == 1], 1)
 
