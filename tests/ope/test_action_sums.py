@@ -25,7 +25,7 @@ def action_log(seed: int, *, n: int = 3000, K: int = 5, model: bool = True) -> A
 
 
 @pytest.mark.parametrize("model", [True, False])
-@pytest.mark.parametrize("K", [1, 4, 5])
+@pytest.mark.parametrize("K", [1, 4, 5, 20])
 def test_tables_give_what_a_batch_gives(
     K: int, monkeypatch: pytest.MonkeyPatch, *, model: bool
 ) -> None:

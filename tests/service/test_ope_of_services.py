@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock, SystemClock
-from matinee_platform.learning.service_arms import open_stores
+from matinee_platform.learning.service_arms import SNAPSHOTS, open_stores
 from matinee_platform.learning.testing_kills import ARM, EXPERIMENT, make_service
 from matinee_platform.learning.testing_live import ExampleTraffic
 from matinee_platform.ope.comparison import compare
 from matinee_platform.ope.evaluator import Method
 from matinee_platform.ope.inputs.open_log import open_log
 from matinee_platform.ope.inputs.policy_log import LogCheck, weighed
+from matinee_platform.ope.inputs.target_policy import target_policy
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.storage.event_log import make_event_log
 from matinee_platform.storage.records import ServedBy
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore
 from matinee_policies.errors import ConfigError
 from matinee_policies.registry import build_policy
 
@@ -111,6 +113,24 @@ def test_rewards_are_those_that_stand(services: dict[str, ServiceSettings]) -> N
         batches = list(weighed(log, target, model=None, check=LogCheck()))
     assert sum(batch.rewards.sum() for batch in batches) == len(clicks) > 100
     assert sum(len(batch) for batch in batches) == len(shown)
+
+
+def test_what_an_arm_learned_is_told_as_in_sample(
+    services: dict[str, ServiceSettings], tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "00000003.npz"
+    for name, settings in services.items():
+        with (
+            open_stores(settings, clock=SystemClock()) as stores,
+            open_log(settings, component="click") as log,
+        ):
+            learned = build_policy("epsilon_greedy", {}, dimension=log.dimension).snapshot()
+            folder = FolderSnapshotStore(settings.data_dir / SNAPSHOTS, keys=stores.secrets.signing)
+            folder.save(EXPERIMENT, ARM, 3, learned)
+            learned.save(elsewhere, keys=stores.secrets.signing)
+            own = target_policy(folder.path(EXPERIMENT, ARM, 3), log)
+            assert own.in_sample == (name == "sqlite")
+            assert not target_policy(elsewhere, log).in_sample
 
 
 def test_the_command_reads_a_folder_or_settings(

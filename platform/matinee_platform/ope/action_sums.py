@@ -8,9 +8,12 @@ from matinee_platform.ope.slot_sums import SlotSums
 from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
 from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
+from matinee_policies.prefetching import LINE_BYTES, prefetch
 
 _CHUNK = 32_768
-_TURN = 128
+# Numbers of a line of the cache, and how far ahead of their use lines are asked for.
+_LINE = LINE_BYTES // 8
+_AHEAD = 40 * _LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +97,23 @@ def gather(
     """
     rows, K = target.shape[0], law.shape[1]
     model = predictions.shape[0] > 0
-    for start in range(0, rows, _TURN):
-        stop = min(start + _TURN, rows)
+    laws, models = law.reshape(-1), predictions.reshape(-1)
+    for i in range(rows):
+        # Unsigned, so that no index is taken for one from the end.
+        action, first = np.uint64(actions[i]), i * K
+        if action >= np.uint64(K):
+            return i
         if model:
-            _expect(law[start:stop], predictions[start:stop], expected[start:stop])
-        # The tables' rows are in the cache by now.
-        for i in range(start, stop):
-            # Unsigned, so that no index is taken for one from the end.
-            action = np.uint64(actions[i])
-            if action >= np.uint64(K):
-                return i
-            target[i, 0] = law[i, action]
-            if model:
-                predicted[i, 0] = predictions[i, action]
+            for line in range(first + _AHEAD, first + _AHEAD + K, _LINE):
+                prefetch(laws, line)
+                prefetch(models, line)
+            total = 0.0
+            for k in range(first, first + K):
+                total += laws[k] * models[k]
+            expected[i, 0] = total
+            predicted[i, 0] = models[first + action]
+        target[i, 0] = laws[first + action]
     return -1
-
-
-@kernel
-def _expect(law: FloatArray, predictions: FloatArray, expected: FloatArray) -> None:
-    for i in range(law.shape[0]):
-        total = 0.0
-        for k in range(law.shape[1]):
-            total += law[i, k] * predictions[i, k]
-        expected[i, 0] = total
 
 
 def gather_reference(log: ActionTables) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:

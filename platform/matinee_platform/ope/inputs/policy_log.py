@@ -100,6 +100,7 @@ class PolicyLog:
         genres: genre of each item of the catalogue, `int64 [M]`; None where there is no catalogue.
         clusters: of each item, for weights of clusters, `int64 [M]`; None without.
         run: folder of the run whose it is; None for a service's.
+        snapshots: folder of what the arm learned from its own log; None where no files hold it.
         experiment: name of the run's experiment, or key of the service's.
     """
 
@@ -118,6 +119,7 @@ class PolicyLog:
     genres: Int64Array | None = None
     clusters: Int64Array | None = None
     run: Path | None = None
+    snapshots: Path | None = None
     experiment: str = ""
 
 

@@ -70,6 +70,7 @@ def run_log(run: Path, arm: str, *, component: str = "value") -> PolicyLog:
         genres=main_genres(reader.model.items),
         notes=notes,
         run=run,
+        snapshots=run / "snapshots" / arm,
         experiment=settings.name,
     )
 

@@ -5,6 +5,7 @@ SQLite and PostgreSQL give the same rows in the same order, so the same numbers.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from matinee_platform.ope.inputs.item_genres import main_genres
 from matinee_platform.ope.inputs.policy_log import DecidedPart, PolicyLog
 from matinee_platform.reward_settings import RewardSettings
 from matinee_platform.storage.records import LoggedDecision, ServedBy
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore
 from matinee_policies.arrays import AnyArray
 from matinee_policies.errors import ConfigError, DataError, SnapshotError
 from matinee_policies.policy import Policy
@@ -90,6 +92,7 @@ def service_log(
         catalogue=None if builder is None else builder.items.version,
         genres=None if builder is None else main_genres(builder.items),
         notes=notes,
+        snapshots=_snapshots(stores, found.key, arm),
         experiment=found.key,
     )
 
@@ -108,6 +111,14 @@ def service_experiment(stores: ServiceStores, key: str | None) -> LiveExperiment
         got = "no key" if key is None else repr(key)
         raise ConfigError(f"experiment must be one of {names}, got {got}")
     return found[key]
+
+
+def _snapshots(stores: ServiceStores, experiment: str, arm: str) -> Path | None:
+    """Folder of what an arm learned; None where the database holds it."""
+    held = stores.snapshots
+    if isinstance(held, FolderSnapshotStore):
+        return held.path(experiment, arm, 0).parent
+    return None
 
 
 class _ServiceReader:

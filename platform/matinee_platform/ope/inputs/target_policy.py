@@ -116,7 +116,7 @@ def _of_snapshot(path: Path, log: PolicyLog) -> TargetPolicy:
 
 def _judged(found: TargetPolicy, log: PolicyLog, *, snapshots: Path, version: int) -> TargetPolicy:
     """The policy, noted if it learned from the log: a later version of the arm that logged."""
-    own = None if log.run is None else (log.run / "snapshots" / log.arm).resolve()
+    own = None if log.snapshots is None else log.snapshots.resolve()
     if not (found.policy.learns and version and snapshots.resolve() == own):
         return found
     note = (
