@@ -47,7 +47,16 @@ def lean_kernel(function: F) -> F:
     return _compiled(function, _nrt=False)
 
 
-def _compiled(function: F, **options: bool) -> F:
+def inlined_kernel(function: F) -> F:
+    """As `kernel`, for the body of a hot loop: it is written out where another kernel calls it.
+
+    The compiler inlines small functions anyway, but too late for some loops to be told free of
+    overlapping arrays: vectors are then made, and passed over for numbers one by one.
+    """
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: F, **options: bool | str) -> F:
     previous = numba_config.CACHE_DIR
     numba_config.CACHE_DIR = str(cache_folder(function.__module__))
     try:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from matinee_platform.ope import action_sums
-from matinee_platform.ope.action_sums import ActionTables, add_actions, gather, gather_reference
+from matinee_platform.ope.action_rows import gather
+from matinee_platform.ope.action_sums import ActionTables, add_actions, gather_reference
 from matinee_platform.ope.estimates import estimates
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.slot_sums import EstimatorPlan, SlotSums
@@ -12,7 +12,7 @@ from matinee_platform.ope.weight_grid import default_grid
 from matinee_policies.errors import ContextError
 
 
-def action_log(seed: int, *, n: int = 3000, K: int = 5, model: bool = True) -> ActionTables:
+def action_log(seed: int, *, n: int = 3700, K: int = 5, model: bool = True) -> ActionTables:
     rng = np.random.default_rng(seed)
     law = rng.dirichlet(np.ones(K), n)
     return ActionTables(
@@ -24,12 +24,17 @@ def action_log(seed: int, *, n: int = 3000, K: int = 5, model: bool = True) -> A
     )
 
 
+def part(log: ActionTables, first: int, last: int) -> ActionTables:
+    rows = slice(first, last)
+    predictions = None if log.predictions is None else log.predictions[rows]
+    return ActionTables(
+        log.actions[rows], log.rewards[rows], log.logged[rows], log.law[rows], predictions
+    )
+
+
 @pytest.mark.parametrize("model", [True, False])
 @pytest.mark.parametrize("K", [1, 4, 5, 20])
-def test_tables_give_what_a_batch_gives(
-    K: int, monkeypatch: pytest.MonkeyPatch, *, model: bool
-) -> None:
-    monkeypatch.setattr(action_sums, "_CHUNK", 700)
+def test_tables_give_what_a_batch_gives(K: int, *, model: bool) -> None:
     log = action_log(K, K=K, model=model)
     target, predicted, expected = gather_reference(log)
     n = log.actions.size
@@ -45,7 +50,9 @@ def test_tables_give_what_a_batch_gives(
     )
     plan = EstimatorPlan("slot", default_grid(model=model))
     ours, plain = SlotSums(plan), SlotSums(plan)
-    add_actions(ours, log)
+    # Less than a block, one that it fills and two whole ones, the rest.
+    for first, last in ((0, 700), (700, 3000), (3000, 3700)):
+        add_actions(ours, part(log, first, last))
     plain.add(batch)
     for left, right in zip(estimates(ours), estimates(plain), strict=True):
         assert left.name == right.name
@@ -56,13 +63,20 @@ def test_tables_give_what_a_batch_gives(
 def test_the_compiled_look_up_is_that_of_numpy() -> None:
     log = action_log(2)
     assert log.predictions is not None
-    room = np.zeros((3, 100, 1))
-    rows = slice(50, 150)
-    tables = log.law[rows], log.predictions[rows]
-    gather(log.actions[rows], *tables, room[0], room[1], room[2])
+    room = np.zeros((3, 100))
+    vectors = log.rewards, log.logged
+    gather(log.actions, log.law, log.predictions, *vectors, 50, room[0], room[1], room[2])
     for ours, plain in zip(room, gather_reference(log), strict=True):
         assert plain is not None
-        np.testing.assert_allclose(ours, plain[50:150], rtol=1e-14)
+        np.testing.assert_allclose(ours, plain[50:150, 0], rtol=1e-14)
+
+
+def test_the_first_action_out_of_range_is_named_wherever_it_lies() -> None:
+    for place in (0, 1_030, 3_699):
+        log = action_log(2)
+        log.actions[place] = 77
+        with pytest.raises(ContextError, match=r"actions must lie in \[0, 5\), got 77"):
+            add_actions(SlotSums(EstimatorPlan()), log)
 
 
 def test_logs_that_do_not_fit_are_refused() -> None:

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from matinee_platform.ope.action_rows import gather
+from matinee_platform.ope.row_columns import BLOCK
 from matinee_platform.ope.slot_sums import SlotSums
 from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
-from matinee_policies.compiled import kernel
 from matinee_policies.errors import ContextError
-from matinee_policies.prefetching import LINE_BYTES, prefetch
 
-_CHUNK = 32_768
-# Numbers of a line of the cache, and how far ahead of their use lines are asked for.
-_LINE = LINE_BYTES // 8
-_AHEAD = 40 * _LINE
+_NOTHING = np.zeros((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class ActionTables:
 def add_actions(sums: SlotSums, log: ActionTables) -> None:
     """Add to sums, as if a batch with one slot had been made of the log, without making it.
 
-    Under a megabyte is used, whatever the rows.
+    Some ten kilobytes are used, whatever the rows.
 
     Args:
         sums: to add to.
@@ -48,72 +45,39 @@ def add_actions(sums: SlotSums, log: ActionTables) -> None:
         ContextError: if arrays do not fit together, an action is out of range, or as
             `SlotSums.add`.
     """
-    n, model = _checked(log), log.predictions is not None
-    room = np.empty((3, min(n, _CHUNK), 1))
-    nothing = np.zeros((0, 0))
-    predictions = log.predictions if log.predictions is not None else nothing
-    for start in range(0, n, _CHUNK):
-        stop = min(start + _CHUNK, n)
-        target, predicted, expected = room[:, : stop - start]
-        rows = slice(start, stop)
-        odd = gather(
-            log.actions[rows], log.law[rows], predictions[rows], target, predicted, expected
-        )
+    n, start = _checked(log), 0
+    while start < n:
+        whole = (n - start) // BLOCK * BLOCK
+        if sums.held or not whole:
+            stop = min(start + BLOCK - sums.held, n)
+            odd = _add_some(sums, log, slice(start, stop))
+        else:
+            stop = start + whole
+            odd = sums.add_tables(*_arrays(log, slice(start, stop)))
         if odd >= 0:
             action = log.actions[start + odd]
             raise ContextError(f"actions must lie in [0, {log.law.shape[1]}), got {action}")
-        sums.add_arrays(
-            (
-                log.rewards[rows, None],
-                log.logged[rows, None],
-                target,
-                predicted if model else nothing,
-                expected if model else nothing,
-            )
-        )
+        start = stop
 
 
-@kernel
-def gather(
-    actions: Int64Array,
-    law: FloatArray,
-    predictions: FloatArray,
-    target: FloatArray,
-    predicted: FloatArray,
-    expected: FloatArray,
-) -> int:
-    """Look up what the action has, and expect the predictions under the law.
+def _add_some(sums: SlotSums, log: ActionTables, rows: slice) -> int:
+    """Add less than a block, or what fills one that is held; the first odd row, or -1."""
+    arrays = _arrays(log, rows)
+    actions, _, predictions, rewards, logged = arrays
+    room = np.empty((3, actions.size))
+    odd = int(gather(*arrays, 0, room[0], room[1], room[2]))
+    if odd < 0:
+        target, predicted, expected = room[:, :, None]
+        model = (predicted, expected) if predictions.size else (_NOTHING, _NOTHING)
+        sums.add_arrays((rewards[:, None], logged[:, None], target, *model))
+    return odd
 
-    Args:
-        actions: `int64 [n]`.
-        law: `float64 [n, K]`.
-        predictions: likewise, or without rows.
-        target: receives probabilities of the actions, `[rows, 1]`.
-        predicted: receives their predictions, likewise.
-        expected: receives the expectations, likewise.
 
-    Returns:
-        The first row with an action out of range, -1 if there is none.
-    """
-    rows, K = target.shape[0], law.shape[1]
-    model = predictions.shape[0] > 0
-    laws, models = law.reshape(-1), predictions.reshape(-1)
-    for i in range(rows):
-        # Unsigned, so that no index is taken for one from the end.
-        action, first = np.uint64(actions[i]), i * K
-        if action >= np.uint64(K):
-            return i
-        if model:
-            for line in range(first + _AHEAD, first + _AHEAD + K, _LINE):
-                prefetch(laws, line)
-                prefetch(models, line)
-            total = 0.0
-            for k in range(first, first + K):
-                total += laws[k] * models[k]
-            expected[i, 0] = total
-            predicted[i, 0] = models[first + action]
-        target[i, 0] = laws[first + action]
-    return -1
+def _arrays(
+    log: ActionTables, rows: slice
+) -> tuple[Int64Array, FloatArray, FloatArray, FloatArray, FloatArray]:
+    predictions = _NOTHING if log.predictions is None else log.predictions[rows]
+    return log.actions[rows], log.law[rows], predictions, log.rewards[rows], log.logged[rows]
 
 
 def gather_reference(log: ActionTables) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:

@@ -9,7 +9,7 @@ import numpy as np
 from matinee_platform.ope.row_columns import BLOCK, SLOT, E, P, R, U, X, Y, fill_columns
 from matinee_platform.ope.weight_grid import factor, factor_reference
 from matinee_policies.arrays import FloatArray, Int64Array
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import inlined_kernel, kernel
 
 LANES = 64
 
@@ -147,7 +147,7 @@ def _add_one_slot(
             _take_chances(lanes, j, p, q)
 
 
-@kernel
+@inlined_kernel
 def _take_terms(
     lanes: FloatArray,
     j: int,
@@ -182,7 +182,7 @@ def _take_terms(
     lanes[_LOW_U * LANES + j] = low if low < old else old
 
 
-@kernel
+@inlined_kernel
 def _take_chances(lanes: FloatArray, j: int, p: float, q: float) -> None:
     """Hold two logged probabilities against the extremes of one of the lanes."""
     high, low = (p if p > q else q), (p if p < q else q)

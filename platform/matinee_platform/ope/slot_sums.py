@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from matinee_platform.ope.action_rows import add_action_rows
 from matinee_platform.ope.column_moments import EXTREMES, GRID_SUMS, SUMS, add_rows
 from matinee_platform.ope.records import LoggedBatch
 from matinee_platform.ope.row_blocks import RowBlocks
@@ -17,7 +18,7 @@ from matinee_platform.ope.row_columns import (
     batch_arrays,
 )
 from matinee_platform.ope.weight_grid import GridPoint, grid_codes
-from matinee_policies.arrays import AnyArray, FloatArray
+from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
 from matinee_policies.errors import ConfigError, ContextError
 
 _LANES_ROOM = 18 * 64
@@ -123,16 +124,42 @@ class SlotSums:
         slots, model = arrays[0].shape[1], arrays[3].shape[0] > 0
         if not arrays[0].shape[0]:
             return
-        if self._state is None:
-            self._state = _State.empty(self.plan, slots=slots, model=model)
-        if (slots, model) != (self._state.slots, self._state.model):
-            raise ContextError(
-                f"parts of a log must agree in slots and model, got {slots}, {model} after "
-                f"{self._state.slots}, {self._state.model}"
-            )
+        state = self._begun(slots=slots, model=model)
         for part in self._blocks.whole(arrays):
-            self._state.add(part)
-        self._state.check()
+            state.add(part)
+        state.check()
+
+    @property
+    def held(self) -> int:
+        """Rows that wait for their block to fill."""
+        return self._blocks.held
+
+    def add_tables(
+        self,
+        actions: Int64Array,
+        law: FloatArray,
+        predictions: FloatArray,
+        rewards: FloatArray,
+        logged: FloatArray,
+    ) -> int:
+        """Add whole blocks of single actions while no row is held; see `action_sums.add_actions`.
+
+        Returns:
+            The first row with an action out of range, -1 if there is none.
+
+        Raises:
+            ContextError: as `add`.
+        """
+        state = self._begun(slots=1, model=predictions.shape[0] > 0)
+        room = np.empty((3, BLOCK))
+        form = FORMS[self.plan.weights]
+        odd = add_action_rows(
+            actions, law, predictions, rewards, logged, room, form, *state.arrays()
+        )
+        state.n += actions.size
+        if odd < 0:
+            state.check()
+        return int(odd)
 
     def totals(self) -> Totals:
         """Finished sums; more rows may follow.
@@ -147,6 +174,17 @@ class SlotSums:
             state.add(self._blocks.rest())
             state.check()
         return state.totals()
+
+    def _begun(self, *, slots: int, model: bool) -> "_State":
+        """The state, which the first part shapes."""
+        if self._state is None:
+            self._state = _State.empty(self.plan, slots=slots, model=model)
+        if (slots, model) != (self._state.slots, self._state.model):
+            raise ContextError(
+                f"parts of a log must agree in slots and model, got {slots}, {model} after "
+                f"{self._state.slots}, {self._state.model}"
+            )
+        return self._state
 
     def merge(self, other: "SlotSums") -> None:
         """Add the sums of another part of the log, summed by the same plan elsewhere.
@@ -225,29 +263,24 @@ class _State:
 
     def add(self, part: tuple[AnyArray, ...]) -> None:
         rewards, logged, target, predicted, expected = part
-        rows, (forms, models, values) = rewards.shape[0], grid_codes(self.plan.grid)
-        add_rows(
-            rewards,
-            logged,
-            target,
-            predicted,
-            expected,
-            FORMS[self.plan.weights],
-            rows,
+        rows, form = rewards.shape[0], FORMS[self.plan.weights]
+        add_rows(rewards, logged, target, predicted, expected, form, rows, *self.arrays())
+        self.n += rows
+
+    def arrays(self) -> tuple[AnyArray, ...]:
+        """What kernels add to and work in, as `add_rows` takes it."""
+        return (
             self.z,
             self.lanes,
             self.sums,
             self.extremes,
             self.pairs,
-            forms,
-            models,
-            values,
+            *grid_codes(self.plan.grid),
             self.grid_sums,
             self.grid_largest,
             self.page_sums,
             self.terms,
         )
-        self.n += rows
 
     def check(self) -> None:
         """Refuse what is no number or no probability; NaN and infinity end up in the sums.
