@@ -22,12 +22,13 @@ class Database:
 
 
 @contextmanager
-def database(kind: str, folder: Path) -> Iterator[Database]:
+def database(kind: str, folder: Path, *, name: str = "postgresql") -> Iterator[Database]:
     """A database of this kind.
 
     Args:
         kind: `sqlite`, or `postgresql` for a real server in a folder of its own.
         folder: where that server keeps its files.
+        name: of a folder within, with the data of earlier times if there are any.
     """
     if kind == "sqlite":
         yield Database("sqlite")
@@ -37,7 +38,7 @@ def database(kind: str, folder: Path) -> Iterator[Database]:
 
     # The server may run as another user, who must come in.
     folder.chmod(0o755)
-    server = get_server(folder / "postgresql")
+    server = get_server(folder / name)
 
     def stop() -> None:
         pgexec(

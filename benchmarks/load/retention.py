@@ -82,7 +82,7 @@ def _promise(kind: str, found: Found) -> Promise:
 
 def _on(deployed: Deployed, seconds: float, kind: str) -> Found:
     with (
-        database(kind, deployed.scratch) as where,
+        database(kind, deployed.scratch, name="retention") as where,
         deployed.service(
             f"retention-{kind}", database=where.address, supervise_learner=False
         ) as service,

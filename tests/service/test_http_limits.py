@@ -236,6 +236,12 @@ def test_more_requests_at_once_than_allowed_are_503(tmp_path: Any) -> None:
             refused = await client.post(DECIDE, json=ask())
             assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
             assert refused.headers["retry-after"] == "1"
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["x-content-type-options"] == "nosniff"
+            again = await client.post(DECIDE, json=ask())
+            ids = [one.json()["request_id"] for one in (refused, again)]
+            assert ids == [one.headers["x-request-id"] for one in (refused, again)]
+            assert len(set(ids)) == 2
             assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/readyz")).status_code == 200
             go_on.set()

@@ -72,6 +72,9 @@ class Edge:
         self._lines = lines
         self._prefix = os.urandom(4).hex()
         self._numbers = itertools.count(1)
+        self._overloaded = _MadeAnswer(
+            OverloadedError("too many requests are being answered, try again")
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -103,7 +106,10 @@ class Edge:
         metrics.in_flight += 1
         try:
             if metrics.in_flight > self._most and path not in _ALWAYS_ANSWERED:
-                raise OverloadedError("too many requests are being answered, try again")
+                status = self._overloaded.status
+                metrics.problem(self._overloaded.code)
+                await self._overloaded.send(request_id, send)
+                return
             app = self._direct.get(("GET" if without_body else method, path), self._app)
             await app(scope, self._bounded(headers, receive), send_on)
         except Exception as error:
@@ -155,15 +161,37 @@ class Edge:
         answer, extra = problem_answer(error, request_id=request_id)
         self._metrics.problem(answer.code)
         body = answer.model_dump_json().encode()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [
-                    (b"content-type", MEDIA_TYPE.encode()),
-                    (b"content-length", str(len(body)).encode()),
-                    *((name.encode(), value.encode()) for name, value in extra.items()),
-                ],
-            }
-        )
+        await send(_start(answer.status, _problem_headers(extra), body))
         await send({"type": "http.response.body", "body": body})
+
+
+class _MadeAnswer:
+    """The answer to one error, made once: under overload most answers are this one.
+
+    Args:
+        error: whose answer it is.
+    """
+
+    def __init__(self, error: MatineeError) -> None:
+        here = "0" * 16
+        answer, extra = problem_answer(error, request_id=here)
+        self.status, self.code = answer.status, answer.code
+        self._before, self._after = answer.model_dump_json().encode().split(here.encode())
+        self._headers = [*_problem_headers(extra), *SECURITY_HEADERS]
+
+    async def send(self, request_id: str, send: Send) -> None:
+        """Answer a request."""
+        number = request_id.encode()
+        body = self._before + number + self._after
+        await send(_start(self.status, [*self._headers, (b"x-request-id", number)], body))
+        await send({"type": "http.response.body", "body": body})
+
+
+def _problem_headers(extra: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    more = ((name.encode(), value.encode()) for name, value in extra.items())
+    return [(b"content-type", MEDIA_TYPE.encode()), *more]
+
+
+def _start(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Message:
+    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    return {"type": "http.response.start", "status": status, "headers": headers}
