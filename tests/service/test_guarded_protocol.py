@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 
 from matinee_platform.service import guarded_protocol
-from matinee_platform.service.guarded_protocol import HEAD_BYTES, GuardedProtocol
+from matinee_platform.service.guarded_protocol import HEAD_BYTES, TURN_AWAY, GuardedProtocol
 
 Port = int
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -133,3 +133,75 @@ def test_who_has_been_quiet_for_long_holds_up_no_end(monkeypatch: pytest.MonkeyP
             # It never closes its end, and nobody waits for that.
             thread.join(60)
             assert not thread.is_alive()
+
+
+def turn_away(scope: Any) -> Any:
+    if scope["path"] != "/no":
+        return None
+    return 503, [(b"retry-after", b"1"), (b"content-length", b"2")], b"no"
+
+
+async def refusing(scope: Any, receive: Any, send: Any) -> None:
+    """Turns away what asks for `/no`, of which the application never hears."""
+    if scope["type"] != "lifespan":
+        assert scope["path"] != "/no" or b"expect" in dict(scope["headers"])
+        await answer_size(scope, receive, send)
+        return
+    await receive()
+    scope["state"][TURN_AWAY] = turn_away
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[Port]:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        config = uvicorn.Config(
+            refusing, http=GuardedProtocol, ws="none", lifespan="on", log_config=None
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+        thread.start()
+        yield door.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def post(path: bytes, *, more: bytes = b"") -> bytes:
+    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n" + more + b"\r\n"
+
+
+def answers(connection: socket.socket, n: int) -> list[tuple[int, bytes]]:
+    """Status and body of the next answers on a connection."""
+    found = []
+    with connection.makefile("rb") as stream:
+        for _ in range(n):
+            status, size = int(stream.readline().split()[1]), 0
+            while (line := stream.readline()) != b"\r\n":
+                name, value = line.lower().split(b": ")
+                size = int(value) if name == b"content-length" else size
+            found.append((status, stream.read(size)))
+    return found
+
+
+def test_who_is_turned_away_may_ask_again_on_the_same_connection(refusing_port: Port) -> None:
+    with socket.create_connection(("127.0.0.1", refusing_port), timeout=60) as connection:
+        for _ in range(3):
+            connection.sendall(post(b"/no") + b"abc")
+            assert answers(connection, 1) == [(503, b"no")]
+            # The rest of the body, and another request in the same part.
+            connection.sendall(b"def" + post(b"/yes") + b"abcdef")
+            assert answers(connection, 1) == [(200, b"6")]
+        connection.sendall(post(b"/no") + b"abcdef" + post(b"/no") + b"abcdef" + post(b"/yes"))
+        assert answers(connection, 2) == [(503, b"no")] * 2
+        connection.sendall(b"abcdef")
+        assert answers(connection, 1) == [(200, b"6")]
+
+
+def test_what_is_out_of_the_ordinary_is_left_to_the_application(refusing_port: Port) -> None:
+    with socket.create_connection(("127.0.0.1", refusing_port), timeout=60) as connection:
+        connection.sendall(post(b"/no", more=b"Expect: 100-continue\r\n"))
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"abcdef")
+        assert answers(connection, 1) == [(200, b"6")]

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import resource
 import socket
 import threading
@@ -132,9 +133,15 @@ def test_too_many_are_told_when_to_come_back(serve: Serve) -> None:
             pass
         assert (busy.status_code, busy.json()["code"]) == (503, "overloaded")
         assert busy.headers["retry-after"] == "1"
+        assert busy.headers["x-request-id"] == busy.json()["request_id"]
         assert service.status("/healthz") == 200
+        assert httpx.head(service.url("/v1/decisions")).status_code == 503
         slow.sendall(body)
         assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
+    told = re.findall(
+        r'http_requests_total{.*status="503".*} (\S+)', httpx.get(service.url("/metrics")).text
+    )
+    assert sum(map(float, told)) >= 2
     while (spent := ask(service)).status_code == 200:
         pass
     assert (spent.status_code, spent.json()["code"]) == (429, "rate_limited")

@@ -26,9 +26,10 @@ from matinee_platform.service.edge import REQUEST_ID, Edge
 from matinee_platform.service.errors import METHOD, NOT_FOUND
 from matinee_platform.service.examples import EXAMPLES
 from matinee_platform.service.experiment_routes import experiment_routes
-from matinee_platform.service.guarded_protocol import LEAVE
+from matinee_platform.service.guarded_protocol import LEAVE, TURN_AWAY
 from matinee_platform.service.health_routes import health_routes
 from matinee_platform.service.log_lines import service_log
+from matinee_platform.service.overload import Overload, RequestIds
 from matinee_platform.service.parts import ServiceParts
 from matinee_platform.service.problems import MEDIA_TYPE, documented
 from matinee_platform.service.record_routes import record_routes
@@ -84,6 +85,8 @@ def create_app(
         True
     """
     service = Service(settings, clock=clock, log=service_log() if log is None else log)
+    ids, lines = RequestIds(), RequestLines(service.log) if settings.request_lines else None
+    overload = Overload(settings.limits.in_flight, metrics=service.metrics, ids=ids, lines=lines)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -101,8 +104,8 @@ def create_app(
         patience = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
-            # Called by the protocol when the server begins to stop.
-            yield {LEAVE: service.leave}
+            # Called by the protocol: when the server begins to stop, and before a request is begun.
+            yield {LEAVE: service.leave, TURN_AWAY: overload.at_once}
         finally:
             await service.stop()
             sys.setswitchinterval(patience)
@@ -136,11 +139,12 @@ def create_app(
             direct=direct,
             metrics=service.metrics,
             body_bytes=settings.limits.body_bytes,
-            in_flight=settings.limits.in_flight,
+            overload=overload,
+            ids=ids,
             report=lambda request_id, error, where: service.log.error(
                 "exception", request_id=request_id, error=type(error).__name__, places=where
             ),
-            lines=RequestLines(service.log) if settings.request_lines else None,
+            lines=lines,
         )
 
     app.build_middleware_stack = layers  # type: ignore[method-assign]

@@ -4,16 +4,22 @@ Pure ASGI. A body that is announced as too large is refused before a byte of it 
 is not announced is read up to the limit and no further.
 """
 
-import itertools
-import os
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from matinee_platform.service.errors import OverloadedError, TooLargeError
+from matinee_platform.service.errors import TooLargeError
 from matinee_platform.service.log_lines import places
-from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
+from matinee_platform.service.overload import (
+    ALWAYS_ANSWERED,
+    SECURITY_HEADERS,
+    Overload,
+    RequestIds,
+    problem_headers,
+    start,
+)
+from matinee_platform.service.problems import problem_answer
 from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
 from matinee_policies.errors import MatineeError
@@ -24,16 +30,6 @@ HEADERS = "matinee.headers"
 REQUEST_ID = "matinee.request_id"
 ROUTE = "matinee.route"
 """Key of the template of the route, set by the route."""
-
-SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
-
-_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Whatever else is asked; HEAD too, as GET without a body."""
 
 Report = Callable[[str, BaseException, list[str]], None]
 """Told of an exception that nobody foresaw: request id, exception, places."""
@@ -47,7 +43,8 @@ class Edge:
         direct: applications that answer a method and path themselves, past all other layers.
         metrics: counts requests.
         body_bytes: most bytes of a body.
-        in_flight: most requests at once; probes and scrapes do not count.
+        overload: turns requests away when there are too many.
+        ids: of requests.
         report: told of exceptions that nobody foresaw.
         lines: writes a line for each request; None writes none.
     """
@@ -59,7 +56,8 @@ class Edge:
         direct: Mapping[tuple[str, str], ASGIApp],
         metrics: ServiceMetrics,
         body_bytes: int,
-        in_flight: int,
+        overload: Overload,
+        ids: RequestIds,
         report: Report,
         lines: RequestLines | None = None,
     ) -> None:
@@ -67,14 +65,10 @@ class Edge:
         self._direct = direct
         self._metrics = metrics
         self._body_bytes = body_bytes
-        self._most = in_flight
+        self._overload = overload
         self._report = report
         self._lines = lines
-        self._prefix = os.urandom(4).hex()
-        self._numbers = itertools.count(1)
-        self._overloaded = _MadeAnswer(
-            OverloadedError("too many requests are being answered, try again")
-        )
+        self._ids = ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,12 +77,12 @@ class Edge:
             return
         started = perf_counter()
         metrics = self._metrics
-        request_id = f"{self._prefix}{next(self._numbers):08x}"
+        request_id = self._ids.next()
         headers = scope[HEADERS] = dict(scope["headers"])
         scope[REQUEST_ID] = request_id
         status = 0
         method, path = scope["method"], scope["path"]
-        without_body = method == "HEAD" and path in _ALWAYS_ANSWERED
+        without_body = method == "HEAD" and path in ALWAYS_ANSWERED
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -105,10 +99,9 @@ class Edge:
 
         metrics.in_flight += 1
         try:
-            if metrics.in_flight > self._most and path not in _ALWAYS_ANSWERED:
-                status = self._overloaded.status
-                metrics.problem(self._overloaded.code)
-                await self._overloaded.send(request_id, send)
+            if self._overload.turns_away(path):
+                status = self._overload.status
+                await self._overload.send(request_id, send)
                 return
             app = self._direct.get(("GET" if without_body else method, path), self._app)
             await app(scope, self._bounded(headers, receive), send_on)
@@ -161,37 +154,5 @@ class Edge:
         answer, extra = problem_answer(error, request_id=request_id)
         self._metrics.problem(answer.code)
         body = answer.model_dump_json().encode()
-        await send(_start(answer.status, _problem_headers(extra), body))
+        await send(start(answer.status, problem_headers(extra), body))
         await send({"type": "http.response.body", "body": body})
-
-
-class _MadeAnswer:
-    """The answer to one error, made once: under overload most answers are this one.
-
-    Args:
-        error: whose answer it is.
-    """
-
-    def __init__(self, error: MatineeError) -> None:
-        here = "0" * 16
-        answer, extra = problem_answer(error, request_id=here)
-        self.status, self.code = answer.status, answer.code
-        self._before, self._after = answer.model_dump_json().encode().split(here.encode())
-        self._headers = [*_problem_headers(extra), *SECURITY_HEADERS]
-
-    async def send(self, request_id: str, send: Send) -> None:
-        """Answer a request."""
-        number = request_id.encode()
-        body = self._before + number + self._after
-        await send(_start(self.status, [*self._headers, (b"x-request-id", number)], body))
-        await send({"type": "http.response.body", "body": body})
-
-
-def _problem_headers(extra: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    more = ((name.encode(), value.encode()) for name, value in extra.items())
-    return [(b"content-type", MEDIA_TYPE.encode()), *more]
-
-
-def _start(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Message:
-    headers = [*headers, (b"content-length", str(len(body)).encode())]
-    return {"type": "http.response.start", "status": status, "headers": headers}

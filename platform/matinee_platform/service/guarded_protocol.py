@@ -13,11 +13,18 @@ A connection that has been quiet for as long as that already is given a moment a
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
+
+from matinee_platform.service.overload import TurnAway
 
 HEAD_BYTES = 65_536
 """Most bytes of address and header fields together, trailers included."""
@@ -36,6 +43,9 @@ QUIET_SECONDS = 0.25
 
 LEAVE = "leave"
 """Of the lifespan's state: what is called, without arguments, when connections begin to end."""
+
+TURN_AWAY = "turn_away"
+"""Of the lifespan's state: an `overload.TurnAway`, which is asked before a request is begun."""
 
 _stopping: "WeakSet[ServerState]" = WeakSet()
 
@@ -121,6 +131,37 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self._ending is not None:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin a request, unless it is turned away on the spot.
+
+        That is left to the application where anything is out of the ordinary: requests that wait
+        behind this one, an end of the connection, a caller who does not read, or who waits for
+        leave to send.
+        """
+        turn_away: TurnAway | None = self.app_state.get(TURN_AWAY)
+        ending = self._ending is not None or not cycle.keep_alive
+        waiting = self.pipeline or self.flow.write_paused or self.expect_100_continue
+        if turn_away is not None and not ending and not waiting:
+            refusal = turn_away(cast("Scope", cycle.scope))
+            if refusal is not None:
+                self._refuse(cycle, *refusal)
+                return
+        super()._start_asgi_task(cycle, app)
+
+    def _refuse(
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        """Answer at once; what is still to come of the request's body is left unread."""
+        lines = [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
+        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; how long it is altogether is the application's concern."""

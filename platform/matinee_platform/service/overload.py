@@ -1,0 +1,124 @@
+"""What callers are told while too many requests are being answered: made once, and cheap to send.
+
+Under three times the load that can be answered, two requests of three are turned away on the very
+core that answers the third: what a refusal costs is taken from the answers. So it is made of bytes
+that are there, and where the web server can send it, it does so without a task for the request.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Mapping
+
+from starlette.types import Message, Scope, Send
+
+from matinee_platform.service.errors import OverloadedError
+from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
+from matinee_platform.service.request_lines import RequestLines
+from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
+
+ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Whatever else is asked; HEAD too, as GET without a body."""
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body of an answer."""
+
+TurnAway = Callable[[Scope], Refusal | None]
+"""What a request is answered with before anybody looks at it; None if it shall be looked at."""
+
+_PLACE = "0" * 16
+
+
+class RequestIds:
+    """Numbers of requests, that no other process gives."""
+
+    def __init__(self) -> None:
+        self._prefix = os.urandom(4).hex()
+        self._numbers = itertools.count(1)
+
+    def next(self) -> str:
+        """The next one."""
+        return f"{self._prefix}{next(self._numbers):08x}"
+
+
+class Overload:
+    """Turns requests away while there are too many.
+
+    Args:
+        most: requests being answered at once; probes and scrapes do not count.
+        metrics: knows how many there are, and counts the refusals.
+        ids: of requests.
+        lines: writes a line for each request; None writes none.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        metrics: ServiceMetrics,
+        ids: RequestIds,
+        lines: RequestLines | None = None,
+    ) -> None:
+        error = OverloadedError("too many requests are being answered, try again")
+        answer, extra = problem_answer(error, request_id=_PLACE)
+        before, after = answer.model_dump_json().encode().split(_PLACE.encode())
+        self.status = answer.status
+        self._most, self._metrics, self._ids, self._lines = most, metrics, ids, lines
+        self._code = answer.code
+        self._before, self._after = before, after
+        self._headers = [*problem_headers(extra), *SECURITY_HEADERS]
+
+    def turns_away(self, path: str) -> bool:
+        """Whether one request among those in flight, of this path, is too many."""
+        return self._metrics.in_flight > self._most and path not in ALWAYS_ANSWERED
+
+    async def send(self, request_id: str, send: Send) -> None:
+        """Answer a request that is in flight, and counted when it is answered."""
+        status, headers, body = self._refusal(request_id)
+        await send(start(status, headers, body))
+        await send({"type": "http.response.body", "body": body})
+
+    def at_once(self, scope: Scope) -> Refusal | None:
+        """Answer a request that is not in flight yet, and count it; a `TurnAway`."""
+        method = scope["method"]
+        if self._metrics.in_flight < self._most or method == "HEAD":
+            return None
+        if scope["path"] in ALWAYS_ANSWERED:
+            return None
+        request_id = self._ids.next()
+        self._metrics.answered(UNMATCHED, method, self.status, 0.0)
+        if self._lines is not None:
+            self._lines.answered(
+                request_id,
+                dict(scope["headers"]),
+                route=UNMATCHED,
+                method=method,
+                status=self.status,
+                seconds=0.0,
+            )
+        status, headers, body = self._refusal(request_id)
+        return status, [*headers, (b"content-length", b"%d" % len(body))], body
+
+    def _refusal(self, request_id: str) -> Refusal:
+        self._metrics.problem(self._code)
+        number = request_id.encode()
+        headers = [*self._headers, (b"x-request-id", number)]
+        return self.status, headers, self._before + number + self._after
+
+
+def problem_headers(extra: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers of a problem, with more of its own."""
+    more = ((name.encode(), value.encode()) for name, value in extra.items())
+    return [(b"content-type", MEDIA_TYPE.encode()), *more]
+
+
+def start(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Message:
+    """The first message of an answer whose body is there."""
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
+    return {"type": "http.response.start", "status": status, "headers": headers}
