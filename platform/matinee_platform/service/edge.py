@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from matinee_platform.service.errors import OverloadedError, TooLargeError
 from matinee_platform.service.log_lines import places
+from matinee_platform.service.path_slashes import keep_slashes
 from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
 from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
@@ -83,6 +84,7 @@ class Edge:
         request_id = f"{self._prefix}{next(self._numbers):08x}"
         headers = scope[HEADERS] = dict(scope["headers"])
         scope[REQUEST_ID] = request_id
+        keep_slashes(scope)
         status = 0
         method, path = scope["method"], scope["path"]
         without_body = method == "HEAD" and path in _ALWAYS_ANSWERED
