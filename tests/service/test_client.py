@@ -225,7 +225,7 @@ def test_ids_are_quoted_in_paths() -> None:
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 @pytest.mark.parametrize("address", ["127.0.0.1:8400", "localhost:8400", "me:secret@host", ""])
 def test_an_address_without_a_scheme_is_refused(client: type, address: str) -> None:
-    with pytest.raises(ConfigError, match="must begin with http:// or https://$"):
+    with pytest.raises(ConfigError, match=r"must begin with http:// or https://$"):
         client(address)
 
 
