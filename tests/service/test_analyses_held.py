@@ -165,6 +165,25 @@ def test_a_caller_is_not_kept_waiting(bench: Bench, serve: Callable[..., Any]) -
     client.run(analyses.close())
 
 
+def test_an_analysis_of_a_former_start_is_not_shown(
+    bench: Bench, serve: Callable[..., Any]
+) -> None:
+    since = 0
+
+    async def analysis(_: str) -> dict[str, Any]:
+        return {"source": {"since_ms": since}}
+
+    client = serve(bench, analysis=analysis)
+    answer = client.get("/v1/experiments/home/results")
+    assert (answer.status_code, answer.headers["retry-after"]) == (202, "5")
+    told = results("home").read(answer)
+    assert (told.statistics, told.analysis) == ("pending", None)
+    assert "since the last start" in told.note
+    since = told.since or 0
+    answer = client.get("/v1/experiments/home/results")
+    assert (answer.status_code, answer.json()["statistics"]) == (200, "analysis")
+
+
 def test_failures_are_held_too() -> None:
     """A refused log is not read in full for each caller."""
     asked: list[str] = []

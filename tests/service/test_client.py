@@ -27,6 +27,7 @@ from matinee_platform.client import (
 from matinee_platform.service.app import create_app
 from matinee_platform.service.parts import Caller
 from matinee_platform.service.testing_parts import Bench
+from matinee_policies.errors import ConfigError
 
 ADDRESS = "http://127.0.0.1:8400"
 QUICK = Retries(attempts=4, seconds=60.0, longest_wait=0.0)
@@ -219,6 +220,13 @@ def test_ids_are_quoted_in_paths() -> None:
     with scripted(handler) as client, pytest.raises(MissingError):
         client.decision("a b?c#d")
     assert seen == [b"/v1/decisions/a%20b%3Fc%23d"]
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize("address", ["127.0.0.1:8400", "localhost:8400", "me:secret@host", ""])
+def test_an_address_without_a_scheme_is_refused(client: type, address: str) -> None:
+    with pytest.raises(ConfigError, match=r"must begin with http:// or https://$"):
+        client(address)
 
 
 def test_both_clients_offer_the_same() -> None:

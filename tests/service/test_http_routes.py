@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,6 +15,7 @@ from matinee_platform.service.testing_parts import Bench, make_bench
 from matinee_platform.storage.errors import LogBusyError, LogUnavailableError
 from matinee_platform.storage.ports import EventReader
 from matinee_platform.storage.records import LoggedDecision
+from matinee_policies.errors import ContextError
 
 DECIDE = "/v1/decisions"
 JSON = {"content-type": "application/json"}
@@ -109,6 +111,14 @@ def test_the_first_of_one_id_in_a_batch_comes_first(client: Any) -> None:
 def test_a_short_unit_hides_no_rule(client: Any) -> None:
     ask = {**ASK, "unit": "s", "candidates": ["x", "x"]}
     assert "distinct" in client.post(DECIDE, json=ask).json()["detail"]
+
+
+@pytest.mark.parametrize("unit", ["1", "5", "6", "slots"])
+def test_a_unit_that_is_a_number_hides_no_rule(unit: str, bench: Bench, client: Any) -> None:
+    bench.runtime.error = ContextError("slots must be within 1 and 5, got 6")
+    assert "got 6" in client.post(DECIDE, json={**ASK, "unit": unit}).json()["detail"]
+    bench.runtime.error = ContextError(f"candidates must be items, got {unit!r}")
+    assert unit not in client.post(DECIDE, json={**ASK, "unit": unit}).json()["detail"]
 
 
 def test_a_slash_too_many_is_a_problem_and_leads_nowhere(client: Any) -> None:
@@ -320,6 +330,18 @@ def test_a_logged_decision_can_be_looked_at(client: Any) -> None:
     assert reward["occurred_at"] == 1_767_229_200_000
     assert client.get("/v1/decisions/" + view["decision_id"]).json() == view
     assert client.get("/v1/decisions/none").status_code == 404
+
+
+def test_an_id_with_slashes_can_be_looked_at(bench: Bench, serve: Any) -> None:
+    client = serve(bench, explain=lambda logged, _: {"seq": logged.seq})
+    for place, name in enumerate(["a/b", "a", "a/explain", "/", "https://x.example/é%2F?"], 1):
+        client.post(DECIDE, json={**ASK, "decision_id": name})
+        path = f"{DECIDE}/{quote(name, safe='')}"
+        assert client.get(path).json()["seq"] == place
+        assert client.get(path + "/explain").json()["explanation"] == {"seq": place}
+    assert client.get(DECIDE + "/a%2fb").json()["seq"] == 1
+    for path in ("/a/b", "/a%00b", "/a%00b%2Fc"):
+        assert client.get(DECIDE + path).json()["code"] in ("not_found", "invalid")
 
 
 def test_replay_and_explanation_are_handed_the_logged_row(bench: Bench, serve: Any) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from sqlalchemy import text
 from matinee_platform.clock import FakeClock
 from matinee_platform.service.compose import open_parts
 from matinee_platform.service.parts import ServiceParts
+from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.serving.asks import Ask
+from matinee_platform.serving.bundle import load_bundle
+from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import control_url, open_engine, upgrade
 from matinee_platform.storage.control_store import ControlStore
-from matinee_platform.storage.records import DecisionRecord
+from matinee_platform.storage.records import Barrier, DecisionRecord
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore
 from matinee_platform.storage.testing_control import example_experiment
 from matinee_platform.storage.testing_events import START_MS, asynchronous, example_reward
 
@@ -27,21 +32,7 @@ async def test_a_new_start_begins_anew(deployed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(deployed, folder)
     clock = FakeClock(START_MS)
-    settings = ServiceSettings.model_validate(
-        {
-            "data_dir": folder,
-            "decision_budget_ms": 10_000,
-            "experiments": [
-                {
-                    "key": "home",
-                    "salt": "first",
-                    "slots": 4,
-                    "candidates": 20,
-                    "arms": [{"name": "new", "bundle": "new"}],
-                }
-            ],
-        }
-    )
+    settings = _settings(folder)
     parts = await open_parts(settings, clock=clock, log=structlog.get_logger())
     before = [await _decide(parts, "ada", number) for number in range(3)]
     await parts.appender.append_rewards([_click(n, at=clock.now_ms()) for n in range(3)])
@@ -68,6 +59,58 @@ async def test_a_new_start_begins_anew(deployed: Path, tmp_path: Path) -> None:
         assert len(rows) == 5
         assert all(parts.replay(row).equal for row in rows)
     await parts.close()
+
+
+@asynchronous
+async def test_a_new_start_goes_on_with_what_was_learned(deployed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(deployed, folder)
+    clock, settings = FakeClock(START_MS), _settings(folder)
+    parts = await open_parts(settings, clock=clock, log=structlog.get_logger())
+    assert (await _decide(parts, "ada", 0)).snapshot == 0
+    keys = Secrets.load(settings).signing
+    snapshot = load_bundle(folder, "new", keys=keys).snapshot
+    FolderSnapshotStore(folder / "snapshots", keys=keys).save("home", "new", 0, snapshot)
+    FolderSnapshotStore(folder / "snapshots", keys=keys).save("home", "new", 1, snapshot)
+    engine = open_engine(control_url(folder, "sqlite"))
+    barriers = SqlBarrierStore(engine, clock=clock)
+    first = Barrier(
+        experiment="home",
+        arm="new",
+        version=0,
+        seq=0,
+        time_ms=START_MS,
+        snapshot_hash=snapshot.content_hash,
+        created_at=START_MS,
+        genesis=True,
+    )
+    barriers.append(first)
+    barriers.append(replace(first, version=1, seq=1, genesis=False))
+    parts.control.stop("home", who="test")
+    parts.control.start("home", salt="second", coverage=None, who="test")
+    await parts.changed()
+    # The first page after the start, not one a look later.
+    assert (await _decide(parts, "ada", 1)).snapshot == 1
+    engine.dispose()
+    await parts.close()
+
+
+def _settings(folder: Path) -> ServiceSettings:
+    return ServiceSettings.model_validate(
+        {
+            "data_dir": folder,
+            "decision_budget_ms": 10_000,
+            "experiments": [
+                {
+                    "key": "home",
+                    "salt": "first",
+                    "slots": 4,
+                    "candidates": 20,
+                    "arms": [{"name": "new", "bundle": "new"}],
+                }
+            ],
+        }
+    )
 
 
 def test_the_last_start_is_taken_from_the_audit(tmp_path: Path) -> None:

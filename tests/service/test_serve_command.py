@@ -199,6 +199,15 @@ def test_the_environment_replaces_the_file_and_options_replace_both(tmp_path: Pa
     assert (found.limits.burst, found.on_database_loss) == (7, "strict")
 
 
+@pytest.mark.parametrize("name", ["PORT", "LIMITS__BURST", "NO_SUCH_SETTING"])
+def test_what_the_environment_gets_wrong_is_told_of_the_variable(name: str, tmp_path: Path) -> None:
+    path, variable = settings_file(tmp_path), f"MATINEE_SERVICE_{name}"
+    with pytest.raises(ConfigError, match=f"^{variable}: {name.lower().replace('__', '.')}: "):
+        load_service_settings(path, environment={variable: "many"})
+    with pytest.raises(ConfigError, match=r"^.*serve.*\.yaml: port: "):
+        load_service_settings(path, changes={"port": -1}, environment={"MATINEE_SERVICE_PORT": "1"})
+
+
 @pytest.mark.parametrize(
     "text", ["", "- 1", "a: [", "\x00", "data_dir: x\nport: secret-value", "data_dir: [1]"]
 )

@@ -46,6 +46,9 @@ class AsyncClient:
         timeout: seconds for one sending.
         retries: how hard to try.
         transport: how requests travel; over the network if not given.
+
+    Raises:
+        ConfigError: the address does not begin with `http://` or `https://`.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class AsyncClient:
     ) -> None:
         self._retries = Retries() if retries is None else retries
         self._http = httpx.AsyncClient(
-            base_url=address,
+            base_url=calls.checked_address(address),
             headers={} if key is None else {"authorization": f"Bearer {key}"},
             timeout=timeout,
             transport=transport,

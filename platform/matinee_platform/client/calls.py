@@ -30,6 +30,7 @@ from matinee_platform.service.answers import (
     RewardAnswer,
     RewardsAnswer,
 )
+from matinee_policies.errors import ConfigError
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -149,6 +150,17 @@ class Event:
             at=None if self.at is None else self.at.isoformat(),
             token=self.token,
         )
+
+
+def checked_address(address: str) -> str:
+    """The address of a service, which may hold a password and is never told.
+
+    Raises:
+        ConfigError: it is none of HTTP.
+    """
+    if not address.lower().startswith(("http://", "https://")):
+        raise ConfigError("address of the service must begin with http:// or https://")
+    return address
 
 
 def new_id() -> str:

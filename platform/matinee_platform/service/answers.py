@@ -109,7 +109,7 @@ class RewardAnswer(Answer):
     """`repeated`: it was there already, with the same content. `conflict`: the id was there with
     another content. `refused`: see `problem`."""
     state: Literal["joined", "early", "late", "duplicate", "orphan"] | None
-    """What it counts as so far; None while the database is away, and if nothing was stored."""
+    """What it counted as when stored; None while the database is away, and if nothing was."""
     problem: Problem | None = None
 
 

@@ -130,6 +130,8 @@ async def open_parts(
         runtime.forget_pseudonym(unit, upto=upto)
         events.appender.forget(unit)
 
+    snapshots = _snapshots(settings, engine, secrets)
+    poller = SnapshotPoller(SqlBarrierStore(engine, clock=clock), snapshots, observer=observer)
     runtime = LiveRuntime(
         bundles=bundles,
         pseudonym_secret=secrets.pseudonyms,
@@ -140,14 +142,13 @@ async def open_parts(
         budget_ms=settings.decision_budget_ms,
         units_in_memory=settings.units_in_memory,
         observer=observer,
+        newest=poller.take_up,
         settled=events.appender.settled,
     )
     runtime_of.append(runtime)
     feed = ExperimentFeed(
         control, runtime, bundles=bundles, holdout=settings.holdout, log=log, windows=windows
     )
-    snapshots = _snapshots(settings, engine, secrets)
-    poller = SnapshotPoller(SqlBarrierStore(engine, clock=clock), snapshots, observer=observer)
     following = FollowForgotten(forgotten, forget=forget, after=forgotten_before, log=log)
     looks = _Looks(feed, poller, runtime, keys, api_keys, log=log)
     try:

@@ -19,6 +19,7 @@ from matinee_platform.service.overload import (
     problem_headers,
     start,
 )
+from matinee_platform.service.path_slashes import keep_slashes
 from matinee_platform.service.problems import problem_answer
 from matinee_platform.service.request_lines import RequestLines
 from matinee_platform.service.service_metrics import UNMATCHED, ServiceMetrics
@@ -80,6 +81,7 @@ class Edge:
         request_id = self._ids.next()
         headers = scope[HEADERS] = dict(scope["headers"])
         scope[REQUEST_ID] = request_id
+        keep_slashes(scope)
         status = 0
         method, path = scope["method"], scope["path"]
         without_body = method == "HEAD" and path in ALWAYS_ANSWERED

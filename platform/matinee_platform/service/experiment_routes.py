@@ -151,6 +151,9 @@ def experiment_routes(service: Service) -> list[Route]:
             return _pending(found, note=str(error))
         except AnalysisError as error:
             return found.model_copy(update={"note": str(error)})
+        if analysis.get("source", {}).get("since_ms", since) != since:
+            # It is held for a while: one of a former start is no part of these counts.
+            return _pending(found, note="the analysis since the last start is being made")
         return found.model_copy(update={"statistics": "analysis", "note": "", "analysis": analysis})
 
     async def audit(query: Annotated[AuditQuery, Query()]) -> AuditAnswer:

@@ -11,6 +11,9 @@ from matinee_platform.service.errors import Problem as Kind
 
 MEDIA_TYPE = "application/problem+json"
 
+_SHORT = 8
+"""Characters of a text that a message may hold by chance."""
+
 _BY_CODE = {kind.code: kind for kind in PROBLEMS}
 
 
@@ -31,7 +34,7 @@ def problem_answer(
     """
     kind = problem_of(error, more=more)
     detail = kind.title if kind.status == 500 else str(error)
-    if hide and re.search(rf"(?<!\w){re.escape(hide)}(?!\w)", detail):
+    if hide and _names(detail, hide):
         detail = kind.title
     faults = error.faults if isinstance(error, ServiceError) else ()
     retry_after = error.retry_after if isinstance(error, ServiceError) else None
@@ -50,6 +53,17 @@ def problem_answer(
     if kind.status == 413:
         headers["connection"] = "close"
     return answer, headers
+
+
+def _names(detail: str, text: str) -> bool:
+    """Whether a message names a text of the caller's.
+
+    A short word or number counts in quotes alone, as messages give what callers sent: rules have
+    words and numbers of their own, and `1` is within 1 and 10.
+    """
+    if len(text) <= _SHORT and text.isalnum():
+        return f"'{text}'" in detail
+    return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", detail) is not None
 
 
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:

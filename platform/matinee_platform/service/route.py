@@ -25,6 +25,7 @@ from matinee_platform.service.errors import (
     ServiceError,
 )
 from matinee_platform.service.parts import Scope
+from matinee_platform.service.path_slashes import part_of_path
 from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
 from matinee_platform.service.request_rules import check_depth, check_id
 from matinee_platform.service.running import Service
@@ -94,7 +95,7 @@ def route_app(route: Route, service: Service) -> ASGIApp:
             if wants_caller:
                 values["caller"] = caller
         for name in from_path:
-            values[name] = _from_path(scope["path_params"][name], limits)
+            values[name] = _from_path(part_of_path(scope, name), limits)
         if query_model is not None:
             values["query"] = _query(query_model, scope["query_string"])
         if body is not None:

@@ -37,14 +37,19 @@ def load_service_settings(
         ConfigError: naming the origin, the setting and the rule; never a value.
     """
     values = _read(path)
+    given = {name: value for name, value in (changes or {}).items() if value is not None}
+    variables: dict[tuple[str, ...], str] = {}
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(PREFIX):
-            _put(values, name.removeprefix(PREFIX).lower().split("__"), _value(text), name)
-    values.update({name: value for name, value in (changes or {}).items() if value is not None})
+            where = name.removeprefix(PREFIX).lower().split("__")
+            _put(values, where, _value(text), name)
+            if where[0] not in given:
+                variables[tuple(where)] = name
+    values.update(given)
     try:
         return ServiceSettings.model_validate(values)
     except ValidationError as error:
-        raise _complaint(error, str(path)) from None
+        raise _complaint(error, str(path), variables) from None
 
 
 def is_service_folder(data_dir: Path) -> bool:
@@ -75,10 +80,22 @@ def settings_of_line(line: str) -> ServiceSettings:
         raise _complaint(error, "standard input") from None
 
 
-def _complaint(error: ValidationError, origin: str) -> ConfigError:
-    """What is wrong first, without the value."""
+def _complaint(
+    error: ValidationError, origin: str, variables: Mapping[tuple[str, ...], str] | None = None
+) -> ConfigError:
+    """What is wrong first, without the value.
+
+    Args:
+        error: of the settings.
+        origin: of all that no variable of the environment gave.
+        variables: name of the variable that gave a setting, by the setting's place.
+    """
     first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    parts = tuple(str(part) for part in first["loc"])
+    for place, name in (variables or {}).items():
+        if parts[: len(place)] == place:
+            origin = name
+    where = ".".join(parts)
     return ConfigError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}")
 
 

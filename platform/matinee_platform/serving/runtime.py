@@ -106,6 +106,7 @@ class LiveRuntime:
         budget_ms: after which a policy of the user's own, or reading a unit, is given up.
         units_in_memory: units of each arm whose state is kept.
         observer: told of what happens.
+        newest: has arms that are about to serve take up what was learned so far; in a thread.
         settled: returns once every row whose receipt came before was `published`; waited for where
             simulated users ask, whose pages must not depend on how fast rows are told.
     """
@@ -122,8 +123,10 @@ class LiveRuntime:
         budget_ms: float = 50.0,
         units_in_memory: int = 20_000,
         observer: Observer | None = None,
+        newest: Callable[[Sequence[ArmRuntime]], None] | None = None,
         settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._newest = newest
         self._settled = settled
         self._pseudonym = Pseudonyms(pseudonym_secret).of
         self._bundles = bundles
@@ -301,6 +304,9 @@ class LiveRuntime:
             arm.name: self._arm(running, arm.name, arm, bundles[arm.bundle])
             for arm in definition.arms
         }
+        if self._newest is not None:
+            # An experiment that is started anew keeps what its policies learned before.
+            self._newest([arm.runtime for arm in arms.values()])
         arms[HOLDOUT_ARM] = self._arm(running, HOLDOUT_ARM, control, bundles[control.bundle])
         return _Live(running, arms, self._pseudonyms_of(definition))
 

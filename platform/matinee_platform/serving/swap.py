@@ -6,6 +6,7 @@ that its barrier names is refused and told of; the one before serves on, and the
 tried as it comes.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import structlog
 from matinee_platform.serving.arm_runtime import ArmRuntime
 from matinee_platform.serving.observer import Observer
 from matinee_platform.storage.ports import BarrierStore, SnapshotStore
-from matinee_policies.errors import SnapshotError
+from matinee_policies.errors import MatineeError, SnapshotError
 from matinee_policies.policy import Policy
 
 _log = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ class Swap:
     version: int
 
     def take(self) -> None:
-        """Serve it; belongs to the event loop's thread."""
+        """Serve it; belongs to the event loop's thread once the arm is asked."""
         if self.version > self.arm.version:
             self.arm.swap(self.policy, version=self.version)
 
@@ -51,6 +52,7 @@ class SnapshotPoller:
         self._observer = observer
         self._refused: dict[tuple[str, str], int] = {}
         self._made: dict[tuple[str, str], tuple[int, int]] = {}
+        self._one_at_a_time = threading.Lock()
 
     def made_ms(self, experiment: str, arm: str, *, version: int) -> int | None:
         """When the snapshot that an arm serves was made, UTC milliseconds; None if not known."""
@@ -58,11 +60,28 @@ class SnapshotPoller:
         return found[1] if found is not None and found[0] == version else None
 
     def poll(self, arms: Sequence[ArmRuntime]) -> list[Swap]:
-        """New states of these arms; belongs to a thread, one call at a time.
+        """New states of these arms; belongs to a thread.
 
         Raises:
             MatineeError: the stores cannot be read at all.
         """
+        with self._one_at_a_time:
+            return self._poll(arms)
+
+    def take_up(self, arms: Sequence[ArmRuntime]) -> None:
+        """Have arms that nobody asks yet serve what was learned so far; belongs to a thread.
+
+        Where nothing can be read they begin with what they have, and a later poll does better.
+        """
+        try:
+            swaps = self.poll(arms)
+        except MatineeError as error:
+            _log.warning("snapshots_not_read", error=type(error).__name__)
+            return
+        for swap in swaps:
+            swap.take()
+
+    def _poll(self, arms: Sequence[ArmRuntime]) -> list[Swap]:
         found = []
         for arm in arms:
             if arm.learning == "log_only":
