@@ -179,6 +179,8 @@ def test_a_file_of_no_known_form_is_said_to_be_one(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["ope", str(tmp_path / "log.dsjson"), "--policy", "uniform"])
     assert done.exit_code != 0
     assert "must be a log of a form that is known: open-bandit" in str(done.exception)
+    done = CliRunner().invoke(app, ["ope", str(tmp_path / "none.npz"), "--rewards", "0,1"])
+    assert "or folder of a log of others), got" in str(done.exception)
 
 
 def test_what_an_estimator_asks_for_itself_is_told(tmp_path: Path) -> None:

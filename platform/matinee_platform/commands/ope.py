@@ -131,11 +131,11 @@ def ope(
         if not as_json:
             print_comparison(found[-1], slots=slots)
     else:
-        own = {"--rewards": rewards is not None, "--adaptive": adaptive}
-        check_fits(own, logs="runs and services, which tell it themselves")
         with open_logs(
             the_log(log, config), arms=tuple(arms or ()), experiment=experiment, component=wanted
         ) as logs:
+            own = {"--rewards": rewards is not None, "--adaptive": adaptive}
+            check_fits(own, logs="runs and services, which tell it themselves")
             for one in logs:
                 log_of_arm = clustered(one, clusters)
                 with progress_bar() as progress:
