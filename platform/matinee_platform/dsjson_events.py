@@ -102,6 +102,8 @@ def _parsed(path: Path, number: int, line: str) -> DsjsonEvent:
 
 
 def _event(line: int, raw: Mapping[str, Any]) -> DsjsonEvent:
+    if not isinstance(raw, dict):
+        raise ValueError("an event must be an object")
     if raw.get("_skipLearn") or float(raw.get("pdrop", 0.0)) != 0.0:
         raise ValueError("events that are not to be learned, or that stand for others, are refused")
     context = raw["c"]

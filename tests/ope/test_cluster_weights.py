@@ -52,6 +52,20 @@ def test_the_command_weighs_clusters(tmp_path: Path) -> None:
     assert told["value"] == pytest.approx((weights * table["click"]).mean(), rel=1e-12)
 
 
+def test_uniform_propensities_of_six_digits_are_uniform() -> None:
+    log = obp_log(
+        {
+            "n_actions": 7,
+            "action": np.arange(7),
+            "reward": np.ones(7),
+            "pscore": np.full(7, 0.142857),
+        }
+    )
+    (part,) = logged_stream(log, uniform_law(log), clusters=np.arange(7) % 2)()
+    assert part.marginal is not None
+    np.testing.assert_allclose(part.marginal, 1.0, rtol=1e-15)
+
+
 def test_without_clusters_there_is_no_mips(tmp_path: Path) -> None:
     written(tmp_path)
     done = CliRunner().invoke(app, words(tmp_path, *BARE))

@@ -171,6 +171,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
         (event(_label_probability=2), r"line 2: .*probabilities must be in \(0, 1\], got 2.0"),
         (event(Timestamp="2024-04-01T10:00:00Z"), "line 2: Timestamp must not fall"),
         (event(Timestamp="noon"), "line 2: must hold an event"),
+        ([1, 2], "line 2: .*an event must be an object"),
         ({k: v for k, v in event().items() if k != "Timestamp"}, "line 2: .* have a Timestamp, or"),
         (event(c={"_unit": 3, "_multi": [{}, {}, {}]}), "line 2: .* have a unit, or none"),
         (event(c={"_unit": -3, "_multi": [{}, {}, {}]}), "_unit must be a whole number"),

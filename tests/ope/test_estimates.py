@@ -216,8 +216,8 @@ def test_replay_is_the_mean_over_matching_rows_of_a_uniform_log() -> None:
     refused = said(log)["replay", 0, None]
     assert refused.value is None
     assert refused.standard_error is None
-    assert "replay needs a uniform log" in refused.reason
-    assert "slot 0 range from 0.25 to 0.3" in refused.reason
+    assert "it needs a uniform log" in refused.reason
+    assert "slot 1 range from 0.25 to 0.3" in refused.reason
 
 
 def test_a_log_that_never_shows_what_the_target_would() -> None:

@@ -47,6 +47,18 @@ def test_items_of_their_own_are_ips_and_one_cluster_is_the_mean(log: PolicyLog) 
     assert together.value("mips").value == pytest.approx(together.current.value, rel=1e-12)
 
 
+def test_slots_have_the_default_interval_too(log: PolicyLog) -> None:
+    assert log.genres is not None
+    found = evaluate(replace(log, clusters=np.arange(log.genres.size)), TARGET, **QUICK)
+    slots = [one for one in found.by_slot if one.estimator == "mips"]
+    assert len(slots) == log.slots
+    for one in slots:
+        assert one.interval is not None
+        assert one.value is not None
+        assert one.interval.method == "Cressie-Read"
+        assert one.value in one.interval
+
+
 def test_weights_are_the_ratio_of_masses_on_the_genre(log: PolicyLog) -> None:
     clusters = clustered(log, "genre").clusters
     assert clusters is not None

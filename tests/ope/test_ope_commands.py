@@ -36,6 +36,10 @@ def test_the_command_ranks_policies_of_every_arm(explored: Path, tmp_path: Path)
     assert "max-t over shared resamples" in told
     assert "dr, slot 3" in told
     assert "propensities come out again" in told
+    for option in (["--adaptive"], ["--rewards", "0,1"]):
+        code, told = invoke("ope", str(explored), "--policy", str(mild), *option)
+        assert code == 1
+        assert f"{option[0]} is not for logs of runs and services" in told
     code, told = invoke("ope", str(explored), "--policy", str(mild), "--metric", "d28")
     assert code == 1
     assert "measured by an experiment" in told

@@ -13,7 +13,7 @@ from matinee_policies.errors import ConfigError, DataError, MatineeError
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"component": "d28"}, "retention cannot be told from a log of pages"),
+        ({"component": "d28"}, "of retention a log of pages cannot tell"),
         ({"component": "retention"}, "another policy would have led units to other states"),
         ({"reward_model": "forest"}, "reward model must be one of ridge"),
         ({"estimators": ["dr", "best"]}, "estimator must be one of ips"),

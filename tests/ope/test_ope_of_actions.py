@@ -157,11 +157,14 @@ def test_obp_policies_are_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--metric", "d28"], "retention cannot be told"),
+        (["--metric", "d28"], "component must be one of value"),
         (["--column", "action"], "--column must be USE=COLUMN"),
         (["--rewards", "high"], "--rewards must be LOW,HIGH"),
         (["--format", "obp"], "a log of form obp takes propensities, distinct, got columns"),
         (["--propensities", "uniform"], "propensities are in column p"),
+        (["--arm", "home"], "--arm is not for logs of others"),
+        (["--experiment", "home"], "--experiment is not for logs of others"),
+        (["--rewards", "0,0.5"], "rewards must be within 0 and 0.5, got 1; say what a slot can"),
     ],
 )
 def test_the_command_refuses(tmp_path: Path, words: list[str], told: str) -> None:
@@ -169,6 +172,39 @@ def test_the_command_refuses(tmp_path: Path, words: list[str], told: str) -> Non
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code != 0
     assert told in done.output + str(done.exception)
+
+
+def test_a_file_of_no_known_form_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "log.dsjson").write_text("")
+    done = CliRunner().invoke(app, ["ope", str(tmp_path / "log.dsjson"), "--policy", "uniform"])
+    assert done.exit_code != 0
+    assert "must be a log of a form that is known: open-bandit" in str(done.exception)
+    done = CliRunner().invoke(app, ["ope", str(tmp_path / "none.npz"), "--rewards", "0,1"])
+    assert "or folder of a log of others), got" in str(done.exception)
+
+
+def test_what_an_estimator_asks_for_itself_is_told(tmp_path: Path) -> None:
+    arguments = [*written(tmp_path, "table"), "--policy", "uniform", "--estimators", "replay"]
+    (told,) = run(*arguments)["policies"]
+    assert told["value"] is None
+    (reason,) = told["refused"]
+    assert reason["rule"] == "estimator"
+    assert "it needs a uniform log" in reason["words"]
+    done = CliRunner().invoke(app, ["ope", *arguments])
+    assert "refused: replay: it needs a uniform log" in done.output
+
+
+@pytest.mark.parametrize("gap", [-5e-6, -2e-7, 0.0, 2e-7, 5e-6])
+def test_rounded_propensities_make_no_policy_better_or_worse(tmp_path: Path, gap: float) -> None:
+    rng = np.random.default_rng(4)
+    path = tmp_path / "log.csv"
+    table = pd.DataFrame({"item": rng.integers(0, 7, 2_000), "click": rng.random(2_000) < 0.3})
+    table.astype({"click": float}).assign(p=(1 + gap) / 7).to_csv(path, index=False)
+    columns = [f"--column={use}" for use in ("action=item", "reward=click", "propensity=p")]
+    words = ["ope", str(path), *columns, "--policy", "uniform", "--estimators", "ips"]
+    done = CliRunner().invoke(app, words)
+    assert "by ips: the log cannot tell it from what was logged" in done.output
+    assert "caution" not in done.output
 
 
 @pytest.mark.real_data

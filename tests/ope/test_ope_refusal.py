@@ -92,6 +92,16 @@ def test_each_warning_comes_beyond_its_limit_and_not_at_it(
     assert [reason.rule for reason in verdict.warned] == [rule]
 
 
+def test_a_mean_weight_that_is_off_by_rounding_alone_is_1() -> None:
+    weights = (1 / 7) / np.full(1_000, np.float32(1 / 7), dtype=np.float64)
+    clicks = np.arange(1_000) < 100
+    assert judge(Diagnostics.of(weights, clicks, unreachable=0.0)) == Verdict()
+    (reason,) = judge(Diagnostics.of(weights * 1.0001, clicks, unreachable=0.0)).refused
+    assert reason.words == "mean weight 1.0001 is off 1, and all weights are the same"
+    alone = judge(Diagnostics.of(np.array([5.0]), np.array([1.0]), unreachable=0.0))
+    assert "mean weight 5 has no standard error: it needs two units" in alone.words()
+
+
 def test_all_reasons_are_listed_with_figure_and_limit() -> None:
     bad = Diagnostics.of(
         np.array([0.5, 0.5]), np.array([1.0, 0.0]), unreachable=np.array([0.5, 0.1]), unmatched=2
@@ -121,9 +131,9 @@ def test_two_equal_policies_are_not_refused_for_their_last_digits() -> None:
     weights = 1 + 1e-12 * rng.random(2_000)
     verdict = judge(Diagnostics.of(weights, np.ones(2_000), unreachable=0.0))
     assert verdict == Verdict()
-    assert judge(replace(GOOD, mean=1 + 5e-10, mean_error=1e-12)) == Verdict()
-    assert judge(replace(GOOD, mean=1 + 5e-9, mean_error=1e-12)).is_refused
-    shifted = judge(Diagnostics.of(weights + 1e-6, np.ones(2_000), unreachable=0.0))
+    assert judge(replace(GOOD, mean=1 + 5e-6, mean_error=1e-12)) == Verdict()
+    assert judge(replace(GOOD, mean=1 + 5e-5, mean_error=1e-12)).is_refused
+    shifted = judge(Diagnostics.of(weights + 1e-4, np.ones(2_000), unreachable=0.0))
     assert [reason.rule for reason in shifted.refused] == ["mean weight"]
 
 

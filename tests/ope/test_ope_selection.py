@@ -238,6 +238,8 @@ def _advice(
         ({"low": -0.5}, 0.01),
         ({"low": -0.6}, 0.0),
         ({"low": -0.2, "high": -0.001}, 0.0),
+        # Rounding is no loss.
+        ({"low": -4e-6, "high": -2e-6}, 1.0),
         ({"guardrails": {}}, 0.2),
         ({"guardrails": {"d7": HELD, "d28": OPEN}}, 0.2),
         ({"guardrails": {"d7": BROKEN, "d28": OPEN}}, 0.0),

@@ -15,6 +15,7 @@ from matinee_platform.commands.ope_actions import (
     FormatOption,
     PropensitiesOption,
     RewardsOption,
+    check_fits,
     compare_on_actions,
     is_action_log,
 )
@@ -61,7 +62,7 @@ def ope(
     behaviour: BehaviourOption = None,
     campaign: CampaignOption = None,
     propensities: PropensitiesOption = None,
-    rewards: RewardsOption = "0,1",
+    rewards: RewardsOption = None,
     adaptive: AdaptiveOption = False,
     clusters: ClustersOption = None,
     slots: Annotated[bool, typer.Option("--slots", help="Print values of single slots.")] = False,
@@ -112,6 +113,7 @@ def ope(
     )
     found = []
     if log is not None and config is None and is_action_log(log, said):
+        check_fits({"--arm": bool(arms), "--experiment": bool(experiment)}, logs="others")
         with progress_bar() as progress:
             found.append(
                 compare_on_actions(
@@ -120,7 +122,7 @@ def ope(
                     how,
                     options=said,
                     component="reward" if wanted == "value" else wanted,
-                    rewards=rewards,
+                    rewards="0,1" if rewards is None else rewards,
                     adaptive=adaptive,
                     clusters=clusters,
                     progress=progress,
@@ -132,6 +134,8 @@ def ope(
         with open_logs(
             the_log(log, config), arms=tuple(arms or ()), experiment=experiment, component=wanted
         ) as logs:
+            own = {"--rewards": rewards is not None, "--adaptive": adaptive}
+            check_fits(own, logs="runs and services, which tell it themselves")
             for one in logs:
                 log_of_arm = clustered(one, clusters)
                 with progress_bar() as progress:

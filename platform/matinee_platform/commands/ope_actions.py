@@ -60,11 +60,11 @@ PropensitiesOption = Annotated[
     ),
 ]
 RewardsOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--rewards",
         metavar="LOW,HIGH",
-        help="What a slot can earn, known before the log was seen.",
+        help="What a slot can earn, known before the log was seen; 0,1 unless told.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -111,7 +111,11 @@ class ActionOptions:
 
 
 def is_action_log(log: str | None, options: ActionOptions) -> bool:
-    """Whether a log of actions is meant: an option says so, or the path holds one."""
+    """Whether a log of actions is meant: an option says so, or the path holds one.
+
+    Raises:
+        DataError: if the path is a file of no form that is known.
+    """
     from matinee_platform.ope.inputs.open_actions import log_form
     from matinee_policies.errors import DataError
 
@@ -120,8 +124,28 @@ def is_action_log(log: str | None, options: ActionOptions) -> bool:
     try:
         log_form(Path(log))
     except DataError:
+        # Runs and services are folders: a file that is no such log is nothing else.
+        if Path(log).is_file():
+            raise
         return False
     return True
+
+
+def check_fits(said: dict[str, bool], *, logs: str) -> None:
+    """Refuse options that were given and have no meaning for a kind of logs.
+
+    Args:
+        said: whether each was given, by name.
+        logs: what they are not for.
+
+    Raises:
+        ConfigError: naming the first.
+    """
+    from matinee_policies.errors import ConfigError
+
+    for name, given in said.items():
+        if given:
+            raise ConfigError(f"{name} is not for logs of {logs}")
 
 
 def compare_on_actions(

@@ -25,7 +25,7 @@ from matinee_platform.ope.inputs.policy_table import read_policy_table
 from matinee_platform.ope.inputs.target_law import TargetLaw, logged_stream, uniform_law
 from matinee_platform.ope.interval import RewardRange
 from matinee_platform.ope.valuing import Valuation
-from matinee_policies.errors import ConfigError, DataError
+from matinee_policies.errors import ConfigError, ContextError, DataError
 
 UNIFORM, COLUMN = "uniform", "column"
 
@@ -175,7 +175,11 @@ def _valued(
     progress: Progress | None,
 ) -> Valuation:
     possible = rewards or RewardRange()
-    possible.check_holds(*log.rewards)
+    try:
+        possible.check_holds(*log.rewards)
+    except ContextError as error:
+        rule = "say what a slot can earn: --rewards LOW,HIGH, or rewards=RewardRange(low, high)"
+        raise ContextError(f"{error}; {rule}") from None
     log, law = action_law(policy, log)
     model = "" if law is None or how.reward_model == NO_MODEL else how.reward_model
     items = fit_item_rewards(log, model, rewards=possible) if model else None

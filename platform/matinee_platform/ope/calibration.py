@@ -23,6 +23,9 @@ from matinee_platform.ope.draw_cells import CELLS, EDGES, add_draws
 from matinee_policies.arrays import AnyArray, FloatArray, Int64Array
 from matinee_policies.errors import ContextError
 
+ROUNDING = 1e-5
+"""A mean weight that is off 1 by no more is 1: logs keep propensities in six digits."""
+
 FEWEST_DRAWS = 25.0
 """Draws that a cell must promise; smaller ones are counted with the next."""
 
@@ -103,9 +106,11 @@ class EvenWeights:
         """One-sided, of a mean above 1 by chance; None where that cannot be told."""
         if self.slots < 2 or not math.isfinite(self.mean):
             return None
+        off = self.mean - 1.0
+        off = 0.0 if abs(off) <= ROUNDING else off
         if self.error <= 1e-12:
-            return float(self.mean <= 1 + 1e-6)
-        return float(special.ndtr(-(self.mean - 1.0) / self.error))
+            return float(off <= 0.0)
+        return float(special.ndtr(-off / self.error))
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,9 @@ def cressie_read_bounds(
     critical = design_effect * special.fdtri(1.0, sums.rows, confidence)
     slack = -(_least_divergence(sums, greatest) + critical) / (2 * (1 + sums.rows))
     low, high = (
+        # Adding zero makes no difference, but to the sign of a zero.
         np.clip(_bound(sums, greatest, slack, missed=end, sign=sign), rewards.low, rewards.high)
+        + 0.0
         for end, sign in ((rewards.low, 1.0), (rewards.high, -1.0))
     )
     return low, high

@@ -306,6 +306,6 @@ def _not_uniform(totals: Totals) -> str:
     if high[slot] <= low[slot] * (1.0 + _UNIFORM):
         return ""
     return (
-        f"replay needs a uniform log: logged probabilities of slot {slot} range from "
+        f"it needs a uniform log: logged probabilities of slot {slot + 1} range from "
         f"{low[slot]:.3g} to {high[slot]:.3g}"
     )

@@ -157,9 +157,9 @@ class Evaluation:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the weights that the headline is made of, and of the draws."""
+        """Of the weights that the headline is made of, of itself, and of the draws."""
         own = self.weighing(ESTIMATORS[self.headline.estimator].weights).verdict
-        return own.with_draws(self.calibration)
+        return own.with_estimator(self.headline.refused).with_draws(self.calibration)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values; what is refused or not finite is null."""

@@ -274,8 +274,8 @@ class Intervals:
         self, kind: str, estimator: Estimator, confidence: float, slot: int | None
     ) -> Made:
         figures = self._figures[estimator.weights]
-        if slot is not None and estimator.weights != "slot":
-            return Made(None, "only slots' own weights have one by slot")
+        if slot is not None and estimator.weights not in ("slot", "marginal"):
+            return Made(None, "weights of whole pages have none by slot")
         weighted = weighted_sums(
             figures, residual=estimator.residual, slot=slot, positives=figures.family.positives
         )

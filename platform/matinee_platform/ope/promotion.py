@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from matinee_platform.analysis.inference.non_inferiority import Verdict as Guardrail
 from matinee_platform.ope.interval import Interval
-from matinee_platform.ope.refusal import Verdict
+from matinee_platform.ope.refusal import ROUNDING, Verdict
 from matinee_policies.config import check_range
 
 STEPS = (0.01, 0.05, 0.2, 0.5, 1.0)
@@ -149,6 +149,7 @@ def advise(
             why=no_difference,
             budget=budget * abs(current_value),
             share=budget,
+            rounding=ROUNDING * abs(current_value),
         ),
         _guardrails(guardrails),
     )
@@ -192,7 +193,13 @@ def _overlap(verdict: Verdict, effective_share: float, *, in_sample: bool) -> Li
 
 
 def _bound(
-    verdict: Verdict, difference: Interval | None, *, why: str, budget: float, share: float
+    verdict: Verdict,
+    difference: Interval | None,
+    *,
+    why: str,
+    budget: float,
+    share: float,
+    rounding: float,
 ) -> Limit:
     if verdict.is_refused:
         return Limit("bound", 0.0, "there is none, for there is no value")
@@ -200,9 +207,9 @@ def _bound(
         return Limit("bound", 0.0, f"no step: the difference has no interval: {why}")
     low, high = difference.low, difference.high
     held = f"difference within {low:+.4g} and {high:+.4g} ({difference.confidence:.0%})"
-    if low >= 0:
+    if low >= -rounding:
         return Limit("bound", STEPS[-1], f"any step: {held}, not worse")
-    if high < 0:
+    if high < -rounding:
         return Limit("bound", 0.0, f"no step: {held}, worse for sure", harm=True)
     steps = [step for step in STEPS if step * -low <= budget * (1 + 1e-9)]
     budget_words = f"{budget:.4g}, {share:.3g} of the value of what runs now"

@@ -1,7 +1,7 @@
 """When a log cannot tell the value of a policy: then there is no number, but the reasons."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matinee_platform.ope.calibration import Calibration
@@ -18,12 +18,14 @@ LARGEST_UNMATCHED = 0.001
 WARN_MEAN = 0.1
 WARN_EFFECTIVE_SHARE = 0.01
 WARN_LARGEST_SHARE = 0.05
+ESTIMATOR = "estimator"
 CALIBRATION = "calibration"
 WARN_CALIBRATION = 1e-4
 """p-value below which propensities are not the law of the draws."""
 
-ROUNDING = 1e-9
-"""A mean weight that is off 1 by no more is 1: two equal policies differ in their last digits."""
+ROUNDING = 1e-5
+"""Off 1 by no more a mean weight is 1, and as a share of the value now no difference is one: equal
+policies differ in their last digits, logs keep propensities in six digits or single precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ class Verdict:
         )
         reason = Reason(CALIBRATION, p_value, WARN_CALIBRATION, f"{told} ({test})")
         return Verdict(self.refused, (*self.warned, reason))
+
+    def with_estimator(self, reasons: Sequence[str]) -> "Verdict":
+        """The same, refused for what the estimator itself asks for, if nothing else refuses."""
+        if self.refused:
+            return self
+        own = (Reason(ESTIMATOR, math.nan, math.nan, words) for words in reasons)
+        return Verdict(tuple(own), self.warned)
 
     def words(self) -> tuple[str, ...]:
         """All sentences, reasons before warnings."""
@@ -171,8 +180,7 @@ def _law(found: Diagnostics, where: str) -> list[Reason]:
             not (errors <= LARGEST_ERRORS or off <= ROUNDING),
             errors,
             LARGEST_ERRORS,
-            f"mean weight {found.mean:.4g} is {errors:.1f} standard errors off 1, "
-            f"{LARGEST_ERRORS:.0f} are allowed",
+            _off(found.mean, errors),
         ),
         (
             "unlogged items",
@@ -190,6 +198,17 @@ def _law(found: Diagnostics, where: str) -> list[Reason]:
             f"{_percent(found.unmatched_share)} of the rows have no matching propensity, "
             f"{_percent(LARGEST_UNMATCHED)} is allowed",
         ),
+    )
+
+
+def _off(mean: float, errors: float) -> str:
+    if math.isnan(errors):
+        return f"mean weight {mean:.4g} has no standard error: it needs two units"
+    if math.isinf(errors):
+        return f"mean weight {mean:.6g} is off 1, and all weights are the same"
+    return (
+        f"mean weight {mean:.4g} is {errors:.1f} standard errors off 1, "
+        f"{LARGEST_ERRORS:.0f} are allowed"
     )
 
 

@@ -138,6 +138,9 @@ class Valuation:
     def headline_verdict(self) -> Verdict:
         """Whether the headline is shown."""
         own = self._weighings[self.headline.weights].verdict
+        if self._figures:
+            found = self._estimate(self.headline, None)
+            own = own.with_estimator((found.reason,) if found.value is None else ())
         return own.with_draws(self._about.calibration)
 
     def interval(self, confidence: float) -> Interval | None:

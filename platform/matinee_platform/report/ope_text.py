@@ -9,7 +9,7 @@ from rich.table import Table
 from matinee_platform.ope.comparison import Comparison
 from matinee_platform.ope.evaluation import Evaluation, Valued
 from matinee_platform.ope.interval import Interval
-from matinee_platform.ope.refusal import CALIBRATION, Reason
+from matinee_platform.ope.refusal import CALIBRATION, ROUNDING, Reason
 
 _WIDTH = 110
 
@@ -126,6 +126,11 @@ def _reasons(one: Evaluation) -> list[str]:
         elif weighing.weights == "slot":
             # What blinds single slots blinds all that is made of them.
             return lines
+    # Beside what blinds all of a kind: what one estimator asks for by itself.
+    told = {reason.words for weighing in one.weighings for reason in weighing.verdict.refused}
+    for row in one.values:
+        own = [words for words in row.refused if words not in told]
+        lines += [f"refused: {row.estimator}: {words}" for words in own]
     return lines
 
 
@@ -135,11 +140,12 @@ def _verdict(one: Evaluation) -> str:
         return "refused: the log cannot tell its value"
     told = f"{found.value:.4f}{_span(found.interval)} by {found.estimator}"
     interval = None if one.current is None else one.current.difference_interval
-    if interval is None:
+    if one.current is None or interval is None:
         return told
-    if interval.low > 0:
+    rounding = ROUNDING * abs(one.current.value)
+    if interval.low > rounding:
         return f"{told}: better than what was logged"
-    if interval.high < 0:
+    if interval.high < -rounding:
         return f"{told}: worse than what was logged"
     return f"{told}: the log cannot tell it from what was logged"
 

@@ -16,9 +16,8 @@ Component: TypeAlias = Literal["value", "engagement", "click", "watch", "rating"
 COMPONENTS: tuple[str, ...] = get_args(Component)
 
 RETENTION = (
-    "retention cannot be told from a log of pages: another policy would have led units to other "
-    "states, so who comes back is measured by an experiment (matinee analyze); off-policy values "
-    "are those of pages at the logged contexts, "
+    "of retention a log of pages cannot tell: another policy would have led units to other states, "
+    "so who comes back is measured by an experiment (matinee analyze)"
 )
 
 
@@ -64,7 +63,7 @@ def check_component(component: str) -> None:
     """
     if component not in COMPONENTS:
         known = ", ".join(COMPONENTS)
-        raise ConfigError(f"{RETENTION}one of {known}; got {component!r}")
+        raise ConfigError(f"component must be one of {known}, got {component!r}; {RETENTION}")
 
 
 def slot_range(rewards: RewardSettings) -> RewardRange:

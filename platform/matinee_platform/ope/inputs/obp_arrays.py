@@ -142,7 +142,7 @@ def _number(given: Mapping[str, Any], name: str) -> int | None:
         return None
     value = np.asarray(given[name])
     if value.shape != () or value.dtype.kind not in "iu" or value < 1:
-        raise ContextError(f"{name} must be a whole number above 0, got {given[name]!r}")
+        raise ContextError(f"{name} must be a whole number above 0, got {value.tolist()!r}")
     return int(value)
 
 

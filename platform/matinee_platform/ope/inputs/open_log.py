@@ -84,4 +84,7 @@ def _run_and_arms(text: str, arms: tuple[str, ...]) -> tuple[Path, tuple[str, ..
         if arms and arms != (arm,):
             raise ConfigError(f"log {text} names its arm, got {', '.join(arms)} besides")
         return Path(folder), (arm,)
-    raise ConfigError(f"log must be a run, RUN:ARM or the data folder of a service, got {text!r}")
+    raise ConfigError(
+        "log must be a run, RUN:ARM or the data folder of a service (of matinee ope also a file or "
+        f"folder of a log of others), got {text!r}"
+    )

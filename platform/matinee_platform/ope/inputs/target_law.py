@@ -35,8 +35,8 @@ ItemRewards: TypeAlias = Callable[[ActionBatch], FloatArray]
 CELLS = 1 << 20
 """Of row, slot and item that are held at once."""
 
-ROUNDING = 1e-9
-"""Relative difference up to which probabilities are equal."""
+ROUNDING = 1e-5
+"""Relative difference up to which probabilities are equal: logs keep them in six digits."""
 
 _TOLERANCE = 1e-6
 
@@ -232,7 +232,7 @@ def _batch(
         predicted=predicted,
         expected=expected,
         marginal=None if clusters is None else _marginal(log, batch, masses, clusters),
-        largest=_largest(log, batch, np.where(could, masses, 0.0)) if uniform else None,
+        largest=_largest(batch, np.where(could, masses, 0.0)) if uniform else None,
     )
 
 
@@ -247,9 +247,10 @@ def _marginal(
     return np.where(batch.shown, (masses * alike).sum(axis=2) / drawn, 1.0)
 
 
-def _largest(log: ActionLog, batch: ActionBatch, masses: FloatArray) -> FloatArray:
+def _largest(batch: ActionBatch, masses: FloatArray) -> FloatArray:
     """Largest weight of any item that a uniform law could have shown, `float64 [n, L]`."""
-    return np.where(batch.shown, masses.max(axis=2) * choices(log, batch), 1.0)
+    # Over the probability as logged, which rounding may have put beside one over the choices.
+    return np.where(batch.shown, masses.max(axis=2) / batch.logged, 1.0)
 
 
 def _checked(masses: FloatArray, log: ActionLog, batch: ActionBatch) -> FloatArray:
