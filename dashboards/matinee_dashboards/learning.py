@@ -8,6 +8,13 @@ def _share(part: str, whole: str) -> str:
     return f"max by (arm) ({part}{ARM}) / (max by (arm) ({whole}{ARM}) > 0)"
 
 
+def _events(outcomes: str) -> str:
+    """Events of what was learned; every process shows the same counts, hence max."""
+    selector = f'{{experiment="$experiment", arm=~"$arm", outcome=~"{outcomes}"}}'
+    each = f"max by (arm, component, outcome) (matinee_learned_events_total{selector})"
+    return f"sum by (arm, component) ({each})"
+
+
 _LAG = Row(
     "Does it keep up?",
     (
@@ -55,7 +62,7 @@ _UPDATES = Row(
             "ops",
             (
                 Query(
-                    "sum by (arm, lesson) (rate(matinee_learned_decisions_total"
+                    "max by (arm, lesson) (rate(matinee_learned_decisions_total"
                     f"{ARM}[$__rate_interval]))",
                     "{{arm}} {{lesson}}",
                 ),
@@ -104,11 +111,7 @@ _UPDATES = Row(
             "percentunit",
             (
                 Query(
-                    "sum by (arm, component) (matinee_learned_events_total{"
-                    'experiment="$experiment", arm=~"$arm", outcome="joined"}) / '
-                    "sum by (arm, component) (matinee_learned_events_total{"
-                    'experiment="$experiment", arm=~"$arm", '
-                    'outcome=~"joined|late|duplicate|orphan"})',
+                    f"{_events('joined')} / {_events('joined|late|duplicate|orphan')}",
                     "{{arm}} {{component}}",
                 ),
             ),
@@ -123,7 +126,8 @@ _UPDATES = Row(
             "short",
             (
                 Query(
-                    f"sum by (arm) (matinee_refused_decisions_total{ARM}) or "
+                    "sum by (arm) (max by (arm, lesson) "
+                    f"(matinee_refused_decisions_total{ARM})) or "
                     f"0 * max by (arm) (matinee_learner_lag_seconds{ARM})",
                     "{{arm}}",
                 ),

@@ -154,6 +154,11 @@ def test_a_password_that_is_no_part_of_an_address_is_refused(password: str, tmp_
     assert prepared(tmp_path / "taken", POSTGRES_PASSWORD="aZ09._~-").returncode == 0  # noqa: S106
 
 
+def test_a_database_that_is_being_made_is_not_taken_for_ready() -> None:
+    """The server of the image's first start listens on its socket alone, and ends again."""
+    assert "--host=127.0.0.1" in SERVICES["postgres"]["healthcheck"]["test"]
+
+
 def test_every_volume_is_somebodys() -> None:
     used = {source for service in SERVICES.values() for source, _, _ in mounts(service)}
     assert {one for one in used if not one.startswith("./")} == set(WHOLE["volumes"])

@@ -112,6 +112,19 @@ def test_dashboards_name_declared_metrics_alone() -> None:
     assert set(_METRIC.findall(series)) <= declared
 
 
+def test_what_every_process_shows_is_never_added_up() -> None:
+    """Services and a learner with a port of its own show the same counts of the learner."""
+    shared = (
+        *metrics.KPI_METRICS,
+        *metrics.LIVE_KPI_METRICS,
+        *metrics.LEARNER_METRICS,
+        *metrics.ANALYSIS_METRICS,
+    )
+    names = "|".join(one.name for one in shared)
+    added = re.compile(rf"sum(?: by \([^)]*\))? ?\((?:rate\()?(?:{names})\b")
+    assert [expr for expr in expressions() if added.search(expr)] == []
+
+
 def test_what_to_do_is_written_where_the_panels_say() -> None:
     headings = re.findall(r"^#+ (.+)$", RUNBOOKS.read_text(encoding="utf-8"), re.MULTILINE)
     sections = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}

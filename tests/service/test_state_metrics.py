@@ -31,6 +31,14 @@ def samples(text: str) -> dict[str, float]:
     }
 
 
+def test_problems_of_unknown_paths_and_methods_are_counted(client: Any) -> None:
+    client.get("/nothing")
+    client.request("DELETE", "/v1/decisions")
+    text = client.get("/metrics").text
+    for code in ("not_found", "method"):
+        assert f'{metrics.PROBLEMS.name}{{code="{code}"}} 1.0' in text
+
+
 def test_limits_and_the_process_are_shown_as_declared(bench: Bench, client: Any) -> None:
     found = samples(client.get("/metrics").text)
     declared = {one.name for one in SERVICE_METRICS}

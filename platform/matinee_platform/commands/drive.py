@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matinee_platform.drive.driver import Driven, DriveOptions
     from matinee_platform.drive.plan import DrivePlan
 
+_TOLD_AFTER = 3.0
+"""Seconds without an answer after which it is told who is waited for."""
+
 
 def drive(
     run: Annotated[
@@ -84,11 +87,12 @@ def drive(
     Exit status: 1 if anything was refused, or differs with --compare.
     Example: matinee drive runs/demo --url http://127.0.0.1:8400 --users 500 --days 7 --compare
     """
-    from matinee_platform.drive.driver import DriveOptions
+    from matinee_platform.drive.driver import DriveOptions, check_options
     from matinee_platform.drive.plan import drive_plan
     from matinee_platform.report.drive import DriveProgress, drive_json, drive_text
     from matinee_platform.serving.deploy import finished_run
 
+    _place(url)
     plan = drive_plan(run, key=experiment, users=users, days=days, bundles=_bundles(bundles or []))
     results, settings = finished_run(run)
     hashes = None
@@ -105,11 +109,13 @@ def drive(
         patience=patience,
         hashes=hashes,
     )
+    check_options(plan, options)
     try:
         with DriveProgress(quiet=quiet) as progress:
-            done = asyncio.run(_drive(url, plan, options, progress.report))
+            done = asyncio.run(_drive(url, plan, options, progress.report, quiet=quiet))
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on", err=True)
+        how = "with --resume goes on" if options.state.exists() else "begins its first day again"
+        typer.echo(f"interrupted; the same command {how}", err=True)
         raise typer.Exit(130) from None
     found: dict[str, Any] = drive_json(plan, done)
     print(json.dumps(found, indent=2) if as_json else drive_text(found))
@@ -117,17 +123,40 @@ def drive(
         raise typer.Exit(1)
 
 
-async def _drive(url: str, plan: "DrivePlan", options: "DriveOptions", report: Any) -> "Driven":
+async def _drive(
+    url: str, plan: "DrivePlan", options: "DriveOptions", report: Any, *, quiet: bool
+) -> "Driven":
     from matinee_platform.client.async_client import AsyncClient
+    from matinee_platform.client.errors import UnavailableError
     from matinee_platform.client.retries import Retries
     from matinee_platform.drive.driver import drive as drive_all
     from matinee_platform.drive.driver import ensure_experiment
+    from matinee_platform.drive.errors import DriveError
 
     retries = Retries(attempts=1_000, seconds=options.patience)
     key = os.environ.get("MATINEE_API_KEY")
     async with AsyncClient(url, key=key, timeout=options.patience, retries=retries) as client:
-        await ensure_experiment(client, plan)
+        waits = f"waiting for {_place(url)}, {options.patience:g} s at most"
+        telling = asyncio.get_running_loop().call_later(
+            _TOLD_AFTER, lambda: None if quiet else typer.echo(waits, err=True)
+        )
+        try:
+            await ensure_experiment(client, plan)
+        except UnavailableError as error:
+            raise DriveError(f"{_place(url)}: {error}") from error
+        finally:
+            telling.cancel()
         return await drive_all(client, plan, options, report=report)
+
+
+def _place(url: str) -> str:
+    """The address of a service as it may be shown: without a name and password."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise typer.BadParameter("--url must begin with http:// or https://")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _bundles(given: list[str]) -> dict[str, str]:

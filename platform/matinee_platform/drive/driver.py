@@ -92,6 +92,18 @@ class Driven:
         return self.tally.failures > self.failures_before or differs
 
 
+def check_options(plan: DrivePlan, options: DriveOptions) -> None:
+    """Refuse options that no drive can have, before an experiment is begun for it.
+
+    Raises:
+        ConfigError: a pace that is not above 0, no drive to go on with, or another one.
+        DataError: its state is damaged.
+    """
+    Pace(rate=options.rate, speed=options.speed)
+    if options.resume:
+        load_state(options.state, plan, _arms(plan))
+
+
 async def ensure_experiment(client: AsyncClient, plan: DrivePlan) -> None:
     """Create and start the experiment, if it is not there.
 
@@ -136,7 +148,7 @@ async def drive(
         DriveError: the service is not what these users need.
         CallError: it does not answer; the file of the state is that of the last whole day.
     """
-    arms = [ArmUsers(plan, number) for number in range(len(plan.settings.arms))]
+    arms = _arms(plan)
     tally, comparison = Tally(), None if options.hashes is None else Comparison()
     first_day, facts = 0, None
     if options.resume:
@@ -158,6 +170,7 @@ async def drive(
     done = Driven(tally, comparison, failures_before=tally.failures)
     # Whatever was learned before is served before the first page.
     done.learned = await calls.learn_until(days_end(first_day - 1), patience=options.patience)
+    pace.begin()
     for day in range(first_day, plan.settings.days):
         await pace.day(day - first_day)
         started = time.perf_counter()
@@ -179,6 +192,10 @@ async def drive(
         save_state(options.state, plan, arms, next_day=day + 1, facts=facts)
         report(DayDone(day, plan.settings.days, tally))
     return done
+
+
+def _arms(plan: DrivePlan) -> list[ArmUsers]:
+    return [ArmUsers(plan, number) for number in range(len(plan.settings.arms))]
 
 
 async def _arm_day(

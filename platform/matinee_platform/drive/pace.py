@@ -41,20 +41,28 @@ class Pace:
         self.behind = 0.0
         self._rate, self._speed = rate, speed
         self._now, self._sleep = now, sleep
-        self._start = now()
-        self._pages = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the schedule begin now."""
+        self._start = self._next_page = self._now()
 
     async def day(self, day: int) -> None:
-        """Wait until a day is due, counted from the first one that is driven."""
+        """Wait until a day is due, counted from the first one that is driven.
+
+        None of its pages is due before it is: who rests between two days is not behind.
+        """
         if self._speed is not None:
-            await self._wait(self._start + day / self._speed)
+            due = self._start + day / self._speed
+            self._next_page = max(self._next_page, due)
+            await self._wait(due)
 
     async def pages(self, count: int) -> None:
         """Wait until so many more pages are due."""
         if self._rate is None:
             return
-        due = self._start + self._pages / self._rate
-        self._pages += count
+        due = self._next_page
+        self._next_page = due + count / self._rate
         await self._wait(due)
 
     async def _wait(self, due: float) -> None:

@@ -57,9 +57,11 @@ def load_state(
         The day that comes, and the facts.
 
     Raises:
-        ConfigError: it is of another drive.
+        ConfigError: it is not there, or of another drive.
         DataError: it is damaged.
     """
+    if not path.exists():
+        raise ConfigError(f"no drive to go on with at {path}; without --resume it begins anew")
     arrays, header = read_arrays(path, kind=_KIND, names=None)
     wanted = identity(plan)
     if header["identity"] != wanted:

@@ -122,7 +122,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(HTTPException, functools.partial(_http_problem, service))
     routes = service_routes(service)
     routes.append(_openapi_route(app, service, routes))
     direct: dict[tuple[str, str], ASGIApp] = {}
@@ -265,10 +265,11 @@ def _put_limits(node: Any, service: Service) -> None:
         _put_limits(one, service)
 
 
-async def _http_problem(request: Request, error: Exception) -> Response:
+async def _http_problem(service: Service, request: Request, error: Exception) -> Response:
     """Paths and methods that no route has."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     kind = METHOD if status == 405 else NOT_FOUND
+    service.metrics.problem(kind.code)
     answer = Problem(
         title=kind.title,
         status=kind.status,
