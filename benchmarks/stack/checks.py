@@ -7,9 +7,16 @@ from matinee_dashboards.boards import BOARDS
 from matinee_dashboards.records import Board
 from matinee_platform.client import Client
 from matinee_platform.kpis.week_by_week import LEAST_USERS
-from matinee_platform.metrics import ANALYSIS_METRICS, ENGAGEMENT_DEPARTURE, WEEK_PAGES
+from matinee_platform.metrics import (
+    ANALYSIS_METRICS,
+    COHORT_USERS,
+    ENGAGEMENT_DEPARTURE,
+    RETENTION_ELIGIBLE,
+    WEEK_PAGES,
+)
 from matinee_platform.service.analysis_metrics import analysis_rows
 from panel_answers import answers, choices_of
+from prometheus_server import Prometheus
 from stack.key_figures import KeyFigure, key_figures
 from stack.side_by_side import Stack
 
@@ -68,6 +75,7 @@ def without_value(stack: Stack, client: Client, *, experiment: str) -> set[str]:
     )
     pages = max((float(one["value"][1]) for one in newest), default=0.0)
     # The week that runs may be a day old: so few pages may be of too few users.
+    without |= too_young(stack.prometheus, experiment=experiment)
     return without | ({ENGAGEMENT_DEPARTURE.name} if pages < _PAGES * LEAST_USERS else set())
 
 
@@ -84,7 +92,7 @@ def empty_panels(
     Args:
         stack: that runs, and whose analysis was made (`until_equal`).
         experiment: key.
-        without: names of gauges that need have no value.
+        without: names of gauges, and labels, that need have no value.
         seconds: longest wait: the newest figures come with the next scrape.
         say: told now and then what is waited for.
     """
@@ -94,6 +102,16 @@ def empty_panels(
         if not found or wait.over:
             return found
         wait.on(f"{len(found)} panels are empty, {found[0]!r} among them", seconds=2.0)
+
+
+def too_young(prometheus: Prometheus, *, experiment: str) -> set[str]:
+    """What marks expressions of days that are over for no user yet: a drive of few days."""
+    found: set[str] = set()
+    for day in (1, 7, 28):
+        asked = f'{RETENTION_ELIGIBLE.name}{{experiment="{experiment}", day="{day}"}} > 0'
+        if not prometheus.newest(asked):
+            found |= {f'day="{day}"'} | ({COHORT_USERS.name} if day == 28 else set())
+    return found
 
 
 class _Wait:
