@@ -5,7 +5,7 @@ import numpy as np
 from matinee_platform.ope.column_moments import add_rows
 from matinee_platform.ope.row_columns import BLOCK
 from matinee_policies.arrays import FloatArray, Int64Array
-from matinee_policies.compiled import kernel
+from matinee_policies.compiled import lean_kernel
 from matinee_policies.prefetching import LINE_BYTES, prefetch
 
 # Numbers of a line of the cache, and how far ahead of their use lines are asked for.
@@ -14,7 +14,7 @@ _AHEAD = 40 * _LINE
 _VECTORS_AHEAD = 8 * _LINE
 
 
-@kernel
+@lean_kernel
 def gather(
     actions: Int64Array,
     law: FloatArray,
@@ -67,7 +67,7 @@ def gather(
     return -1
 
 
-@kernel
+@lean_kernel
 def add_action_rows(
     actions: Int64Array,
     law: FloatArray,

@@ -9,7 +9,7 @@ import numpy as np
 from matinee_platform.ope.row_columns import BLOCK, SLOT, E, P, R, U, X, Y, fill_columns
 from matinee_platform.ope.weight_grid import factor, factor_reference
 from matinee_policies.arrays import FloatArray, Int64Array
-from matinee_policies.compiled import inlined_kernel, kernel
+from matinee_policies.compiled import inlined_kernel, lean_kernel
 
 LANES = 64
 
@@ -27,7 +27,7 @@ _N_ALL = 18
 _REWARDS, _POSITIVES, _HIGH_U, _LOW_U, _HIGH_P, _LOW_P = 4, 13, 14, 15, 16, 17
 
 
-@kernel
+@lean_kernel
 def add_rows(
     rewards: FloatArray,
     logged: FloatArray,
@@ -116,7 +116,7 @@ def add_rows(
             _add_pages(terms, h, lanes, page_sums)
 
 
-@kernel
+@lean_kernel
 def _add_one_slot(
     rewards: FloatArray,
     logged: FloatArray,
@@ -192,7 +192,7 @@ def _take_chances(lanes: FloatArray, j: int, p: float, q: float) -> None:
     lanes[_LOW_P * LANES + j] = low if low < old else old
 
 
-@kernel
+@lean_kernel
 def _add_lanes(
     lanes: FloatArray, slot: int, count: int, sums: FloatArray, extremes: FloatArray
 ) -> None:
@@ -207,7 +207,7 @@ def _add_lanes(
         extremes[slot, 3] = min(extremes[slot, 3], lanes[_LOW_P * LANES + j])
 
 
-@kernel
+@lean_kernel
 def _clear_behind(z: FloatArray, count: int) -> None:
     """Rows of weight 0 that leave all sums as they are, and all extremes but the least weight."""
     for slot in range(z.shape[1]):
@@ -217,7 +217,7 @@ def _clear_behind(z: FloatArray, count: int) -> None:
             z[P, slot, i] = z[P, slot, 0]
 
 
-@kernel
+@lean_kernel
 def _add_slot(
     z: FloatArray, slot: int, count: int, lanes: FloatArray, sums: FloatArray, extremes: FloatArray
 ) -> None:
@@ -247,7 +247,7 @@ def _add_slot(
             extremes[slot, 1] = min(extremes[slot, 1], us[i])
 
 
-@kernel
+@lean_kernel
 def _add_pairs(z: FloatArray, lanes: FloatArray, pairs: FloatArray) -> None:
     slots = z.shape[1]
     for a in range(4 * slots):
@@ -262,7 +262,7 @@ def _add_pairs(z: FloatArray, lanes: FloatArray, pairs: FloatArray) -> None:
             _two_sum(pairs, a, b, _fold(lanes, 0))
 
 
-@kernel
+@lean_kernel
 def _add_point(
     z: FloatArray,
     slot: int,
@@ -301,7 +301,7 @@ def _add_point(
         grid_largest[h, slot] = max(grid_largest[h, slot], lanes[4 * LANES + j])
 
 
-@kernel
+@lean_kernel
 def _add_pages(terms: FloatArray, h: int, lanes: FloatArray, page_sums: FloatArray) -> None:
     term = terms[h]
     for j in range(2 * LANES):
@@ -315,7 +315,7 @@ def _add_pages(terms: FloatArray, h: int, lanes: FloatArray, page_sums: FloatArr
     _two_sum(page_sums, h, 1, _fold(lanes, 1))
 
 
-@kernel
+@lean_kernel
 def _fold(lanes: FloatArray, k: int) -> float:
     """Sum of one set of lanes, in halves; the lanes are spent."""
     half = LANES // 2
@@ -326,7 +326,7 @@ def _fold(lanes: FloatArray, k: int) -> float:
     return float(lanes[k * LANES])
 
 
-@kernel
+@lean_kernel
 def _two_sum(sums: FloatArray, i: int, j: int, value: float) -> None:
     """Add to a total, and what the addition loses to its companion (Knuth 1969)."""
     old = sums[0, i, j]
@@ -336,7 +336,7 @@ def _two_sum(sums: FloatArray, i: int, j: int, value: float) -> None:
     sums[1, i, j] += (old - (new - shift)) + (value - shift)
 
 
-@kernel
+@lean_kernel
 def _two_sum_point(sums: FloatArray, h: int, i: int, j: int, value: float) -> None:
     """As `_two_sum`, with one index more."""
     old = sums[0, h, i, j]
