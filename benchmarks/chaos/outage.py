@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chaos.databases import Database, database
@@ -34,6 +34,7 @@ class Figures:
         seconds: that the database was away.
         answered_while_away: decisions acknowledged meanwhile, with a spool.
         failed_while_away: answers other than 200 meanwhile, with a spool.
+        statuses: those answers by status, from the start; 0 counts broken connections.
         events: acknowledged in all.
         lost: of these, not there afterwards.
         changed: decisions that are answered otherwise afterwards.
@@ -46,6 +47,7 @@ class Figures:
     seconds: float
     answered_while_away: int = 0
     failed_while_away: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
     events: int = 0
     lost: int = 0
     changed: int = 0
@@ -73,6 +75,8 @@ async def with_spool(
     await asyncio.sleep(figures.seconds)
     figures.answered_while_away = len(users.seen.slates) - before
     figures.failed_while_away = _failed(users) - failed
+    others = users.seen.statuses.items()
+    figures.statuses = {str(status): count for status, count in others if status != 200}
     await asyncio.to_thread(_must(kept.start))
     back = time.perf_counter()
     while time.perf_counter() - back < 120 and not await asyncio.to_thread(_drained, service):
