@@ -3,7 +3,8 @@
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import pytest
 import uvicorn
@@ -29,11 +30,11 @@ async def answer_size(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-@pytest.fixture
-def port() -> Iterator[Port]:
+@contextmanager
+def served(application: Any, lifespan: Literal["on", "off"]) -> Iterator[Port]:
     with socket.create_server(("127.0.0.1", 0)) as door:
         config = uvicorn.Config(
-            answer_size, http=GuardedProtocol, ws="none", lifespan="off", log_config=None
+            application, http=GuardedProtocol, ws="none", lifespan=lifespan, log_config=None
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
@@ -41,6 +42,12 @@ def port() -> Iterator[Port]:
         yield door.getsockname()[1]
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    with served(answer_size, "off") as found:
+        yield found
 
 
 def told(port: Port, *parts: bytes) -> bytes:
@@ -156,16 +163,8 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def refusing_port() -> Iterator[Port]:
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        config = uvicorn.Config(
-            refusing, http=GuardedProtocol, ws="none", lifespan="on", log_config=None
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
-        thread.start()
-        yield door.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+    with served(refusing, "on") as found:
+        yield found
 
 
 def post(path: bytes, *, more: bytes = b"") -> bytes:
