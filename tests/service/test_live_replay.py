@@ -124,3 +124,19 @@ def test_names_of_items_are_read_in_a_thread() -> None:
     asyncio.run(scene())
     assert len(threads) == 2, "what is known is not read again"
     assert threading.main_thread() not in threads
+
+
+def test_names_of_items_are_few_in_memory() -> None:
+    names = [f"item {number}" for number in range(50)]
+    log = TestingLog()
+
+    async def scene() -> None:
+        await log.intern_items(names)
+        items = CallerItems(log, ThreadReaders(log), remembered=10)
+        for first in range(0, 50, 5):
+            rows = [*range(first, first + 5), -1]
+            assert await items.names_of(rows) == [*names[first : first + 5], ""]
+            assert len(items._item) <= 10
+        assert await items.names_of(list(range(50))) == names
+
+    asyncio.run(scene())

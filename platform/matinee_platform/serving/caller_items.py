@@ -13,6 +13,9 @@ from matinee_platform.serving.work import Work
 from matinee_policies.errors import ContextError
 from matinee_policies.records import PAD
 
+NAMES = 200_000
+"""Names that are remembered at most; the log has them all."""
+
 
 class ItemNames(Protocol):
     """Gives rows to the items that callers name, as `ports.EventAppender` does."""
@@ -28,6 +31,7 @@ class CallerItems:
         names: gives rows to new names; None where there can be none.
         reader: of the log, for names that were given before; None where there is no log.
         executor: where the log is read; the loop's own if not given.
+        remembered: names that are kept at most.
     """
 
     def __init__(
@@ -36,11 +40,12 @@ class CallerItems:
         reader: ThreadReaders | None,
         *,
         executor: Executor | None = None,
+        remembered: int = NAMES,
     ) -> None:
         self._names = names
         self._reader = reader
         self._executor = executor
-        self._rows: dict[str, int] = {}
+        self._remembered = remembered
         self._item: dict[int, str] = {}
 
     async def name(self, work: Work, runtime: ArmRuntime) -> None:
@@ -56,13 +61,10 @@ class CallerItems:
                 "candidates and features must be given: this arm has no catalogue of its own"
             )
         work.features = checked_features(ask.features, len(ask.candidates), dimension)
-        new = [name for name in ask.candidates if name not in self._rows]
-        if new:
-            if self._names is None:
-                raise ContextError("items of callers cannot be named here")
-            for name, row in zip(new, await self._names.intern_items(new), strict=True):
-                self._rows[name], self._item[row] = row, name
-        known = [self._rows[name] for name in ask.candidates]
+        if self._names is None:
+            raise ContextError("items of callers cannot be named here")
+        known = await self._names.intern_items(ask.candidates)
+        self._remember(known, ask.candidates)
         scores = [UNKNOWN_SCORE] * len(known) if ask.scores is None else ask.scores
         work.candidates = packed_rows(known, runtime.candidates)
         work.scores = packed_scores(scores, len(known), runtime.candidates)
@@ -74,7 +76,8 @@ class CallerItems:
             GoneError: the log has no such item.
             LogUnavailableError: the log cannot be read.
         """
-        unknown = [row for row in rows if row != PAD and row not in self._item]
+        found = {row: self._item[row] for row in rows if row in self._item}
+        unknown = [row for row in rows if row != PAD and row not in found]
         if unknown and self._reader is not None:
             try:
                 names = await asyncio.get_running_loop().run_in_executor(
@@ -82,5 +85,11 @@ class CallerItems:
                 )
             except LookupError:
                 raise GoneError("the log has no names of this decision's items") from None
-            self._item.update(zip(unknown, names, strict=True))
-        return [self._item.get(row, "") for row in rows]
+            found.update(zip(unknown, names, strict=True))
+            self._remember(unknown, names)
+        return [found.get(row, "") for row in rows]
+
+    def _remember(self, rows: Sequence[int], names: Sequence[str]) -> None:
+        if len(self._item) + len(rows) > self._remembered:
+            self._item = {}
+        self._item.update(zip(rows, names, strict=True))
