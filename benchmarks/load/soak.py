@@ -3,7 +3,8 @@
     python -m load.soak [--seconds N]
 
 Batches as fast as they are answered, and beside them single decisions by the clock, whose p99
-counts. The first third warms up; the rest is told by its beginning and its end.
+counts. The first third warms up; the rest is told by its beginning and its end. Four in five pages
+of the batches are of a few units, which soon have more decisions than are kept of a unit in memory.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ _RATE = 20.0
 _SINGLES_FROM = 10**12
 _TURNS = 9
 _IN_MEMORY = 1_000
+_OFTEN = 60
 _SHOWN = 5
 
 
@@ -134,7 +136,7 @@ async def _batches(port: int, seen: Soaked, first: int, ending: float) -> None:
         asks = [
             {
                 "experiment": EXPERIMENT,
-                "unit": f"unit-{one * 7_919 % UNITS}",
+                "unit": f"unit-{one * 7_919 % (UNITS if one % 5 == 0 else _OFTEN)}",
                 "decision_id": decision_id(one),
             }
             for one in range(number, number + _BATCH)
