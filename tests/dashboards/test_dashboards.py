@@ -43,6 +43,16 @@ def test_the_committed_files_are_the_generated_ones() -> None:
         assert text == dashboard_json(board), f"run `make dashboards` ({board.uid})"
 
 
+def test_what_stands_in_for_nothing_adds_no_line_beside_something() -> None:
+    """`or` keeps what has other labels: a line without a reason, say, beside those with one."""
+    found = [expr for expr in expressions() if " or " in expr]
+    assert found
+    for expr in found:
+        labels = re.findall(r"\bby \(([^)]*)\)", re.sub(r"max by \(arm, lesson\)", "max", expr))
+        assert len(set(labels)) == 1, expr
+        assert "vector(" not in expr or " or on () " in expr, expr
+
+
 @each_board
 def test_grafanas_own_types_read_a_file_and_write_it_again(board: Board) -> None:
     once = committed(board)
