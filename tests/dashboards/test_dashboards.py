@@ -143,6 +143,21 @@ def test_what_to_do_is_written_where_the_panels_say() -> None:
     assert linked <= sections, linked - sections
 
 
+def test_colours_begin_below_every_value() -> None:
+    steps = {
+        panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        for board in BOARDS
+        for panel in committed(board)["panels"]
+        if "thresholds" in panel.get("fieldConfig", {}).get("defaults", {})
+    }
+    for title, each in steps.items():
+        values = [one["value"] for one in each]
+        assert values[0] is None, title
+        assert values[1:] == sorted(set(values[1:])), title
+    either_way = [(one["value"], one["color"]) for one in steps["Departure of engagement"]]
+    assert either_way == [(None, "red"), (-4.0, "green"), (4.0, "red")]
+
+
 def test_a_table_names_each_of_its_queries() -> None:
     with pytest.raises(ValueError, match="do not name 1 queries"):
         Panel("t", "A table.", "short", (Query("up"),), kind="table", columns=("one", "two"))
