@@ -6,8 +6,13 @@ cores would measure itself.
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+_END = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +21,20 @@ class Reply:
 
     Attributes:
         status: of HTTP.
-        headers: names in lower case.
+        head: status line and header fields, as they came.
         body: bytes.
     """
 
     status: int
-    headers: dict[str, str]
+    head: bytes
     body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Values by name, names in lower case."""
+        lines = self.head.decode("latin-1").split("\r\n")[1:]
+        pairs = (one.partition(":") for one in lines)
+        return {name.lower(): value.strip() for name, _, value in pairs}
 
     def json(self) -> Any:
         """The body as JSON values."""
@@ -65,8 +77,7 @@ class HttpConnection:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._wire: _Wire | None = None
 
     async def send(self, request: bytes) -> Reply:
         """Send a request and wait for its answer.
@@ -74,28 +85,72 @@ class HttpConnection:
         Raises:
             OSError: the connection cannot be made, or broke before the whole answer came.
         """
-        if self._writer is None or self._reader is None:
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        wire = self._wire
+        if wire is None or not wire.is_open:
+            loop = asyncio.get_running_loop()
+            _, wire = await loop.create_connection(_Wire, self._host, self._port)
+            self._wire = wire
         try:
-            self._writer.write(request)
-            return await self._read(self._reader)
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            return await wire.send(request)
+        except BaseException:
+            # Whoever waits no longer must not leave an answer for the next request.
             await self.close()
-            raise ConnectionError(str(error)) from error
+            raise
 
     async def close(self) -> None:
         """Let go of the connection."""
-        writer, self._reader, self._writer = self._writer, None, None
-        if writer is not None:
-            writer.close()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
-    async def _read(self, reader: asyncio.StreamReader) -> Reply:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.rstrip("\r\n").split("\r\n")
-        headers = {
-            name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)
-        }
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        if headers.get("connection", "").lower() == "close":
-            await self.close()
-        return Reply(int(first.split(" ")[1]), headers, body)
+
+class _Wire(asyncio.Protocol):
+    """One connection for as long as it lasts."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._transport: asyncio.Transport | None = None
+        self._told: asyncio.Future[Reply] | None = None
+        self._came = b""
+
+    async def send(self, request: bytes) -> Reply:
+        if self._transport is None or not self.is_open:
+            raise ConnectionError("the connection was closed")
+        self._told = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._told
+
+    def close(self) -> None:
+        self.is_open = False
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        came = self._came = self._came + data if self._came else data
+        end = came.find(_END)
+        if end < 0:
+            return
+        length = _LENGTH.search(came, 0, end)
+        whole = end + len(_END) + (0 if length is None else int(length[1]))
+        if len(came) < whole:
+            return
+        self._came = came[whole:]
+        head, body = came[:end], came[end + len(_END) : whole]
+        if _CLOSE.search(head):
+            self.close()
+        told, self._told = self._told, None
+        if told is None or told.done():
+            return
+        try:
+            told.set_result(Reply(int(head[9:12]), head, body))
+        except ValueError as error:
+            told.set_exception(ConnectionError(str(error)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        if self._told is not None and not self._told.done():
+            self._told.set_exception(ConnectionError(str(exc or "the connection was closed")))

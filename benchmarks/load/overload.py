@@ -6,11 +6,12 @@ The capacity is what 32 connections get that ask as soon as they are answered; t
 comes by the clock, over so many connections that none waits for another.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import uvloop
 
 from load.asks import decision
 from load.deployed import WIDE_OPEN, Deployed
@@ -31,14 +32,14 @@ def measure(deployed: Deployed, seconds: float) -> list[Promise]:
     limits = {**WIDE_OPEN, "in_flight": IN_FLIGHT}
     with deployed.service("overload", limits=limits) as service:
         service.start()
-        asyncio.run(closed_loop(service.port, decision, connections=32, seconds=5.0))
-        capacity = asyncio.run(
+        uvloop.run(closed_loop(service.port, decision, connections=32, seconds=5.0))
+        capacity = uvloop.run(
             closed_loop(service.port, _from(10**6), connections=32, seconds=seconds)
         ).goodput
         assert service.process is not None  # noqa: S101 - for the type checker
         began = time.perf_counter()
         with _peak(service.process.pid) as memory:
-            found = asyncio.run(
+            found = uvloop.run(
                 open_loop(
                     service.port,
                     _from(10**8),
@@ -49,7 +50,7 @@ def measure(deployed: Deployed, seconds: float) -> list[Promise]:
             )
         # What was taken in is answered after the last request fell due: that time counts.
         found.seconds = time.perf_counter() - began
-        after = asyncio.run(closed_loop(service.port, _from(10**9), connections=8, seconds=2.0))
+        after = uvloop.run(closed_loop(service.port, _from(10**9), connections=8, seconds=2.0))
         service.stop()
     return [*_promises(found, capacity), _memory(memory), _recovers(after)]
 
