@@ -175,8 +175,8 @@ def test_the_command_refuses(tmp_path: Path, words: list[str], told: str) -> Non
 
 
 def test_a_file_of_no_known_form_is_said_to_be_one(tmp_path: Path) -> None:
-    (tmp_path / "log.dsjson").write_text("")
-    done = CliRunner().invoke(app, ["ope", str(tmp_path / "log.dsjson"), "--policy", "uniform"])
+    (tmp_path / "log.words").write_text("")
+    done = CliRunner().invoke(app, ["ope", str(tmp_path / "log.words"), "--policy", "uniform"])
     assert done.exit_code != 0
     assert "must be a log of a form that is known: open-bandit" in str(done.exception)
     done = CliRunner().invoke(app, ["ope", str(tmp_path / "none.npz"), "--rewards", "0,1"])
