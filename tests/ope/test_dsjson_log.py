@@ -173,7 +173,7 @@ def test_a_bad_first_event_is_named_and_not_the_form(tmp_path: Path) -> None:
     for path in (tmp_path / "log.json", tmp_path / "logs" / "part-0.json"):
         written(path, slates)
     for path in (tmp_path / "log.json", tmp_path / "logs"):
-        with pytest.raises(DataError, match="line 1: .*_slot_id are of slates"):
+        with pytest.raises(DataError, match=r"line 1: .*_slot_id are of slates"):
             open_actions(path)
 
 
