@@ -154,6 +154,23 @@ def test_obp_policies_are_arrays(tmp_path: Path) -> None:
     assert found["policies"][0]["value"] == pytest.approx(ips(made_up_table()), rel=1e-12)
 
 
+def test_pages_that_are_distinct_can_be_said_to_be(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    shown = np.argsort(rng.random((2_000, 4)), axis=1)[:, :2]
+    clicks = (rng.random((2_000, 2)) < 0.3) * 1.0
+    table = pd.DataFrame({"a1": shown[:, 0], "a2": shown[:, 1], "p1": 1 / 4, "p2": 1 / 3})
+    table[["r1", "r2"]] = clicks
+    table.to_csv(tmp_path / "pages.csv", index=False)
+    columns = [f"--column={use}" for use in ("action=a1,a2", "reward=r1,r2", "propensity=p1,p2")]
+    words = [str(tmp_path / "pages.csv"), *columns, "--policy", "uniform", "--estimators", "rips"]
+    assert run(*words)["policies"][0]["value"] is None
+    found = run(*words, "--distinct")["policies"][0]
+    # All weights are 1.
+    assert found["value"] == pytest.approx(clicks.sum(axis=1).mean(), rel=1e-12)
+    done = CliRunner().invoke(app, ["ope", *written(tmp_path, "dsjson"), "--distinct"])
+    assert "a log of form dsjson takes no options, got distinct" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -162,6 +179,7 @@ def test_obp_policies_are_arrays(tmp_path: Path) -> None:
         (["--rewards", "high"], "--rewards must be LOW,HIGH"),
         (["--format", "obp"], "a log of form obp takes propensities, distinct, got columns"),
         (["--propensities", "uniform"], "propensities are in column p"),
+        (["--clusters", "genre"], "clusters of a log of others are a table of item and cluster"),
         (["--arm", "home"], "--arm is not for logs of others"),
         (["--experiment", "home"], "--experiment is not for logs of others"),
         (["--rewards", "0,0.5"], "rewards must be within 0 and 0.5, got 1; say what a slot can"),
