@@ -105,6 +105,9 @@ def test_what_is_no_policy_is_refused(tmp_path: Path) -> None:
     log = made_up_log()
     with pytest.raises(ConfigError, match="policy must be a table of item, position"):
         action_law("best", log)
+    for made in (TARGET, pd.DataFrame(TARGET), {"0": 1.0}):
+        with pytest.raises(ConfigError, match=f"or a function .*, got {type(made).__name__}$"):
+            evaluate_actions(log, made)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="policies must be given, each once, got 'uniform' twice"):
         compare_actions(log, ["uniform", "uniform"], Method())
     with pytest.raises(ConfigError, match="policies must be given, each once, got none"):

@@ -190,8 +190,7 @@ def _law(found: Diagnostics, where: str) -> list[Reason]:
             not found.unreachable <= LARGEST_UNREACHABLE,
             found.unreachable,
             LARGEST_UNREACHABLE,
-            f"{_percent(found.unreachable)} of the policy's choices could not be logged, "
-            f"{_percent(LARGEST_UNREACHABLE)} is allowed",
+            _unreachable(found.unreachable),
         ),
         (
             "missing propensities",
@@ -201,6 +200,18 @@ def _law(found: Diagnostics, where: str) -> list[Reason]:
             f"{_percent(found.unmatched_share)} of the rows have no matching propensity, "
             f"{_percent(LARGEST_UNMATCHED)} is allowed",
         ),
+    )
+
+
+def _unreachable(share: float) -> str:
+    if math.isnan(share):
+        return (
+            "an unknown share of the policy's choices could not be logged; beside a column of its "
+            "probability (target) one of that share (unreachable) is needed, 0 where there is none"
+        )
+    return (
+        f"{_percent(share)} of the policy's choices could not be logged, "
+        f"{_percent(LARGEST_UNREACHABLE)} is allowed"
     )
 
 
