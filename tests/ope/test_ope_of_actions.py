@@ -66,17 +66,18 @@ def test_a_value_is_the_weighted_mean_and_tells_its_diagnostics() -> None:
         assert one.interval is not None
         assert truth in one.interval
     assert (found.log, found.component, found.model) == ("made up", "reward", "ridge")
-    assert found.notes == ()
+    (note,) = found.notes
+    assert note.startswith("no units are named")
 
 
 def test_estimated_propensities_are_told_with_every_value() -> None:
     columns = {use: name for use, name in COLUMNS.items() if use != "propensity"}
     log = table_log(made_up_table(), columns, propensities="empirical")
     found = evaluate_actions(log, table_law(TARGET), reward_model="none", **SMALL)
-    (note,) = found.to_json()["notes"]
-    assert "estimated (empirical)" in note
+    notes = found.to_json()["notes"]
+    assert "estimated (empirical)" in notes[0]
     compared = compare_actions(log, ["uniform"], Method(reward_model="none", replicates=100))
-    assert compared.to_json()["policies"][0]["notes"] == [note]
+    assert compared.to_json()["policies"][0]["notes"] == notes
 
 
 def test_a_column_of_probabilities_tells_a_value_if_its_reach_is_told() -> None:

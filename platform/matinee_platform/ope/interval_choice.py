@@ -21,8 +21,14 @@ from matinee_platform.ope.interval import Interval, RewardRange
 from matinee_platform.ope.interval_kinds import withheld
 from matinee_platform.ope.log_sums import FamilySums, LogSums
 from matinee_platform.ope.page_terms import TermSums, rest_range
-from matinee_platform.ope.row_columns import E, Weights
+from matinee_platform.ope.row_columns import E, Weights, X, Y
 from matinee_platform.ope.slot_sums import Totals
+from matinee_platform.ope.unit_effects import (
+    gain_influence,
+    rest_effect,
+    term_influences,
+    weight_influence,
+)
 from matinee_platform.ope.weighted_sums import WeightedSums
 from matinee_policies.arrays import FloatArray
 from matinee_policies.errors import ContextError
@@ -176,7 +182,8 @@ class Intervals:
         if found is None or not estimator.interval:
             return Made(None, _NO_SUMS)
         largest = float(((self.largest(estimator.weights) + 1.0) / 2.0).mean())
-        return self._of_term(kind, found, confidence, largest=largest, error=error)
+        inner = self._rest_effect(found, estimator, paired=True)
+        return self._of_term(kind, found, confidence, largest=largest, error=error, inner=inner)
 
     def _of_term(
         self,
@@ -186,8 +193,9 @@ class Intervals:
         *,
         largest: float,
         error: float | None,
+        inner: float,
     ) -> Made:
-        """From the sums of a page's term, whose standard error by unit is given."""
+        """From the sums of a page's term, whose standard error and `rest_effect` are given."""
         sums = found.sums
         if sums is None:
             return Made(None, "there are no rows")
@@ -212,9 +220,20 @@ class Intervals:
                 largest=largest,
                 rewards=found.rewards,
                 confidence=confidence,
-                design_effect=max(effect, 1.0),
+                design_effect=max(effect, inner),
             )
         )
+
+    def _rest_effect(self, found: TermSums, estimator: Estimator, *, paired: bool) -> float:
+        if found.sums is None:
+            return 1.0
+        gain, weight = term_influences(
+            self._figures[estimator.weights].units,
+            weights=estimator.weights,
+            model=estimator.model,
+            current=self._sums.current.units.totals() if paired else None,
+        )
+        return rest_effect(found.sums, gain=gain, weight=weight)
 
     def draws(self, estimator: Estimator, *, tuned: float | None = None) -> FloatArray | None:
         """The page's value in resamples of units; None without a bootstrap."""
@@ -268,7 +287,8 @@ class Intervals:
         base = "dr" if estimator.model else "ips"
         error = self._figures["cascade"].estimate(base).unit_error
         largest = max(float(self.largest("cascade").mean()), 1.0)
-        return self._of_term(kind, found, confidence, largest=largest, error=error)
+        inner = self._rest_effect(found, estimator, paired=False)
+        return self._of_term(kind, found, confidence, largest=largest, error=error, inner=inner)
 
     def _from_sums(
         self, kind: str, estimator: Estimator, confidence: float, slot: int | None
@@ -292,12 +312,19 @@ class Intervals:
         else:
             plain = "dr" if estimator.residual else estimator.base.removeprefix("sn")
             base = {"ips": "ips", "dr": "dr", "mips": "mips"}[plain]
+            inner = rest_effect(
+                weighted,
+                gain=gain_influence(
+                    figures.units, columns=(Y if estimator.residual else X,), slot=slot
+                ),
+                weight=weight_influence(figures.units, slot=slot),
+            )
             made = cressie_read(
                 weighted,
                 largest=max(largest, 1.0),
                 rewards=rewards,
                 confidence=confidence,
-                design_effect=_design_effect(figures.estimate(base, slot=slot)),
+                design_effect=max(_design_effect(figures.estimate(base, slot=slot)), inner),
             )
         return Made(self._moved(made, estimator, slot) if estimator.residual else made)
 
