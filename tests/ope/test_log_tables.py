@@ -227,7 +227,7 @@ def test_a_data_frame_is_read_by_the_columns_that_are_named() -> None:
         with pytest.raises(DataError, match="must have one column 2, has 2"):
             table_log(table, columns)
     with pytest.raises(ConfigError, match=r"a pandas frame, got builtins\.dict"):
-        table_log({"0": [3]}, columns)  # type: ignore[arg-type]
+        table_log({"0": [3]}, columns)
 
 
 def test_bad_pages_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def test_pages_that_were_written_in_parts_come_back(tmp_path: Path) -> None:
         rows = batch.rows(start, stop)
         write_obp(
             tmp_path / "arm" / f"part-{part:05d}.npz",
-            replace(log, stream=lambda rows=rows: iter([rows]), rows=stop - start),
+            replace(log, stream=partial(iter, (rows,)), rows=stop - start),
         )
     assert_same(obp_file_log(tmp_path / "arm"), log)
     hint = r"it holds folders of logs, name one, such as .*arm$"

@@ -1,5 +1,8 @@
 """Cressie-Read over units: weights do not thin out what rows of a unit share."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -100,3 +103,24 @@ def test_intervals_hold_where_rows_of_a_unit_are_alike(slots: int) -> None:
         held += truth in found.headline.interval
     # 93 % are promised; before, it was 8 of ten for single slots.
     assert held / runs > 0.93 - 3 * np.sqrt(0.93 * 0.07 / runs)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_empirical_bernstein_counts_rows_of_a_unit_by_their_effect(slots: int) -> None:
+    widths = []
+    for named in (True, False):
+        log = log_of(7, slots=slots)
+        (batch,) = log.stream()
+        alone = replace(batch, unit=np.arange(len(batch), dtype=np.uint64))
+        plain = replace(log, stream=partial(iter, (alone,)), has_units=False)
+        found = evaluate_actions(
+            log if named else plain,
+            table_law(np.full((K, slots), 1 / K)),
+            estimators=["ips" if slots == 1 else "rips"],
+            intervals=("empirical_bernstein",),
+            reward_model="none",
+        )
+        made = [found.headline.interval, None if found.current is None else found.current.interval]
+        widths.append([one.high - one.low for one in made if one is not None])
+    assert (np.array(widths[0]) > 1.2 * np.array(widths[1])).all()
+    assert len(widths[0]) == len(widths[1]) == 2

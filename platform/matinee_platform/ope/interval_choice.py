@@ -142,18 +142,14 @@ class Intervals:
         slots = figures.totals.slots
         weighted = weighted_sums(figures, residual=False, slot=None)
         rewards = self._rewards.times(slots)
-        if kind == "empirical_bernstein":
-            return Made(
-                empirical_bernstein(weighted, largest=1.0, rewards=rewards, confidence=confidence)
-            )
-        effect = _design_effect(figures.estimate("ips"))
+        method = empirical_bernstein if kind == "empirical_bernstein" else cressie_read
         return Made(
-            cressie_read(
+            method(
                 weighted,
                 largest=1.0,
                 rewards=rewards,
                 confidence=confidence,
-                design_effect=effect,
+                design_effect=_design_effect(figures.estimate("ips")),
             )
         )
 
@@ -205,22 +201,18 @@ class Intervals:
             return Made(found.anytime.interval(confidence=confidence))
         if kind == "empirical_bernstein" and math.isinf(largest):
             return Made(None, _UNBOUNDED)
-        if kind == "empirical_bernstein":
-            return Made(
-                empirical_bernstein(
-                    sums, largest=largest, rewards=found.rewards, confidence=confidence
-                )
-            )
         n, gain = float(sums.rows), float(sums.gain)
         by_row = max(float(sums.gain2) - gain * gain / n, 0.0) / max(n - 1, 1) / n
-        effect = error**2 / by_row if error is not None and by_row > 0 else 1.0
+        effect = max(error**2 / by_row if error is not None and by_row > 0 else 1.0, 1.0)
+        bernstein = kind == "empirical_bernstein"
+        method = empirical_bernstein if bernstein else cressie_read
         return Made(
-            cressie_read(
+            method(
                 sums,
                 largest=largest,
                 rewards=found.rewards,
                 confidence=confidence,
-                design_effect=max(effect, inner),
+                design_effect=effect if bernstein else max(effect, inner),
             )
         )
 
@@ -303,29 +295,25 @@ class Intervals:
         largest = float(possible.mean() if slot is None else possible[slot])
         own = rest_range(self._rewards) if estimator.residual else self._rewards
         rewards = own.times(figures.totals.slots) if slot is None else own
+        plain = "dr" if estimator.residual else estimator.base.removeprefix("sn")
+        base = {"ips": "ips", "dr": "dr", "mips": "mips"}[plain]
+        effect = _design_effect(figures.estimate(base, slot=slot))
+        method = empirical_bernstein
         if kind == "empirical_bernstein":
             if math.isinf(largest):
                 return Made(None, _UNBOUNDED)
-            made = empirical_bernstein(
-                weighted, largest=max(largest, 1.0), rewards=rewards, confidence=confidence
-            )
         else:
-            plain = "dr" if estimator.residual else estimator.base.removeprefix("sn")
-            base = {"ips": "ips", "dr": "dr", "mips": "mips"}[plain]
-            inner = rest_effect(
-                weighted,
-                gain=gain_influence(
-                    figures.units, columns=(Y if estimator.residual else X,), slot=slot
-                ),
-                weight=weight_influence(figures.units, slot=slot),
-            )
-            made = cressie_read(
-                weighted,
-                largest=max(largest, 1.0),
-                rewards=rewards,
-                confidence=confidence,
-                design_effect=max(_design_effect(figures.estimate(base, slot=slot)), inner),
-            )
+            method, column = cressie_read, Y if estimator.residual else X
+            gains = gain_influence(figures.units, columns=(column,), slot=slot)
+            weights = weight_influence(figures.units, slot=slot)
+            effect = max(effect, rest_effect(weighted, gain=gains, weight=weights))
+        made = method(
+            weighted,
+            largest=max(largest, 1.0),
+            rewards=rewards,
+            confidence=confidence,
+            design_effect=effect,
+        )
         return Made(self._moved(made, estimator, slot) if estimator.residual else made)
 
     def _moved(self, made: Interval, estimator: Estimator, slot: int | None) -> Interval:
