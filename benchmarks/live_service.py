@@ -95,7 +95,8 @@ class LiveService:
             with urllib.request.urlopen(self.url(path), timeout=5) as reply:  # noqa: S310
                 return int(reply.status)
         except urllib.error.HTTPError as error:
-            return error.code
+            with error:
+                return error.code
         except OSError:
             return None
 

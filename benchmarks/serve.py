@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,8 +39,10 @@ DEMO = PROGRAMS.parent / "runs" / "demo"
 BARS = Bars(peer=0.5, peer_goal=0.7)
 P99_AT_MOST = 1.5
 CONNECTIONS = (32, 128)
+LIGHT = 200.0
+"""Requests per second at which nobody waits for another."""
 OFFERED = 0.55
-"""Share of our capacity at which latency is measured."""
+"""Share of our capacity at which latency is measured too."""
 NEW_UNITS = 10_000_000
 
 
@@ -176,16 +178,22 @@ def measure(run: Path, folder: Path, length: Length) -> list[Row]:
                     )
                     tried[connections][case.name].append(one)
         closed = {case.name: _capacity({c: tried[c][case.name] for c in tried}) for case in cases}
-        rate = max(OFFERED * closed["sqlite, named"].rate, 1.0)
+        rates = (LIGHT, max(OFFERED * closed["sqlite, named"].rate, 1.0))
         still = [case for case in cases if not case.new_units]
-        opened: dict[str, list[Measured]] = {case.name: [] for case in still}
-        for number in range(length.turns):
-            for case in still:
-                one = measured(
-                    case, seconds=max(length.seconds, 0.5), rate=rate, number=100 + number
-                )
-                opened[case.name].append(one)
-    return [*_capacities(closed), *_latencies(opened, rate)]
+        latencies = [
+            row for rate in rates for row in _latencies(_opened(still, rate, length), rate)
+        ]
+    return [*_capacities(closed), *latencies]
+
+
+def _opened(cases: Sequence[Case], rate: float, length: Length) -> dict[str, list[Measured]]:
+    """Turns of an open loop."""
+    opened: dict[str, list[Measured]] = {case.name: [] for case in cases}
+    for number in range(length.turns):
+        for case in cases:
+            one = measured(case, seconds=max(length.seconds, 0.5), rate=rate, number=100 + number)
+            opened[case.name].append(one)
+    return opened
 
 
 def _capacities(closed: Mapping[str, Capacity]) -> list[Row]:

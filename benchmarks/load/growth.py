@@ -4,17 +4,18 @@
 
 At each length: from the start of `matinee serve` to ready, with compiled kernels on disk; latency
 and processor time of 50 requests a second, so few that they do not wait for one another, learner
-on; the learner's step; one decision read back by its id.
+on; the learner's step; one decision read back by its id. On SQLite and on a PostgreSQL of its own.
 """
 
 import asyncio
 import re
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from chaos.databases import database
 from http_connection import HttpConnection, get_bytes
 from live_service import LiveService
 from load.asks import decision_id, decision_or_clicks
@@ -62,17 +63,30 @@ class Found:
 
 
 def measure(
-    deployed: Deployed, seconds: float, *, lengths: Sequence[int] = LENGTHS
+    deployed: Deployed,
+    seconds: float,
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    kinds: Sequence[str] = ("sqlite", "postgresql"),
 ) -> list[Promise]:
-    """R3 at the longest log, and each figure at every length."""
-    found = {length: _at(deployed, seconds, length) for length in sorted(lengths)}
-    short, long = found[min(found)], found[max(found)]
+    """R3 at the longest log, and each figure at every length, for each database."""
+    return [
+        one
+        for kind in kinds
+        for one in _promises(
+            kind, {length: _at(deployed, seconds, kind, length) for length in sorted(lengths)}
+        )
+    ]
+
+
+def _promises(kind: str, found: Mapping[int, Found]) -> list[Promise]:
+    long = found[max(found)]
     told = " / ".join(f"{length:,}" for length in found)
 
     def flat(name: str, unit: str, attribute: str, *, allowed: float) -> Promise:
         values = [getattr(one, attribute) for one in found.values()]
         return Promise(
-            name=f"{name} at {told} decisions",
+            name=f"{name} at {told} decisions, {kind}",
             measured=" / ".join(f"{value:.3g}" for value in values) + f" {unit}",
             asked=f"at most 1.5 times, or {allowed:g} {unit} more",
             # What was never seen is no figure, and nothing is flat beside it.
@@ -82,7 +96,7 @@ def measure(
 
     return [
         Promise(
-            name=f"R3 restart to ready at {max(found):,} decisions",
+            name=f"R3 restart to ready at {max(found):,} decisions, {kind}",
             measured=" / ".join(f"{one.ready:.1f}" for one in found.values())
             + f" s, {long.cpu:.1f} s of them computing",
             asked=f"at most {MOST_READY_SECONDS:.0f} s",
@@ -94,16 +108,20 @@ def measure(
         flat("learner's step", "s", "step", allowed=0.1),
         flat("one decision read", "ms", "read", allowed=2.0),
         Promise(
-            name="requests meanwhile",
-            measured=f"{short.failed + long.failed} not answered",
+            name=f"requests meanwhile, {kind}",
+            measured=f"{sum(one.failed for one in found.values())} not answered",
             asked="0",
             kept=not any(one.failed for one in found.values()),
         ),
     ]
 
 
-def _at(deployed: Deployed, seconds: float, length: int) -> Found:
-    with deployed.service(f"growth-{length}", learn_every_seconds=2.0) as service:
+def _at(deployed: Deployed, seconds: float, kind: str, length: int) -> Found:
+    name = f"growth-{kind}-{length}"
+    with (
+        database(kind, deployed.scratch, name=f"{name}-data") as where,
+        deployed.service(name, database=where.address, learn_every_seconds=2.0) as service,
+    ):
         fill(service, length)
         # The first start brings the file into the system's cache, where a restart finds it.
         service.start()

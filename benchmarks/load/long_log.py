@@ -9,23 +9,27 @@ import asyncio
 import json
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import yaml
+from sqlalchemy import Connection, text
 
 from chaos.served_arm import ARMS, EXPERIMENT
 from http_connection import HttpConnection, post_bytes
 from live_service import LiveService
 from load.asks import decision_id
-from load.deployed import wait_for_learner
 from matinee_platform.clock import SystemClock
+from matinee_platform.learning.service_arms import SNAPSHOTS
+from matinee_platform.maintenance.removal import open_events
 from matinee_platform.service.secrets import Secrets
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.storage.barrier_store import SqlBarrierStore
 from matinee_platform.storage.control_database import control_url, open_engine
 from matinee_platform.storage.event_tables import DECISION_COLUMNS
+from matinee_platform.storage.ports import SnapshotStore
 from matinee_platform.storage.records import Barrier
-from matinee_platform.storage.snapshot_store import FolderSnapshotStore
+from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
 
 PER_UNIT = 20
 TAIL = 2_000
@@ -35,6 +39,7 @@ _GAP_MS = 5
 _REWARD_EVERY = 4
 _BATCH = 100
 _FIRST = 10**15
+_LEARNER_SECONDS = 600.0
 
 
 def fill(service: LiveService, decisions: int) -> int:
@@ -45,13 +50,16 @@ def fill(service: LiveService, decisions: int) -> int:
         decisions: about how many.
     """
     units = max(_BATCH, decisions // PER_UNIT // _BATCH * _BATCH)
+    settings = ServiceSettings.model_validate_json(
+        json.dumps(yaml.safe_load(service.config.read_text(encoding="utf-8")))
+    )
     service.start()
     asyncio.run(ask_each(service.port, units))
-    wait_for_learner(service)
-    service.stop()
-    with closing(sqlite3.connect(service.data / "events.sqlite", isolation_level=None)) as log:
-        last = repeat(log, units, copies=decisions // units)
-    _move_learner(service, last - TAIL)
+    with _learned(settings) as (barriers, snapshots):
+        _wait_for(barriers)
+        service.stop()
+        last = _repeated(service, settings, units, copies=decisions // units)
+        _move(barriers, snapshots, last - TAIL)
     return units
 
 
@@ -76,6 +84,20 @@ async def ask_each(port: int, units: int) -> None:
         if statuses != {200}:
             raise RuntimeError(f"a batch was answered with {statuses}")
     await connection.close()
+
+
+def _repeated(service: LiveService, settings: ServiceSettings, units: int, *, copies: int) -> int:
+    if settings.database == "sqlite":
+        with closing(sqlite3.connect(service.data / "events.sqlite", isolation_level=None)) as log:
+            return repeat(log, units, copies=copies)
+    engine = open_events(service.data, settings.database)
+    with engine.begin() as connection:
+        last = repeat_on_postgresql(connection, units, copies=copies)
+    # As the server would by itself, a minute later.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    engine.dispose()
+    return last
 
 
 def repeat(log: sqlite3.Connection, units: int, *, copies: int) -> int:
@@ -122,16 +144,73 @@ def repeat(log: sqlite3.Connection, units: int, *, copies: int) -> int:
     return last
 
 
-def _move_learner(service: LiveService, place: int) -> None:
-    """A barrier at a place, with the same state as the one before."""
-    settings = ServiceSettings.model_validate_json(
-        json.dumps(yaml.safe_load(service.config.read_text(encoding="utf-8")))
+def repeat_on_postgresql(log: Connection, units: int, *, copies: int) -> int:
+    """The same on PostgreSQL, within a transaction of the caller's; the last place of the log."""
+    block = units + units // _REWARD_EVERY
+    start = round(1_000 * time.time()) - copies * block * _GAP_MS
+    log.execute(
+        text("UPDATE decisions SET decided_at = :start + seq * :gap"),
+        {"start": start, "gap": _GAP_MS},
     )
+    others = ", ".join(
+        name for name in DECISION_COLUMNS if name not in ("seq", "decision_id", "decided_at")
+    )
+    log.execute(
+        text(
+            f"INSERT INTO decisions (seq, decision_id, decided_at, {others}) "  # noqa: S608
+            "SELECT seq + copy * :block, hashint8extended(seq, copy), "
+            f"decided_at + copy * :block * :gap, {others} "
+            "FROM generate_series(CAST(1 AS bigint), :copies) AS copy, decisions "
+            "WHERE seq <= :units ORDER BY copy, seq"
+        ),
+        {"block": block, "gap": _GAP_MS, "copies": copies - 1, "units": units},
+    )
+    log.execute(
+        text(
+            "INSERT INTO rewards (seq, reward_key, body_digest, decision_id, component, slot, "
+            "value, received_at, occurred_at) SELECT (seq - 1) / :block * :block + :units + "
+            "((seq - 1) % :block) / :every + 1, uuid_send(gen_random_uuid()), "
+            "uuid_send(gen_random_uuid()), decision_id, 0, 0, 1.0, decided_at + 1000, NULL "
+            "FROM decisions WHERE ((seq - 1) % :block) % :every = 0 "
+            "AND ((seq - 1) % :block) / :every < :block - :units ORDER BY seq"
+        ),
+        {"block": block, "units": units, "every": _REWARD_EVERY},
+    )
+    last = copies * block
+    log.execute(text("UPDATE seq SET last = :last"), {"last": last})
+    return last
+
+
+@contextmanager
+def _learned(settings: ServiceSettings) -> Iterator[tuple[SqlBarrierStore, SnapshotStore]]:
+    """Barriers and snapshots of a service."""
     keys = Secrets.load(settings).signing
-    engine = open_engine(control_url(service.data, "sqlite"))
-    clock = SystemClock()
-    barriers = SqlBarrierStore(engine, clock=clock)
-    snapshots = FolderSnapshotStore(service.data / "snapshots", keys=keys)
+    engine = open_engine(control_url(settings.data_dir, settings.database))
+    snapshots: SnapshotStore = SqlSnapshotStore(engine, keys=keys)
+    if settings.database == "sqlite":
+        snapshots = FolderSnapshotStore(settings.data_dir / SNAPSHOTS, keys=keys)
+    try:
+        yield SqlBarrierStore(engine, clock=SystemClock()), snapshots
+    finally:
+        engine.dispose()
+
+
+def _wait_for(barriers: SqlBarrierStore) -> None:
+    """Wait until the learner made the first barrier of every arm.
+
+    Raises:
+        RuntimeError: it took too long.
+    """
+    until = time.monotonic() + _LEARNER_SECONDS
+    while any(barriers.last(EXPERIMENT, arm) is None for arm in ARMS):
+        if time.monotonic() > until:
+            raise RuntimeError(f"the learner made no barriers within {_LEARNER_SECONDS:g} s")
+        time.sleep(0.1)
+
+
+def _move(barriers: SqlBarrierStore, snapshots: SnapshotStore, place: int) -> None:
+    """A barrier at a place, with the same state as the one before."""
+    now = SystemClock().now_ms()
     for arm in ARMS:
         before = barriers.last(EXPERIMENT, arm)
         if before is None:
@@ -144,9 +223,8 @@ def _move_learner(service: LiveService, place: int) -> None:
                 arm=arm,
                 version=version,
                 seq=max(place, before.seq),
-                time_ms=clock.now_ms(),
+                time_ms=now,
                 snapshot_hash=before.snapshot_hash,
-                created_at=clock.now_ms(),
+                created_at=now,
             )
         )
-    engine.dispose()

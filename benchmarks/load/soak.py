@@ -3,7 +3,9 @@
     python -m load.soak [--seconds N]
 
 Batches as fast as they are answered, and beside them single decisions by the clock, whose p99
-counts. The first third warms up; the rest is told by its beginning and its end.
+counts. The first third warms up; the rest is told by its beginning and its end. Four in five pages
+of the batches are of a few units, which soon have more decisions than are kept of a unit in memory;
+the fifth is of a unit that never comes again.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 from chaos.served_arm import EXPERIMENT
 from http_connection import HttpConnection, post_bytes
 from live_service import LiveService
-from load.asks import UNITS, decision, decision_id
+from load.asks import decision, decision_id
 from load.deployed import Deployed
 from load.process_watch import memory_mb, open_files
 from load.promise import end, main
@@ -29,6 +31,7 @@ _RATE = 20.0
 _SINGLES_FROM = 10**12
 _TURNS = 9
 _IN_MEMORY = 1_000
+_OFTEN = 61
 _SHOWN = 5
 
 
@@ -134,7 +137,7 @@ async def _batches(port: int, seen: Soaked, first: int, ending: float) -> None:
         asks = [
             {
                 "experiment": EXPERIMENT,
-                "unit": f"unit-{one * 7_919 % UNITS}",
+                "unit": _unit(one),
                 "decision_id": decision_id(one),
             }
             for one in range(number, number + _BATCH)
@@ -146,6 +149,10 @@ async def _batches(port: int, seen: Soaked, first: int, ending: float) -> None:
         seen.decided += good
         seen.failed += _BATCH - good
     await connection.close()
+
+
+def _unit(number: int) -> str:
+    return f"once-{number}" if number % 5 == 0 else f"often-{number % _OFTEN}"
 
 
 def _decisions(reader: SqliteReader) -> int:

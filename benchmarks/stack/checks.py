@@ -148,5 +148,10 @@ def _empty_of(stack: Stack, board: Board, experiment: str, without: Collection[s
 
 
 def failed_rules(stack: Stack) -> list[str]:
-    """Rules whose newest evaluation failed."""
+    """Rules whose newest evaluation failed; the first one of those that are rare is waited for."""
+    stack.wait(
+        "every rule was evaluated",
+        lambda: all(rule["health"] != "unknown" for rule in stack.prometheus.rules()),
+        seconds=90.0,
+    )
     return [rule["name"] for rule in stack.prometheus.rules() if rule["health"] != "ok"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from math import inf
 from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -12,7 +13,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from matinee_dashboards.records import Board, Panel, Query, Row, Variable
+from matinee_dashboards.records import Board, Bound, Panel, Query, Row, Variable
 from matinee_dashboards.runbooks import OF_DASHBOARDS
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -201,8 +202,14 @@ def _target(query: Query, *, letter: str, newest: bool) -> prometheus.Dataquery:
 
 
 def _thresholds(panel: Panel) -> builders.ThresholdsConfig:
-    steps = [models.Threshold(value=None, color="green")]
-    steps += [models.Threshold(value=one.value, color=one.colour) for one in panel.bounds]
+    bounds = panel.bounds
+    if not bounds or bounds[0].value != -inf:
+        bounds = (Bound(-inf, "green"), *bounds)
+    # Grafana's lowest step has no value.
+    steps = [
+        models.Threshold(value=None if one.value == -inf else one.value, color=one.colour)
+        for one in bounds
+    ]
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
 
 

@@ -1,5 +1,7 @@
 """The *Learning* dashboard: lag, updates, exploration, propensities, drift."""
 
+from math import inf
+
 from matinee_dashboards.records import ARM, Board, Bound, Panel, Query, Row
 from matinee_dashboards.variables import CHOICE_OF_ARM, CHOICE_OF_EXPERIMENT
 
@@ -245,7 +247,7 @@ _DRIFT = Row(
             "than 30 users in either week.",
             "short",
             (Query(f"max by (arm) (matinee_engagement_departure{ARM})", "{{arm}}"),),
-            bounds=(Bound(4.0, "red"),),
+            bounds=(Bound(-inf, "red"), Bound(-4.0, "green"), Bound(4.0, "red")),
             width=12,
         ),
         Panel(

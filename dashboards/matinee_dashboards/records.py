@@ -32,8 +32,8 @@ class Bound:
     """A level of a panel from which on its values have another colour.
 
     Attributes:
-        value: where it begins.
-        colour: from there on; below the lowest, values are green.
+        value: where it begins; minus infinity for the lowest values.
+        colour: from there on; below the lowest bound, values are green.
     """
 
     value: float

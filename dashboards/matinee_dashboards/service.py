@@ -102,7 +102,7 @@ _REQUESTS = Row(
             (
                 Query(
                     f"sum by (code) (rate(matinee_http_problems_total{INSTANCE}"
-                    "[$__rate_interval])) or "
+                    "[$__rate_interval])) or on () "
                     'label_replace(vector(0), "code", "none", "", "")',
                     "{{code}}",
                 ),
@@ -157,8 +157,7 @@ _DECISIONS = Row(
             (
                 Query(
                     "sum by (arm, reason) (rate(matinee_fallbacks_total"
-                    f"{_SERVED}[$__rate_interval])) or 0 * sum by (arm) "
-                    f"(rate(matinee_served_decisions_total{_SERVED}[$__rate_interval]))",
+                    f"{_SERVED}[$__rate_interval]))",
                     "{{arm}} {{reason}}",
                 ),
             ),

@@ -670,7 +670,7 @@ KPI_AGE = Metric(
     "gauge",
     "seconds",
     "Time since the key figures of the experiment were last brought up to date with the log, or "
-    "since this process started.",
+    "since this process heard of it first.",
     ("experiment",),
 )
 KPI_FAILED = Metric(

@@ -155,6 +155,10 @@ def test_mistakes_are_named_before_anything_runs(arms: Path, tmp_path: Path) -> 
     assert "--set has no meaning for scenario tabular" in _mistake(
         "run", "tabular", "--out", out, "--set", "users=2"
     )
+    for refused in (["--workers", "4"], ["--resume"], ["--overwrite"]):
+        assert f"{refused[0]} has no meaning for scenario tabular" in _mistake(
+            "run", "tabular", "--out", out, *refused
+        )
     assert "users and seeds must be at least 2" in _mistake(
         "run", "tabular", "--out", out, "--users", "1"
     )

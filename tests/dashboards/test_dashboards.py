@@ -43,6 +43,16 @@ def test_the_committed_files_are_the_generated_ones() -> None:
         assert text == dashboard_json(board), f"run `make dashboards` ({board.uid})"
 
 
+def test_what_stands_in_for_nothing_adds_no_line_beside_something() -> None:
+    """`or` keeps what has other labels: a line without a reason, say, beside those with one."""
+    found = [expr for expr in expressions() if " or " in expr]
+    assert found
+    for expr in found:
+        labels = re.findall(r"\bby \(([^)]*)\)", re.sub(r"max by \(arm, lesson\)", "max", expr))
+        assert len(set(labels)) == 1, expr
+        assert "vector(" not in expr or " or on () " in expr, expr
+
+
 @each_board
 def test_grafanas_own_types_read_a_file_and_write_it_again(board: Board) -> None:
     once = committed(board)
@@ -131,6 +141,21 @@ def test_what_to_do_is_written_where_the_panels_say() -> None:
     linked = {panel.runbook for board in BOARDS for panel in board.panels if panel.runbook}
     assert linked
     assert linked <= sections, linked - sections
+
+
+def test_colours_begin_below_every_value() -> None:
+    steps = {
+        panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        for board in BOARDS
+        for panel in committed(board)["panels"]
+        if "thresholds" in panel.get("fieldConfig", {}).get("defaults", {})
+    }
+    for title, each in steps.items():
+        values = [one["value"] for one in each]
+        assert values[0] is None, title
+        assert values[1:] == sorted(set(values[1:])), title
+    either_way = [(one["value"], one["color"]) for one in steps["Departure of engagement"]]
+    assert either_way == [(None, "red"), (-4.0, "green"), (4.0, "red")]
 
 
 def test_a_table_names_each_of_its_queries() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from matinee_platform.report.candidate_table import print_evaluation
+from matinee_platform.report.page import REPORT
 from matinee_platform.report.table import print_summary, summary_text
 
 NAMED = "table [bold]a[/bold] [/x].csv"
@@ -29,6 +30,15 @@ def test_brackets_in_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> 
     printed = capsys.readouterr().out
     assert f"Data: {NAMED}\n" in printed
     assert "Plot: runs/[/x]/retention.png" in printed
+    assert "Report" not in printed
+
+
+def test_a_summary_leads_to_the_report_that_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / REPORT).touch()
+    print_summary(results(), tmp_path)
+    assert f"\nReport, for a browser: {tmp_path / 'report.html'}\n" in capsys.readouterr().out
 
 
 def test_brackets_in_the_words_of_a_source_are_no_markup(

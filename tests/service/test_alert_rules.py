@@ -16,7 +16,8 @@ from matinee_platform.metrics import LEARNER_METRICS
 RULES = Path(__file__).parents[2] / "dashboards" / "rules" / "learner_lag.yml"
 _EXPR = re.compile(
     r"(?P<pick>min|max)(?: by \((?P<by>[\w, ]+)\) )?\((?P<metric>\w+)\) > (?P<bound>\d+)"
-    r"(?P<learns> and on \(\) count\(matinee_arm_learning\{learns=\"yes\"\}\) > 0)?\Z"
+    r"(?P<learns> and on \(\) count\(matinee_arm_learning\{learns=\"yes\"\}\) > 0)?"
+    r"(?P<runs> and on \(experiment\) \(matinee_arm_learning or matinee_kpi_age_seconds\))?\Z"
 )
 
 
@@ -27,7 +28,11 @@ def rules() -> list[dict[str, Any]]:
 
 
 def firing(
-    *told: LearnerStatus | None, clock: FakeClock, ages: float = 0.0, learns: bool = True
+    *told: LearnerStatus | None,
+    clock: FakeClock,
+    ages: float = 0.0,
+    learns: bool = True,
+    runs: bool = True,
 ) -> set[str]:
     """Alerts whose expression holds for what the learner of each service said last.
 
@@ -36,6 +41,7 @@ def firing(
         clock: of all.
         ages: seconds that pass after the services started.
         learns: whether any arm has something to learn.
+        runs: whether the experiment runs.
     """
     registries = [CollectorRegistry() for _ in told]
     for registry, status in zip(registries, told, strict=True):
@@ -51,7 +57,7 @@ def firing(
         parts = _EXPR.match(rule["expr"])
         assert parts is not None
         pick = min if parts["pick"] == "min" else max
-        if parts["learns"] and not learns:
+        if (parts["learns"] and not learns) or (parts["runs"] and not runs):
             continue
         if pick(values.get(parts["metric"], [0.0])) > float(parts["bound"]):
             found.add(rule["alert"])
@@ -93,9 +99,9 @@ def test_they_fire_when_learning_stops_and_not_before() -> None:
     failed = ArmStatus(
         experiment="home", arm="new", state="failed", version=3, caught_up_ms=now, reason="damaged"
     )
-    assert firing(LearnerStatus(process=1, beat_ms=now, arms=(failed,)), clock=clock) == {
-        "MatineeLearnerFails"
-    }
+    status = LearnerStatus(process=1, beat_ms=now, arms=(failed,))
+    assert firing(status, clock=clock) == {"MatineeLearnerFails"}
+    assert firing(status, clock=clock, ages=40.0, runs=False) == set()
 
 
 def test_a_learner_that_took_over_ends_them() -> None:

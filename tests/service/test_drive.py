@@ -35,6 +35,7 @@ from matinee_platform.offline.first_day import first_day_units
 from matinee_platform.offline.results import read_results
 from matinee_platform.offline.run import run_experiment
 from matinee_platform.offline.sessions import DAY_MS
+from matinee_platform.report.drive import drive_json, drive_text
 from matinee_platform.service.app import create_app
 from matinee_platform.service.log_lines import service_log
 from matinee_platform.service.secrets import Secrets
@@ -334,10 +335,52 @@ def test_a_past_is_for_its_own_users(run: Path, tmp_path: Path) -> None:
         others = simulated.model_copy(update={"seed": 6})
         for number, mark in enumerate((None, others)):
             changes = {"key": f"other{number}", "salt": f"s{number}", "simulated": mark}
-            await client.create_experiment(
-                wanted.model_copy(update={**changes, "layer": changes["key"]})
-            )
+            experiment = wanted.model_copy(update={**changes, "layer": changes["key"]})
+            if mark is None:
+                await client.create_experiment(experiment)
+                refused: Awaitable[Any] = client.start_experiment(experiment.key)
+            else:
+                refused = client.create_experiment(experiment)
             with pytest.raises(CallError, match="knows the past of the simulated users of run"):
-                await client.start_experiment(f"other{number}")
+                await refused
+
+    ask(settings, work)
+
+
+def test_other_users_need_another_run_with_bundles_of_its_own(
+    run: Path, tmp_path: Path, small_data: str
+) -> None:
+    arms = [{"name": "explored", "policy": {"kind": "score_order"}}]
+    values = {"name": "other", "users": 6, "days": 1, "slots": 3, "candidates": 10, "arms": arms}
+    other = tmp_path / "other"
+    run_experiment(parse_settings({**values, "data": small_data, "seed": 2}), other, workers=1)
+    settings = service_of(run, tmp_path / "data")
+    first, own = drive_plan(run, users=8, days=1), {"explored": "other_explored"}
+
+    async def lived(client: AsyncClient, plan: DrivePlan) -> str:
+        done = await driven(plan, DriveOptions(state=tmp_path / "state.npz"))(client)
+        assert not done.failed
+        return drive_text(drive_json(plan, done))
+
+    async def work(client: AsyncClient) -> None:
+        assert "there before" not in await lived(client, first)
+        assert "these users have lived these days already" in await lived(client, first)
+        with pytest.raises(DriveError, match="with seed 5 live in experiment 'drive'") as taken:
+            await ensure_experiment(client, drive_plan(run, key="again"))
+        with pytest.raises(DriveError, match=r"differs in .*, simulated, arms") as differs:
+            await ensure_experiment(client, drive_plan(other, key="drive"))
+        for told in (str(taken.value), str(differs.value)):
+            for word in ("--set name=NEW", "--first-day --as NEW_ARM", "--bundle ARM=NEW_ARM"):
+                assert word in told
+        # Neither another past nor a missing bundle costs these users their key and their salt.
+        for bundles in ({}, own):
+            with pytest.raises(CallError, match=r"bundle '?.*explored"):
+                await ensure_experiment(client, drive_plan(other, bundles=bundles))
+        past, keys = first_day_units(other, drive_plan(other).settings), Secrets.load(settings)
+        (name,) = own.values()
+        deploy_arm(
+            other, "explored", data_dir=settings.data_dir, name=name, past=past, keys=keys.signing
+        )
+        assert "there before" not in await lived(client, drive_plan(other, bundles=own))
 
     ask(settings, work)

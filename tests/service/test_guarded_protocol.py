@@ -142,20 +142,28 @@ def test_who_has_been_quiet_for_long_holds_up_no_end(monkeypatch: pytest.MonkeyP
             assert not thread.is_alive()
 
 
-def turn_away(scope: Any) -> Any:
-    if scope["path"] != "/no":
-        return None
-    return 503, [(b"retry-after", b"1"), (b"content-length", b"2")], b"no"
+class NoIsNo:
+    """Turns away whoever asks for `/no`."""
+
+    def is_full(self) -> bool:
+        return True
+
+    def at_once(self, method: str, path: bytes, headers: Any) -> tuple[int, bytes] | None:
+        if path != b"/no":
+            return None
+        assert (method, dict(headers)[b"host"]) == ("POST", b"x")
+        return 503, b"retry-after: 1\r\ncontent-length: 2\r\n\r\nno"
 
 
 async def refusing(scope: Any, receive: Any, send: Any) -> None:
     """Turns away what asks for `/no`, of which the application never hears."""
     if scope["type"] != "lifespan":
-        assert scope["path"] != "/no" or b"expect" in dict(scope["headers"])
+        headers = {name for name, _ in scope["headers"]}
+        assert scope["path"] != "/no" or headers & {b"expect", b"connection", b"x-encoded"}
         await answer_size(scope, receive, send)
         return
     await receive()
-    scope["state"][TURN_AWAY] = turn_away
+    scope["state"][TURN_AWAY] = NoIsNo()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})
@@ -204,3 +212,10 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_application(refusing_port: P
         assert connection.recv(65_536).startswith(b"HTTP/1.1 100")
         connection.sendall(b"abcdef")
         assert answers(connection, 1) == [(200, b"6")]
+        connection.sendall(post(b"/n%6f", more=b"X-Encoded: 1\r\n") + b"abcdef")
+        assert answers(connection, 1) == [(200, b"6")]
+        # What comes behind a request that is not answered yet waits for it.
+        last = post(b"/no", more=b"Connection: close\r\n") + b"abcdef"
+        connection.sendall(post(b"/yes") + b"abcdef" + last)
+        assert answers(connection, 2) == [(200, b"6")] * 2
+        assert connection.recv(1) == b""

@@ -106,8 +106,8 @@ def test_who_is_connected_when_it_ends_is_answered_and_told(serve: Serve) -> Non
     assert [guest.error for guest in guests] == [None] * len(guests)
     assert all(guest.was_told for guest in guests)
     slow.send(body)
-    answer = slow.getresponse()
-    assert (answer.status, answer.getheader("connection")) == (200, "close")
+    with slow.getresponse() as answer:
+        assert (answer.status, answer.getheader("connection")) == (200, "close")
     # The end of a connection, not an error.
     assert silent.sock.recv(1) == b""
     silent.close()

@@ -104,6 +104,20 @@ def test_an_arm_that_fails_holds_up_no_other_and_is_tried_again(
     assert world.leases.holder.keys() == {"learner-home-other"}
 
 
+def test_an_arm_that_cannot_be_loaded_here_is_learned_elsewhere() -> None:
+    world = World(example_arm(), seed=13)
+    told: list[LearnerStatus] = []
+
+    def load() -> LearningArm:
+        raise ConfigError("its bundle is not there")
+
+    here = _loop(world, world.leases.of(), told, plans=lambda: [ArmPlan("home", "new", load)])
+    there = _loop(world, world.leases.of(), told)
+    assert here.look().arms[0].state == "failed"
+    assert world.leases.holder == {}
+    assert there.look().arms[0].state == "learning"
+
+
 def test_events_that_reach_the_log_after_their_lesson_are_counted() -> None:
     world, now = World(example_arm(), seed=15), [0.0]
     told: list[LearnerStatus] = []

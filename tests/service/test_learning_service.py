@@ -165,6 +165,29 @@ def test_learn_says_what_is_wrong(config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
+def test_a_stopped_experiment_is_left_once_its_windows_are_long_closed(tmp_path: Path) -> None:
+    settings = make_service(tmp_path)
+    clock = FakeClock(SystemClock().now_ms())
+    day = 86_400.0
+
+    def learned() -> list[str]:
+        return [one.name for one in stores.plans()]
+
+    with open_stores(settings, clock=clock) as stores:
+        clock.advance(seconds=100 * day)
+        assert learned() == [ARM]
+        window = max(stores.experiments()[0].windows_ms()) / 1_000
+        stores.control.stop(EXPERIMENT, who="ada")
+        clock.advance(seconds=window + 6.9 * day)
+        assert learned() == [ARM]
+        clock.advance(seconds=0.1 * day)
+        assert learned() == []
+        assert [one.name for one in stores.plans([f"{EXPERIMENT}/{ARM}"])] == [ARM]
+        assert stores.arm_names() == [f"{EXPERIMENT}/{ARM}"]
+        stores.control.start(EXPERIMENT, who="ada", salt="another")
+        assert learned() == [ARM]
+
+
 def test_the_learner_that_serve_starts_is_restarted_and_ends_with_it(tmp_path: Path) -> None:
     settings = make_service(tmp_path / "service")
     _traffic(settings, decisions=20)

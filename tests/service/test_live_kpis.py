@@ -252,9 +252,11 @@ def test_a_log_that_is_long_is_told_as_unread_until_it_is_folded(
     live.engine.dispose()
 
 
-def samples(status: KpiStatus, clock: FakeClock) -> dict[tuple[str, ...], float]:
+def samples(
+    status: KpiStatus, clock: FakeClock, *, collector: KpiCollector | None = None
+) -> dict[tuple[str, ...], float]:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(KpiCollector(lambda: status, clock=clock))
+    registry.register(collector or KpiCollector(lambda: status, clock=clock))
     labels = {one.name: one.labels for one in (*KPI_METRICS, *LIVE_KPI_METRICS)}
     return {
         (sample.name, *(sample.labels[label] for label in labels[family.name])): sample.value
@@ -287,6 +289,18 @@ def test_metrics_show_the_figures_and_their_age(tmp_path: Path) -> None:
         (metrics.KPI_FAILED.name, "home"): 1,
         (metrics.KPI_UNREAD.name, "home"): 0,
     }
+    # Of an experiment that is new: no older than this process knows of it.
+    told_last = [KpiStatus(process=1, beats=3, holds=True)]
+    collector = KpiCollector(lambda: told_last[0], clock=live.clock)
+    assert samples(told_last[0], live.clock, collector=collector) == {}
+    live.clock.advance(seconds=86_400)
+    told_last[0] = never
+    ages = []
+    for _ in range(2):
+        found = samples(never, live.clock, collector=collector)
+        ages.append(found[metrics.KPI_AGE.name, "home"])
+        live.clock.advance(seconds=30)
+    assert ages == [0, 30]
     live.engine.dispose()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from load import long_log, retention
 from load.asks import decision_id, decision_or_clicks
 from load.learner_lag import first_after
 from matinee_platform.maintenance.removal import Removed, SqlEventEraser, open_events
+from matinee_platform.storage.log_store import LogStore
+from matinee_platform.storage.postgres_appender import PostgresStore
+from matinee_platform.storage.postgres_reader import PostgresReader
 from matinee_platform.storage.records import Barrier, LoggedDecision
+from matinee_platform.storage.sql_reader import SqlReader
 from matinee_platform.storage.sqlite_appender import SqliteStore
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.testing_events import example_decision, windows
@@ -17,9 +22,8 @@ from matinee_platform.storage.testing_events import example_decision, windows
 UNITS, COPIES = 100, 3
 
 
-def one_decision_each(path: Path) -> None:
+def one_decision_each(store: LogStore) -> None:
     async def write() -> None:
-        store = SqliteStore(path, windows=windows)
         await store.open()
         await store.write([example_decision(number, unit=number) for number in range(UNITS)])
         await store.close()
@@ -27,15 +31,14 @@ def one_decision_each(path: Path) -> None:
     asyncio.run(write())
 
 
-def test_a_long_log_has_no_gaps_and_a_click_for_every_fourth_decision(tmp_path: Path) -> None:
-    path = tmp_path / "events.sqlite"
-    one_decision_each(path)
-    with closing(sqlite3.connect(path, isolation_level=None)) as log:
-        last = long_log.repeat(log, UNITS, copies=COPIES)
-    with closing(SqliteReader(path)) as reader:
-        rows = reader.decisions(upto=last)
-        clicks = reader.rewards_of([row.record.decision_id for row in rows])
-        assert reader.last_seq() == last == COPIES * UNITS * 5 // 4
+def on_sqlite(path: Path) -> None:
+    one_decision_each(SqliteStore(path, windows=windows))
+
+
+def check_long_log(reader: SqlReader, last: int) -> None:
+    rows = reader.decisions(upto=last)
+    clicks = reader.rewards_of([row.record.decision_id for row in rows])
+    assert reader.last_seq() == last == COPIES * UNITS * 5 // 4
     assert len(rows) == len({row.record.decision_id for row in rows}) == COPIES * UNITS
     assert {row.record.unit for row in rows} == set(range(UNITS))
     places = sorted([row.seq for row in rows] + [one.seq for one in clicks])
@@ -43,11 +46,34 @@ def test_a_long_log_has_no_gaps_and_a_click_for_every_fourth_decision(tmp_path: 
     assert places == list(range(1, last + 1))
     times = [row.record.decided_at for row in rows]
     assert times == sorted(times)
+    assert {one.record.received_at - 1_000 for one in clicks} <= set(times)
+
+
+def test_a_long_log_has_no_gaps_and_a_click_for_every_fourth_decision(tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    on_sqlite(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as log:
+        last = long_log.repeat(log, UNITS, copies=COPIES)
+    with closing(SqliteReader(path)) as reader:
+        check_long_log(reader, last)
+
+
+def test_a_long_log_is_the_same_on_postgresql(
+    tmp_path: Path, new_postgres_database: Callable[[], str]
+) -> None:
+    address = new_postgres_database()
+    one_decision_each(PostgresStore(address, windows=windows))
+    engine = open_events(tmp_path, address)
+    with engine.begin() as connection:
+        last = long_log.repeat_on_postgresql(connection, UNITS, copies=COPIES)
+    engine.dispose()
+    with closing(PostgresReader(address)) as reader:
+        check_long_log(reader, last)
 
 
 def test_old_rows_are_as_a_service_would_have_left_them(tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
-    one_decision_each(path)
+    on_sqlite(path)
     engine = open_events(tmp_path, "sqlite")
     with engine.begin() as connection:
         last = retention.add_old_rows(connection, units=UNITS, copies=COPIES, age_ms=1_000_000)

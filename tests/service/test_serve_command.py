@@ -208,6 +208,28 @@ def test_what_the_environment_gets_wrong_is_told_of_the_variable(name: str, tmp_
         load_service_settings(path, changes={"port": -1}, environment={"MATINEE_SERVICE_PORT": "1"})
 
 
+def test_what_kubernetes_sets_for_a_service_named_matinee_is_no_setting(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, port=1)
+    link = {"MATINEE_PORT": "tcp://10.0.0.1:80", "MATINEE_PORT_80_TCP_ADDR": "10.0.0.1"}
+    host = {"MATINEE_SERVICE_HOST": "10.0.0.1", "MATINEE_SERVICE_PORT": "80"}
+    found = load_service_settings(
+        path, environment={**link, **host, "MATINEE_SERVICE_PORT_HTTP": "80"}
+    )
+    assert (found.host, found.port) == ("127.0.0.1", 1)
+    # One named matinee-service, and what somebody set.
+    link = {"MATINEE_SERVICE_PORT": "tcp://[fd00::1]:80", "MATINEE_SERVICE_PORT_80_TCP_PORT": "80"}
+    more = {"MATINEE_SERVICE_SERVICE_HOST": "fd00::1", "MATINEE_SERVICE_SERVICE_PORT": "80"}
+    found = load_service_settings(
+        path, environment={**link, **more, "MATINEE_SERVICE_WORKERS": "3"}
+    )
+    assert (found.host, found.port, found.workers) == ("127.0.0.1", 1, 3)
+    own = {"MATINEE_PORT": "tcp://10.0.0.1:80", "MATINEE_SERVICE_HOST": "10.9.9.9"}
+    found = load_service_settings(path, environment={**own, "MATINEE_SERVICE_PORT": "9000"})
+    assert (found.host, found.port) == ("10.9.9.9", 9_000)
+    with pytest.raises(ConfigError, match=r"^MATINEE_SERVICE_PORT_HTTP: "):
+        load_service_settings(path, environment={"MATINEE_SERVICE_PORT_HTTP": "80"})
+
+
 @pytest.mark.parametrize(
     "text", ["", "- 1", "a: [", "\x00", "data_dir: x\nport: secret-value", "data_dir: [1]"]
 )

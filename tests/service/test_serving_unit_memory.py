@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from matinee_platform.plays import PlayScale
-from matinee_platform.serving import unit_memory
+from matinee_platform.serving import unit_fold, unit_memory
 from matinee_platform.serving.publishing import publish
 from matinee_platform.serving.testing_log import TestingLog
 from matinee_platform.serving.unit_fold import DAY_MS, Unit, UnitFold
@@ -104,7 +104,8 @@ class AtOnce(Executor):
 class World:
     """A log with two arms in memory, and all that can happen to them in any order."""
 
-    def __init__(self, seed: int, new_fold: Callable[[int], UnitFold]) -> None:
+    def __init__(self, seed: int, new_fold: Callable[[int], UnitFold], *, back: int) -> None:
+        self.back = back
         self.luck = random.Random(seed)  # noqa: S311
         self.new_fold = new_fold
         self.early = EarlyRewards()
@@ -163,7 +164,7 @@ class World:
             else:
                 rows.append(
                     reward(
-                        max(1, self.number + self.luck.randint(-6, 1)),
+                        max(1, self.number + self.luck.randint(-self.back, 1)),
                         component=self.luck.randrange(4),
                         slot=self.luck.randint(-1, SLOTS),
                         value=self.luck.choice([0.2, 1.0]),
@@ -196,11 +197,18 @@ def test_early_rewards_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("most", "back"), [(unit_fold.MOST_SLATES, 6), (3, 60)])
 def test_any_order_gives_the_state_of_a_full_fold(
-    seed: int, new_fold: Callable[[int], UnitFold]
+    seed: int,
+    most: int,
+    back: int,
+    new_fold: Callable[[int], UnitFold],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(unit_fold, "MOST_SLATES", most)
+
     async def scene() -> int:
-        world = World(seed, new_fold)
+        world = World(seed, new_fold, back=back)
         tasks: list[asyncio.Task[None]] = []
         for _ in range(250):
             step = world.luck.random()
@@ -231,7 +239,8 @@ def test_any_order_gives_the_state_of_a_full_fold(
             for pseudonym, unit in memory._units.items():
                 whole, fold = read_unit(world.log, experiment, arm, pseudonym, new_fold)
                 assert unit.users == 0
-                assert unit.slates == whole.slates
+                assert list(unit.slates.items()) == list(whole.slates.items())
+                assert len(unit.slates) <= most
                 assert unit.counted == whole.counted
                 facts = (unit.last_decision, unit.visit_day, unit.pages)
                 assert facts == (whole.last_decision, whole.visit_day, whole.pages)
@@ -244,6 +253,31 @@ def test_any_order_gives_the_state_of_a_full_fold(
         return checked
 
     assert asyncio.run(scene()) > 0
+
+
+def test_rewards_count_for_the_latest_decisions_of_a_unit(
+    new_fold: Callable[[int], UnitFold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit_fold, "MOST_SLATES", 3)
+    luck = random.Random(1)  # noqa: S311
+    fold, without, unit, other = new_fold(1), new_fold(1), Unit(7, 0), Unit(7, 0)
+    for number in range(1, 6):
+        made = decision(number, 7, START, arm="new", luck=luck)
+        gone = fold.decision(unit, made)
+        assert gone == (number - 3 if number > 3 else None)
+        without.decision(other, made)
+        for slot in (0, 1):
+            fold.reward(unit, reward(number, component=0, slot=slot, value=1.0))
+            without.reward(other, reward(number, component=0, slot=slot, value=1.0))
+    assert list(unit.slates) == list(unit.counted) == [3, 4, 5]
+    for number in (1, 2):
+        fold.reward(unit, reward(number, component=0, slot=2, value=1.0))
+    for both in (fold, without):
+        both.flush()
+    assert fold.same(0, without, 0)
+    fold.reward(unit, reward(3, component=0, slot=2, value=1.0))
+    fold.flush()
+    assert not fold.same(0, without, 0)
 
 
 def test_a_visit_ends_after_half_an_hour_without_a_decision(

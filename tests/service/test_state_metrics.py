@@ -68,6 +68,10 @@ def test_counters_that_alerts_ask_for_begin_at_0(bench: Bench, client: Any) -> N
     name = f'{metrics.SNAPSHOTS_REFUSED.name}{{arm="new",experiment="home"}}'
     observer.serves("home", "new")
     assert f"{name} 0.0" in generate_latest(registry).decode()
+    observer.asked_unit("home", "new", at_hand=False)
+    for where, count in (("memory", 0.0), ("log", 1.0)):
+        read = f'{metrics.UNIT_READS.name}{{arm="new",experiment="home",where="{where}"}} {count}'
+        assert read in generate_latest(registry).decode()
     observer.refused_snapshot("home", "new", version=4, reason="SnapshotError")
     observer.serves("home", "new")
     assert f"{name} 1.0" in generate_latest(registry).decode()

@@ -73,7 +73,7 @@ def learn(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     clock = SystemClock()
     with open_stores(settings, clock=clock) as stores, one_blas_thread():
-        _check_arms(arms or [], [f"{one.experiment}/{one.name}" for one in stores.plans()])
+        _check_arms(arms or [], stores.arm_names())
         path = settings.data_dir / STATUS_FILE
         loop = LearnerLoop(
             plans=lambda: stores.plans(arms or []),

@@ -111,6 +111,9 @@ def run(
 ) -> None:
     """Run a scenario: every user meets every arm; then say which of its expectations hold.
 
+    `tabular` is solved by one process in seconds: of the options it knows --out, --users, --seed,
+    --json and --quiet.
+
     Example: matinee scenarios run boredom --users 1000 --sensitivity
     """
     from matinee_platform.offline.scenario_run import (
@@ -124,7 +127,8 @@ def run(
     if sensitivity is not None:
         check_grid_allowed(scenario)
     if scenario.tabular:
-        _refuse_options(name, {"--config": config, "--days": days, "--set": overrides})
+        refused = {"--config": config, "--days": days, "--set": overrides, "--workers": workers}
+        _refuse_options(name, refused | {"--overwrite": overwrite, "--resume": resume})
         _run_tabular(name, folder, users=users, seed=seed, as_json=as_json, quiet=quiet)
         return
     settings = scenario_settings(
@@ -236,7 +240,7 @@ def _refuse_options(name: str, given: Mapping[str, object]) -> None:
 
     for option, value in given.items():
         if value:
-            raise ConfigError(f"{option} has no meaning for scenario {name}, got {value!r}")
+            raise ConfigError(f"{option} has no meaning for scenario {name}; leave it out")
 
 
 def _print_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:

@@ -17,10 +17,18 @@ from matinee_platform.drive.plan import DrivePlan
 from matinee_platform.drive.service_calls import ServiceCalls
 from matinee_platform.drive.state_file import load_state, save_state
 from matinee_platform.drive.tally import Tally
+from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.experiments.lifecycle import same_but_for_its_life
 from matinee_platform.offline.prepare import unit_name
 from matinee_policies.arrays import IndexArray
 from matinee_policies.errors import MatineeError
+
+_OTHER_USERS = (
+    "make a run of others (matinee simulate --set name=NEW --set seed=N), deploy each of its arms "
+    "(matinee deploy RUN:ARM --first-day --as NEW_ARM --to DATA_DIR), and drive that run with "
+    "--bundle ARM=NEW_ARM for each"
+)
+"""What works where a drive begins that cannot: tried by a test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,18 +123,35 @@ async def ensure_experiment(client: AsyncClient, plan: DrivePlan) -> None:
     known = {one.definition.key: one for one in (await client.experiments()).experiments}
     found = known.get(wanted.key)
     if found is None:
+        for other in known.values():
+            if other.definition.salt == wanted.salt:
+                raise DriveError(
+                    f"the users of run {plan.settings.name!r} with seed {plan.settings.seed} live "
+                    f"in experiment {other.definition.key!r} already, and no user lives twice: "
+                    + _OTHER_USERS
+                )
         found = await client.create_experiment(wanted)
     elif not same_but_for_its_life(
         wanted, found.definition.model_copy(update={"analysis": wanted.analysis})
     ):
         raise DriveError(
-            f"the service has another experiment {wanted.key!r}; choose a key by --experiment, "
-            "and another seed of the run for other users"
+            f"the service has another experiment {wanted.key!r}, which differs in "
+            f"{', '.join(_differences(wanted, found.definition))}. For these users choose "
+            f"another key by --experiment; if the service knows them: {_OTHER_USERS}"
         )
     if found.state == "created":
         await client.start_experiment(wanted.key)
     elif found.state != "running":
-        raise DriveError(f"experiment {wanted.key!r} was stopped")
+        raise DriveError(f"experiment {wanted.key!r} was stopped for good: {_OTHER_USERS}")
+
+
+def _differences(wanted: LiveExperiment, found: LiveExperiment) -> list[str]:
+    return [
+        name
+        for name in LiveExperiment.model_fields
+        if name not in ("coverage", "analysis", "layer_slice")
+        and getattr(wanted, name) != getattr(found, name)
+    ]
 
 
 async def drive(

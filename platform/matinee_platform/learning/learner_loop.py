@@ -190,14 +190,22 @@ class LearnerLoop:
             self._pause(seat, f"{type(error).__name__}: {error}", longest=LONGEST_PAUSE)
 
     def _take(self, plan: ArmPlan, seat: _Seat) -> bool:
-        """Whether the arm is ours, with its learner at hand."""
+        """Whether the arm is ours, with its learner at hand.
+
+        What cannot be loaded here, where its bundle may be missing, is left to others.
+        """
         if seat.learner is not None:
             return True
-        if not self._leases.acquire(lease_name(plan.experiment, plan.name)):
+        lease = lease_name(plan.experiment, plan.name)
+        if not self._leases.acquire(lease):
             return False
-        arm = plan.load()
-        arm.check()
-        seat.learner = self._make(arm, self.beat)
+        try:
+            arm = plan.load()
+            arm.check()
+            seat.learner = self._make(arm, self.beat)
+        except Exception:
+            self._leases.release(lease)
+            raise
         return True
 
     def _pause(self, seat: _Seat, reason: str, *, longest: float) -> None:

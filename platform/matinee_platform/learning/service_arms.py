@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from matinee_platform.clock import Clock
 from matinee_platform.experiments.definition import LiveArm, LiveExperiment
-from matinee_platform.experiments.lifecycle import State
+from matinee_platform.experiments.lifecycle import State, StoredExperiment
 from matinee_platform.learning.beating_reader import BeatingReader
 from matinee_platform.learning.learner_loop import ArmPlan
 from matinee_platform.learning.learning_arm import LearningArm
@@ -36,6 +36,10 @@ from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnap
 
 SNAPSHOTS = "snapshots"
 """Folder of the snapshots within the data folder, where they are files."""
+
+_STOPPED_MS = 7 * 86_400_000
+"""How long after its last window a stopped experiment is still learned: a learner that was away
+learns its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +69,12 @@ class ServiceStores:
     clock: Clock
 
     def experiments(self) -> list[LiveExperiment]:
-        """Experiments that ran: windows of those that were stopped may still be open."""
-        found = self.control.experiments()
-        return [one.definition for one in found if one.state is not State.CREATED]
+        """Experiments that ran."""
+        return [one.definition for one in self._ran()]
+
+    def arm_names(self) -> list[str]:
+        """`EXPERIMENT/ARM` of every arm that ran."""
+        return [f"{one.key}/{arm.name}" for one in self.experiments() for arm in one.arms]
 
     def bundle(self, arm: LiveArm) -> LoadedBundle:
         """What an arm starts from.
@@ -88,7 +95,11 @@ class ServiceStores:
         return learning_arm(experiment, arm, bundle=self.bundle(arm), secret=secret)
 
     def plans(self, only: Sequence[str] = ()) -> list[ArmPlan]:
-        """The arms of all experiments, or those named `EXPERIMENT/ARM`."""
+        """The arms there is something to learn of, or those named `EXPERIMENT/ARM`.
+
+        Those of an experiment that was stopped are left when its windows have been closed for a
+        while, whatever was learned of them; they are taken up again when it is started again.
+        """
         return [
             ArmPlan(
                 experiment.key,
@@ -96,10 +107,18 @@ class ServiceStores:
                 _loader(self, experiment, arm),
                 is_simulated=experiment.simulated is not None,
             )
-            for experiment in self.experiments()
+            for one in self._ran()
+            for experiment in (one.definition,)
             for arm in experiment.arms
-            if not only or f"{experiment.key}/{arm.name}" in only
+            if (f"{experiment.key}/{arm.name}" in only if only else not self._is_over(one))
         ]
+
+    def _ran(self) -> list[StoredExperiment]:
+        return [one for one in self.control.experiments() if one.state is not State.CREATED]
+
+    def _is_over(self, one: StoredExperiment) -> bool:
+        closed_ms = one.changed_at + max(one.definition.windows_ms())
+        return one.state is State.STOPPED and self.clock.now_ms() >= closed_ms + _STOPPED_MS
 
     def learner(self, arm: LearningArm, beat: Callable[[], None]) -> LiveLearner:
         """The learner of an arm."""

@@ -140,6 +140,7 @@ def run_experiment(
         roster = draw_roster(settings)
         assigned = [users_of(settings, roster, arm).size for arm in range(len(settings.arms))]
         run_metrics.assigned(assigned)
+        announce("Getting kernels ready; the first time on a machine this takes about a minute")
         compile_kernels(settings, shared)
         announce(f"Running {len(settings.arms)} arms over {settings.days} days")
         prepared = time.perf_counter()

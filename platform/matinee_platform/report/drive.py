@@ -73,6 +73,12 @@ def drive_text(found: dict[str, Any]) -> str:
     ]
     if found["behind_seconds"] > 0.0:
         lines.append(f"behind its schedule by {found['behind_seconds']:.1f} s at most")
+    repeated = sum(n for what, n in found["rewards"].items() if what.endswith("/repeated"))
+    if repeated:
+        lines.append(
+            f"{repeated:,} rewards were there before and count once: these users have lived "
+            "these days already, with the bundles and the answers of then"
+        )
     compared = found["comparison"]
     if compared is not None:
         unequal = ", ".join(f"{what} {n:,}" for what, n in compared["unequal"].items()) or "none"

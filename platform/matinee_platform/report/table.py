@@ -25,12 +25,12 @@ def print_summary(results: dict[str, Any], run: Path) -> None:
     if not console.is_terminal:
         console = Console(width=_TEXT_WIDTH)
     _render(results, console)
-    console.print(
-        f"Plot: {run / 'retention.png'}   All numbers: {run / 'results.json'}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    places = [f"Plot: {run / 'retention.png'}   All numbers: {run / 'results.json'}"]
+    report = run / "report.html"
+    if report.is_file():
+        places.append(f"Report, for a browser: {report}")
+    for line in places:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def summary_text(results: dict[str, Any]) -> str:

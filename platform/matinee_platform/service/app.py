@@ -105,7 +105,7 @@ def create_app(
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             # Called by the protocol: when the server begins to stop, and before a request is begun.
-            yield {LEAVE: service.leave, TURN_AWAY: overload.at_once}
+            yield {LEAVE: service.leave, TURN_AWAY: overload}
         finally:
             await service.stop()
             sys.setswitchinterval(patience)

@@ -13,15 +13,10 @@ A connection that has been quiet for as long as that already is given a moment a
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 from weakref import WeakSet
 
-from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from matinee_platform.service.overload import TurnAway
@@ -78,6 +73,8 @@ class GuardedProtocol(HttpToolsProtocol):
         # Since when nothing is asked or answered; None while something is.
         self._quiet_since: float | None = None
         self._linger = LINGER_SECONDS
+        # Whether the request that arrives was answered already.
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -112,6 +109,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._arriving = True
+        self._is_refused = False
         self._head = 0
         if self._since is None:
             self._since = self.loop.time()
@@ -128,52 +126,53 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; when the service stops, its answer is the last one here."""
+        turn_away: TurnAway | None = self.app_state.get(TURN_AWAY)
+        if turn_away is not None and turn_away.is_full() and self._can_be_refused():
+            path = self.url.partition(b"?")[0]
+            refusal = turn_away.at_once(self.parser.get_method().decode(), path, self.headers)
+            if refusal is not None:
+                self._refuse(*refusal)
+                return
         super().on_headers_complete()
         if self._ending is not None:
             self.cycle.keep_alive = False
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin a request, unless it is turned away on the spot.
+    def _can_be_refused(self) -> bool:
+        """Whether a request can be answered on the spot.
 
         That is left to the application where anything is out of the ordinary: requests that wait
-        behind this one, an end of the connection, a caller who does not read, or who waits for
-        leave to send.
+        before this one, an end of the connection, a caller who does not read, or who waits for
+        leave to send, an address in another form than ours.
         """
-        turn_away: TurnAway | None = self.app_state.get(TURN_AWAY)
-        ending = self._ending is not None or not cycle.keep_alive
+        free = self.cycle is None or self.cycle.response_complete
         waiting = self.pipeline or self.flow.write_paused or self.expect_100_continue
-        if turn_away is not None and not ending and not waiting:
-            refusal = turn_away(cast("Scope", cycle.scope))
-            if refusal is not None:
-                self._refuse(cycle, *refusal)
-                return
-        super()._start_asgi_task(cycle, app)
+        if not free or waiting or self._ending is not None:
+            return False
+        parser = self.parser
+        plain = parser.get_http_version() == "1.1" and not parser.should_upgrade()
+        ours = self.url.startswith(b"/") and b"%" not in self.url
+        return plain and ours and parser.should_keep_alive()
 
-    def _refuse(
-        self,
-        cycle: RequestResponseCycle,
-        status: int,
-        headers: list[tuple[bytes, bytes]],
-        body: bytes,
-    ) -> None:
+    def _refuse(self, status: int, rest: bytes) -> None:
         """Answer at once; what is still to come of the request's body is left unread."""
-        lines = [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        cycle.on_response()
+        self._is_refused = True
+        headers = [b"%b: %b\r\n" % pair for pair in self.server_state.default_headers]
+        self.transport.write(b"".join((STATUS_LINE[status], *headers, rest)))
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; how long it is altogether is the application's concern."""
         self._pending = 0
-        super().on_body(body)
+        if not self._is_refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is there."""
         self._pending = 0
         self._since = None
         self._arriving = False
-        super().on_message_complete()
+        if not self._is_refused:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """The answer is sent."""

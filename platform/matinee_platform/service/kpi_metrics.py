@@ -24,7 +24,7 @@ class KpiCollector(Collector):
 
     def __init__(self, status: Callable[[], KpiStatus | None], *, clock: Clock) -> None:
         self._status, self._clock = status, clock
-        self._started_ms = clock.now_ms()
+        self._first_ms: dict[str, int] = {}
 
     def collect(self) -> Iterator[Family]:
         """All gauges of all experiments."""
@@ -41,8 +41,11 @@ class KpiCollector(Collector):
 
     def _rows(self, status: KpiStatus) -> Iterator[Row]:
         now_ms = self._clock.now_ms()
+        self._first_ms = {
+            one.key: self._first_ms.get(one.key, now_ms) for one in status.experiments
+        }
         for one in status.experiments:
-            since_ms = one.until_ms or self._started_ms
+            since_ms = one.until_ms or self._first_ms[one.key]
             yield metrics.KPI_AGE, (one.key,), max(now_ms - since_ms, 0) / 1_000.0
             yield metrics.KPI_FAILED, (one.key,), float(bool(one.reason))
             yield metrics.KPI_UNREAD, (one.key,), one.unread

@@ -42,7 +42,14 @@ class LiveControl:
         return self._store.experiment(key)
 
     def create(self, definition: LiveExperiment, *, who: str) -> StoredExperiment:
-        """Add one that does not run yet."""
+        """Add one that does not run yet.
+
+        Raises:
+            BundleError: it is of simulated users, and could not be started. They have their key and
+                their salt from their run, and a salt is used once: it would be lost.
+        """
+        if definition.simulated is not None:
+            check_bundles(definition, self._bundles)
         return self._store.create(definition, who=who)
 
     def start(

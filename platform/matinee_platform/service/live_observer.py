@@ -102,8 +102,9 @@ class LiveObserver:
         key = (experiment, arm, at_hand)
         series = self._units_of.get(key)
         if series is None:
-            where = "memory" if at_hand else "log"
-            series = self._units_of[key] = self._units.labels(experiment, arm, where)
+            # Both at once: a share of what never happened is 0, not nothing.
+            memory, log = (self._units.labels(experiment, arm, one) for one in ("memory", "log"))
+            series = self._units_of[key] = memory if at_hand else log
         series.inc()
 
     def swapped(self, experiment: str, arm: str, *, version: int) -> None:

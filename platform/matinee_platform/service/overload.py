@@ -7,9 +7,10 @@ that are there, and where the web server can send it, it does so without a task 
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Send
 
 from matinee_platform.service.errors import OverloadedError
 from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
@@ -26,11 +27,18 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
-Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
-"""Status, headers and body of an answer."""
+Headers = Sequence[tuple[bytes, bytes]]
 
-TurnAway = Callable[[Scope], Refusal | None]
-"""What a request is answered with before anybody looks at it; None if it shall be looked at."""
+
+class TurnAway(Protocol):
+    """Answers requests before anybody looks at them."""
+
+    def is_full(self) -> bool:
+        """Whether one more request is too many."""
+
+    def at_once(self, method: str, path: bytes, headers: Headers) -> tuple[int, bytes] | None:
+        """Status, and headers and body as they are sent; None if it shall be looked at."""
+
 
 _PLACE = "0" * 16
 
@@ -73,6 +81,10 @@ class Overload:
         self._code = answer.code
         self._before, self._after = before, after
         self._headers = [*problem_headers(extra), *SECURITY_HEADERS]
+        length = len(before) + len(_PLACE) + len(after)
+        head = [*self._headers, (b"content-length", b"%d" % length)]
+        self._head = b"".join(b"%b: %b\r\n" % pair for pair in head) + b"x-request-id: "
+        self._always = frozenset(path.encode() for path in ALWAYS_ANSWERED)
 
     def turns_away(self, path: str) -> bool:
         """Whether one request among those in flight, of this path, is too many."""
@@ -80,36 +92,42 @@ class Overload:
 
     async def send(self, request_id: str, send: Send) -> None:
         """Answer a request that is in flight, and counted when it is answered."""
-        status, headers, body = self._refusal(request_id)
-        await send(start(status, headers, body))
+        self._metrics.problem(self._code)
+        number = request_id.encode()
+        headers = [*self._headers, (b"x-request-id", number)]
+        body = self._before + number + self._after
+        await send(start(self.status, headers, body))
         await send({"type": "http.response.body", "body": body})
 
-    def at_once(self, scope: Scope) -> Refusal | None:
-        """Answer a request that is not in flight yet, and count it; a `TurnAway`."""
-        method = scope["method"]
-        if self._metrics.in_flight < self._most or method == "HEAD":
-            return None
-        if scope["path"] in ALWAYS_ANSWERED:
+    def is_full(self) -> bool:
+        """See `TurnAway`."""
+        return self._metrics.in_flight >= self._most
+
+    def at_once(self, method: str, path: bytes, headers: Headers) -> tuple[int, bytes] | None:
+        """Answer a request that is not in flight yet, and count it; see `TurnAway`.
+
+        Args:
+            method: of HTTP.
+            path: as it was sent.
+            headers: of the request.
+        """
+        if not self.is_full() or method == "HEAD" or path in self._always:
             return None
         request_id = self._ids.next()
+        self._metrics.problem(self._code)
         self._metrics.answered(UNMATCHED, method, self.status, 0.0)
         if self._lines is not None:
             self._lines.answered(
                 request_id,
-                dict(scope["headers"]),
+                dict(headers),
                 route=UNMATCHED,
                 method=method,
                 status=self.status,
                 seconds=0.0,
             )
-        status, headers, body = self._refusal(request_id)
-        return status, [*headers, (b"content-length", b"%d" % len(body))], body
-
-    def _refusal(self, request_id: str) -> Refusal:
-        self._metrics.problem(self._code)
         number = request_id.encode()
-        headers = [*self._headers, (b"x-request-id", number)]
-        return self.status, headers, self._before + number + self._after
+        rest = (self._head, number, b"\r\n\r\n", self._before, number, self._after)
+        return self.status, b"".join(rest)
 
 
 def problem_headers(extra: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -13,11 +13,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from matinee_platform.service.injected import injected
 from matinee_platform.service.settings import ServiceSettings
 from matinee_policies.errors import ConfigError
 
 PREFIX = "MATINEE_SERVICE_"
-"""`MATINEE_SERVICE_PORT=9000` replaces `port`, `MATINEE_SERVICE_LIMITS__BURST` a part of it."""
+"""`MATINEE_SERVICE_PORT=9000` replaces `port`, `MATINEE_SERVICE_LIMITS__BURST` a part of it. What
+a platform sets by itself is left out (`injected.py`)."""
 
 
 def load_service_settings(
@@ -39,8 +41,10 @@ def load_service_settings(
     values = _read(path)
     given = {name: value for name, value in (changes or {}).items() if value is not None}
     variables: dict[tuple[str, ...], str] = {}
-    for name, text in sorted((os.environ if environment is None else environment).items()):
-        if name.startswith(PREFIX):
+    every = os.environ if environment is None else environment
+    not_ours = injected(every)
+    for name, text in sorted(every.items()):
+        if name.startswith(PREFIX) and name not in not_ours:
             where = name.removeprefix(PREFIX).lower().split("__")
             _put(values, where, _value(text), name)
             if where[0] not in given:

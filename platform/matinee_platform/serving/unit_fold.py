@@ -2,7 +2,8 @@
 
 Of each unit, in the order of the log: a decision shows its slate, a click or a watched fraction or
 a rating tells of the item at its slot. A reward counts once for its decision, component and slot,
-also after its window; one that came before its decision counts right after it. A visit ends after
+also after its window, as long as the unit has had no more than `MOST_SLATES` decisions since; one
+that came before its decision counts right after it. A visit ends after
 30 minutes without a decision; what begins the next one is taken up then: sessions, the ageing of
 genres, the taste vector, what may be a candidate. Days are whole days since the experiment's start.
 
@@ -30,6 +31,10 @@ VISIT_GAP_MS = 30 * 60_000
 
 DAY_MS = 86_400_000
 
+MOST_SLATES = 256
+"""Latest decisions of a unit whose rewards are taken up: more than it makes in three days, after
+which a rating no longer counts. Without an end, a unit would take more memory with each page."""
+
 _CLICK = COMPONENTS.index("click")
 _WATCH = COMPONENTS.index("watch")
 _RATING = COMPONENTS.index("rating")
@@ -49,8 +54,8 @@ class Unit:
         last_decision: time of its last decision, UTC milliseconds; `NEVER` before any.
         visit_day: day on which its last visit began; `NEVER` before any.
         pages: decisions of its last visit.
-        slates: rows shown by each of its decisions, as logged.
-        counted: components and slots whose reward has counted, a bit each, by decision.
+        slates: rows shown by each of its latest decisions, as logged, the earliest first.
+        counted: components and slots whose reward has counted, a bit each, by these decisions.
         users: how many requests work with it now.
     """
 
@@ -143,8 +148,8 @@ class UnitFold:
             for array, their in zip(self._arrays, other._arrays, strict=True)
         )
 
-    def decision(self, unit: Unit, record: DecisionRecord) -> None:
-        """Take in a decision of a unit."""
+    def decision(self, unit: Unit, record: DecisionRecord) -> int | None:
+        """Take in a decision of a unit; gives the decision that is too early for rewards now."""
         if unit.row in self._busy:
             self.flush()
         self._busy.add(unit.row)
@@ -154,11 +159,17 @@ class UnitFold:
             slate = _EMPTY_SLOT * (len(slate) // len(_EMPTY_SLOT))
         unit.slates[record.decision_id] = slate
         self._decisions.append((unit, record.decided_at, slate))
+        if len(unit.slates) <= MOST_SLATES:
+            return None
+        gone = next(iter(unit.slates))
+        del unit.slates[gone]
+        unit.counted.pop(gone, None)
+        return gone
 
     def reward(self, unit: Unit, record: RewardRecord) -> None:
         """Take in a reward of a decision of a unit that was taken in before."""
         component, slot = record.component, record.slot
-        slate = unit.slates[record.decision_id]
+        slate = unit.slates.get(record.decision_id, b"")
         if component > _RATING or not 0 <= slot < len(slate) // 4:
             return
         item = int.from_bytes(slate[4 * slot : 4 * slot + 4], "little", signed=True)

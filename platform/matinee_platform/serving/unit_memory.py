@@ -234,8 +234,10 @@ class UnitMemory:
     def _take_in(self, unit: Unit, row: LoggedDecision) -> None:
         if row.seq <= unit.upto:
             return
-        self.fold.decision(unit, row.record)
+        gone = self.fold.decision(unit, row.record)
         self._owner[row.record.decision_id] = unit
+        if gone is not None:
+            del self._owner[gone]
         for reward in self._early.take(row.record.decision_id):
             self.fold.reward(unit, reward.record)
 
