@@ -22,7 +22,12 @@ from matinee_policies.errors import DataError
 from matinee_policies.records import PAD
 
 _ITEM, _NAME, _UNIT, _POSITION = "_item", "_id", "_unit", "_position"
-_TOLERANCE = 1e-6
+_ROUNDING = 1e-5
+"""Relative difference up to which two probabilities are one: logs keep them in six digits."""
+
+_SUM_ROUNDING = 1e-3
+"""Off 1 by no more the sum of a law is 1: hundreds of probabilities in six decimals."""
+
 _LARGEST_ITEM = 2**31 - 1
 _MOST_POSITIONS = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,6 +115,11 @@ def _event(line: int, raw: Mapping[str, Any]) -> DsjsonEvent:
     multi = context["_multi"]
     if not isinstance(multi, list) or not multi:
         raise ValueError("_multi must be a list of at least one action")
+    if any("_slot_id" in action for action in multi):
+        raise ValueError(
+            "actions with _slot_id are of slates, whose one cost is of the whole page: only events "
+            "of CB and CCB are read"
+        )
     is_ccb = "_outcomes" in raw
     outcomes = _ccb_outcomes(raw) if is_ccb else [_cb_outcome(raw)]
     slots = context.get("_slots", []) if is_ccb else []
@@ -145,14 +155,27 @@ def _names(multi: list[Any]) -> list[str]:
 
 def _ruled_out(raw: Mapping[str, Any], actions: int) -> frozenset[int]:
     """Actions without a chance, where `a` and `p` list all of them."""
-    ranked, chances = raw.get("a"), raw.get("p")
-    if not isinstance(ranked, list) or not isinstance(chances, list) or len(ranked) < actions:
+    law = _law(raw)
+    if len(law) < actions:
         return frozenset()
-    if sorted(ranked) != list(range(1, actions + 1)) or len(chances) != actions:
+    total = math.fsum(law.values())
+    if abs(total - 1.0) > _SUM_ROUNDING:
+        raise ValueError(f"p of all actions must sum to 1, got {total}")
+    return frozenset(action for action, chance in law.items() if chance == 0.0)
+
+
+def _law(raw: Mapping[str, Any]) -> dict[int, float]:
+    """Probabilities that `a` and `p` list, by the place of the action; of all actions, or fewer."""
+    ranked, chances = raw.get("a"), raw.get("p")
+    if not isinstance(ranked, list) or not isinstance(chances, list):
+        return {}
+    places = [_whole(action, "a") - 1 for action in ranked]
+    count = len(raw["c"]["_multi"])
+    if len(ranked) != len(chances) or len(set(places)) < len(places):
         raise ValueError(f"a and p must be of one length, of distinct actions, got {ranked}")
-    return frozenset(
-        action - 1 for action, chance in zip(ranked, chances, strict=True) if chance == 0.0
-    )
+    if places and not 0 <= min(places) <= max(places) < count:
+        raise ValueError(f"a must number actions from 1 to {count}, got {ranked}")
+    return dict(zip(places, (_probability(chance, least=0.0) for chance in chances), strict=True))
 
 
 def _places(slots: list[Any]) -> list[int]:
@@ -196,7 +219,14 @@ def _cb_outcome(raw: Mapping[str, Any]) -> tuple[int, float, float]:
         raise ValueError(
             f"_label_Action must be _labelIndex + 1 = {chosen + 1}, got {raw['_label_Action']}"
         )
-    return chosen, _cost(raw), _probability(raw["_label_probability"])
+    chance = _probability(raw["_label_probability"])
+    told = _law(raw).get(chosen, chance)
+    if not math.isclose(told, chance, rel_tol=_ROUNDING):
+        raise ValueError(
+            f"_label_probability must be what p says of action {chosen + 1}, the one chosen, but "
+            f"for rounding ({_ROUNDING:g} of it), got {chance} and {told}"
+        )
+    return chosen, _cost(raw), chance
 
 
 def _ccb_outcomes(raw: Mapping[str, Any]) -> list[tuple[int, float, float]]:
@@ -207,7 +237,7 @@ def _ccb_outcomes(raw: Mapping[str, Any]) -> list[tuple[int, float, float]]:
         if len(ranked) != len(chances) or not ranked:
             raise ValueError(f"_a and _p must be of one length, got {ranked} and {chances}")
         total = math.fsum(_probability(chance, least=0.0) for chance in chances)
-        if total > 1.0 + _TOLERANCE:
+        if total > 1.0 + _SUM_ROUNDING:
             raise ValueError(f"_p must sum to at most 1, got {total}")
         found.append((_whole(ranked[0], "_a"), _cost(outcome), _probability(chances[0])))
     if not found:

@@ -11,7 +11,7 @@ from matinee_platform.decision_log import read_parts
 from matinee_platform.dsjson_export import export_dsjson
 from matinee_platform.dsjson_read import read_dsjson
 from matinee_platform.log_schema import column_values
-from matinee_platform.ope.inputs.obp_arrays import obp_log
+from matinee_platform.ope.inputs.open_actions import open_actions
 from matinee_policies.catalogue import Catalogue
 
 
@@ -29,7 +29,8 @@ def test_pages_are_those_of_the_log_and_earn_what_dsjson_says(
     exported(tiny_run, tmp_path / "obp", "obp")
     ccb = tmp_path / "ccb"
     export_dsjson(tiny_run, [arm], ccb, form="dsjson-ccb", report=lambda line: None)
-    logs = [obp_log(path) for path in sorted((tmp_path / "obp" / arm).iterdir())]
+    logs = [open_actions(tmp_path / "obp" / arm)]
+    assert len(list((tmp_path / "obp" / arm).iterdir())) > 1
     batches = [batch for log in logs for batch in log.stream()]
     found = {
         name: np.concatenate([getattr(batch, name) for batch in batches])

@@ -200,7 +200,9 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 def test_estimated_propensities_are_flagged() -> None:
-    log = log_of(made_up_batch())
+    log = replace(log_of(made_up_batch()), has_units=True)
     assert log.flags == ()
+    (alone,) = replace(log, has_units=False).flags
+    assert alone.startswith("no units are named, so each row counts as one of its own")
     (flag,) = replace(log, propensities="empirical").flags
     assert "estimated (empirical)" in flag

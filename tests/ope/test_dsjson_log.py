@@ -13,6 +13,7 @@ import vowpalwabbit
 from matinee_platform.ope.inputs.action_log import ActionBatch, ActionLog
 from matinee_platform.ope.inputs.dsjson import dsjson_log, is_dsjson
 from matinee_platform.ope.inputs.dsjson_lines import action_lines, write_dsjson
+from matinee_platform.ope.inputs.open_actions import open_actions
 from matinee_platform.ope.inputs.target_law import logged_stream
 from matinee_policies.errors import ContextError, DataError
 
@@ -156,6 +157,26 @@ def test_events_of_others(tmp_path: Path) -> None:
     np.testing.assert_allclose(part.unreachable[:, 0], [1.0, 0.0], atol=1e-8)
 
 
+def test_probabilities_in_six_digits_are_those_of_the_law(tmp_path: Path) -> None:
+    # In single precision on one side and in seven digits on the other, as services of VW write.
+    rounded = event(p=[0.800003, 0.2, 0.0], _label_probability=0.8)
+    (batch,) = dsjson_log(written(tmp_path / "log.json", event(), rounded)).stream()
+    assert batch.logged.tolist() == [[0.8], [0.8]]
+    sixth = {"_label_cost": 0, "_a": [0, 1, 2, 3, 4, 5], "_p": [0.166667] * 6}
+    page = {"EventId": "p", "c": {"_multi": [{}] * 6, "_slots": [{}]}, "_outcomes": [sixth]}
+    assert dsjson_log(written(tmp_path / "ccb.json", page)).rows == 1
+
+
+def test_a_bad_first_event_is_named_and_not_the_form(tmp_path: Path) -> None:
+    slates = event(c={"_multi": [{"_slot_id": 0}]})
+    (tmp_path / "logs").mkdir()
+    for path in (tmp_path / "log.json", tmp_path / "logs" / "part-0.json"):
+        written(path, slates)
+    for path in (tmp_path / "log.json", tmp_path / "logs"):
+        with pytest.raises(DataError, match=r"line 1: .*_slot_id are of slates"):
+            open_actions(path)
+
+
 def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     lines = list(action_lines(made_up_log(3)))
     for k, start in enumerate(range(0, N, 120)):
@@ -177,7 +198,12 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
         (event(c={"_unit": -3, "_multi": [{}, {}, {}]}), "_unit must be a whole number"),
         (event(c={"_multi": [{"_item": k} for k in (1, 2, 3)]}), "line 2: .* items of one kind"),
         (event(c={"_multi": [{"_id": "x"}] * 3}), "_id must be a text of its own"),
-        (event(p=[0.0, 0.5, 0.5]), "line 2: the action chosen must have a chance"),
+        (event(p=[0.0, 0.5, 0.5]), "line 2: .*what p says of action 2, .*, got 0.8 and 0.0"),
+        (event(p=[0.79999, 0.2, 0.00001]), r"line 2: .*\(1e-05 of it\), got 0.8 and 0.79999"),
+        (event(a=[2], p=[0.4]), "line 2: .*must be what p says of action 2, .*, got 0.8 and 0.4"),
+        (event(p=[0.8, 0.8, 0.8]), r"line 2: .*p of all actions must sum to 1, got 2\.4"),
+        (event(a=[1, 0, 2]), r"line 2: .*a must number actions from 1 to 3, got \[1, 0, 2\]"),
+        (event(c={"_multi": [{"_slot_id": 0}] * 3}), "line 2: .*_slot_id are of slates"),
         (event(a=[1, 1, 2]), "a and p must be of one length, of distinct actions"),
         (event(c={"_position": 0, "_multi": [{}, {}, {}]}), "_position must be within 1 and"),
     ],
@@ -199,7 +225,9 @@ def test_what_is_no_dsjson_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder must hold files"):
         dsjson_log(tmp_path / "folder")
     assert not is_dsjson(tmp_path / "folder")
-    assert not is_dsjson(tmp_path / "empty.json")
+    for words in ("", "[1]", "{", '{"name": "run"}', "\xff"):
+        (tmp_path / "folder" / "settings.json").write_bytes(words.encode("latin-1"))
+        assert not is_dsjson(tmp_path / "folder"), words
 
 
 def changed(**changes: Callable[[ActionBatch], Any]) -> ActionLog:

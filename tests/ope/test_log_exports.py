@@ -245,6 +245,14 @@ def test_slates_out_of_order_are_refused() -> None:
         obp_log({k: v for k, v in feedback.items() if k not in ("pscore_cascade", "pscore_slot")})
 
 
+def test_slates_that_show_an_item_twice_are_not_distinct() -> None:
+    feedback = obp_feedback(made_up_log(3)) | {"distinct": False}
+    feedback["action"][4] = feedback["action"][3]
+    assert not obp_log(feedback).distinct
+    with pytest.raises(ContextError, match="an item of a slate, row 2: must not show it twice"):
+        obp_log(feedback | {"distinct": True})
+
+
 def test_probabilities_of_obp_logs_are_estimated_only_when_told() -> None:
     feedback = obp_feedback(replace(made_up_log(1), propensities="logged"))
     with pytest.raises(ConfigError, match="the log has propensities"):

@@ -215,6 +215,21 @@ def test_bad_values_of_columns_with_types() -> None:
         table_log(raw.assign(country=[str(k) for k in range(ROWS)]), COLUMNS)
 
 
+def test_a_data_frame_is_read_by_the_columns_that_are_named() -> None:
+    frame = pd.DataFrame({0: [3, 4], 1: [1.0, 0.0], 2: [0.5, 0.5], "words": ["Ann", 1]})
+    columns = {"action": "0", "reward": "1", "propensity": "2"}
+    assert table_log(frame, columns).items == ("3", "4")
+    with pytest.raises(DataError, match="column words must hold values of one type") as told:
+        table_log(frame, columns | {"unit": "words"})
+    assert "Ann" not in str(told.value)
+    twice = pd.concat([frame, frame[[2]]], axis=1)
+    for table in (twice, pa.table([[3], [1.0], [0.5], [0.5]], names=["0", "1", "2", "2"])):
+        with pytest.raises(DataError, match="must have one column 2, has 2"):
+            table_log(table, columns)
+    with pytest.raises(ConfigError, match=r"a pandas frame, got builtins\.dict"):
+        table_log({"0": [3]}, columns)
+
+
 def test_bad_pages_are_refused() -> None:
     with pytest.raises(DataError, match=r"row 2: p2 must be 1 where the slot is empty, got 0.5"):
         table_log(pages().assign(p2=0.5), PAGES)

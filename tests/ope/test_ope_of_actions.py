@@ -66,17 +66,18 @@ def test_a_value_is_the_weighted_mean_and_tells_its_diagnostics() -> None:
         assert one.interval is not None
         assert truth in one.interval
     assert (found.log, found.component, found.model) == ("made up", "reward", "ridge")
-    assert found.notes == ()
+    (note,) = found.notes
+    assert note.startswith("no units are named")
 
 
 def test_estimated_propensities_are_told_with_every_value() -> None:
     columns = {use: name for use, name in COLUMNS.items() if use != "propensity"}
     log = table_log(made_up_table(), columns, propensities="empirical")
     found = evaluate_actions(log, table_law(TARGET), reward_model="none", **SMALL)
-    (note,) = found.to_json()["notes"]
-    assert "estimated (empirical)" in note
+    notes = found.to_json()["notes"]
+    assert "estimated (empirical)" in notes[0]
     compared = compare_actions(log, ["uniform"], Method(reward_model="none", replicates=100))
-    assert compared.to_json()["policies"][0]["notes"] == [note]
+    assert compared.to_json()["policies"][0]["notes"] == notes
 
 
 def test_a_column_of_probabilities_tells_a_value_if_its_reach_is_told() -> None:
@@ -105,6 +106,9 @@ def test_what_is_no_policy_is_refused(tmp_path: Path) -> None:
     log = made_up_log()
     with pytest.raises(ConfigError, match="policy must be a table of item, position"):
         action_law("best", log)
+    for made in (TARGET, pd.DataFrame(TARGET), {"0": 1.0}):
+        with pytest.raises(ConfigError, match=f"or a function .*, got {type(made).__name__}$"):
+            evaluate_actions(log, made)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="policies must be given, each once, got 'uniform' twice"):
         compare_actions(log, ["uniform", "uniform"], Method())
     with pytest.raises(ConfigError, match="policies must be given, each once, got none"):
@@ -154,6 +158,23 @@ def test_obp_policies_are_arrays(tmp_path: Path) -> None:
     assert found["policies"][0]["value"] == pytest.approx(ips(made_up_table()), rel=1e-12)
 
 
+def test_pages_that_are_distinct_can_be_said_to_be(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    shown = np.argsort(rng.random((2_000, 4)), axis=1)[:, :2]
+    clicks = (rng.random((2_000, 2)) < 0.3) * 1.0
+    table = pd.DataFrame({"a1": shown[:, 0], "a2": shown[:, 1], "p1": 1 / 4, "p2": 1 / 3})
+    table[["r1", "r2"]] = clicks
+    table.to_csv(tmp_path / "pages.csv", index=False)
+    columns = [f"--column={use}" for use in ("action=a1,a2", "reward=r1,r2", "propensity=p1,p2")]
+    words = [str(tmp_path / "pages.csv"), *columns, "--policy", "uniform", "--estimators", "rips"]
+    assert run(*words)["policies"][0]["value"] is None
+    found = run(*words, "--distinct")["policies"][0]
+    # All weights are 1.
+    assert found["value"] == pytest.approx(clicks.sum(axis=1).mean(), rel=1e-12)
+    done = CliRunner().invoke(app, ["ope", *written(tmp_path, "dsjson"), "--distinct"])
+    assert "a log of form dsjson takes no options, got distinct" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -162,6 +183,7 @@ def test_obp_policies_are_arrays(tmp_path: Path) -> None:
         (["--rewards", "high"], "--rewards must be LOW,HIGH"),
         (["--format", "obp"], "a log of form obp takes propensities, distinct, got columns"),
         (["--propensities", "uniform"], "propensities are in column p"),
+        (["--clusters", "genre"], "clusters of a log of others are a table of item and cluster"),
         (["--arm", "home"], "--arm is not for logs of others"),
         (["--experiment", "home"], "--experiment is not for logs of others"),
         (["--rewards", "0,0.5"], "rewards must be within 0 and 0.5, got 1; say what a slot can"),
@@ -175,8 +197,8 @@ def test_the_command_refuses(tmp_path: Path, words: list[str], told: str) -> Non
 
 
 def test_a_file_of_no_known_form_is_said_to_be_one(tmp_path: Path) -> None:
-    (tmp_path / "log.dsjson").write_text("")
-    done = CliRunner().invoke(app, ["ope", str(tmp_path / "log.dsjson"), "--policy", "uniform"])
+    (tmp_path / "log.words").write_text("")
+    done = CliRunner().invoke(app, ["ope", str(tmp_path / "log.words"), "--policy", "uniform"])
     assert done.exit_code != 0
     assert "must be a log of a form that is known: open-bandit" in str(done.exception)
     done = CliRunner().invoke(app, ["ope", str(tmp_path / "none.npz"), "--rewards", "0,1"])

@@ -98,6 +98,9 @@ def test_a_mean_weight_that_is_off_by_rounding_alone_is_1() -> None:
     assert judge(Diagnostics.of(weights, clicks, unreachable=0.0)) == Verdict()
     (reason,) = judge(Diagnostics.of(weights * 1.0001, clicks, unreachable=0.0)).refused
     assert reason.words == "mean weight 1.0001 is off 1, and all weights are the same"
+    # The sum of squares of equal weights ends a hair off.
+    (reason,) = judge(replace(GOOD, mean=0.8, mean_error=1e-17)).refused
+    assert reason.words == "mean weight 0.8 is off 1, and all weights are the same"
     alone = judge(Diagnostics.of(np.array([5.0]), np.array([1.0]), unreachable=0.0))
     assert "mean weight 5 has no standard error: it needs two units" in alone.words()
 

@@ -209,6 +209,7 @@ def _advice(
     share: float = 0.4,
     guardrails: dict[str, Guardrail] | None = None,
     now: float = 0.0,
+    budget: float = 0.01,
 ) -> Advice:
     return advise(
         verdict=verdict or Verdict(),
@@ -217,6 +218,7 @@ def _advice(
         current_value=0.5,
         guardrails={"d7": HELD} if guardrails is None else guardrails,
         now=now,
+        budget=budget,
     )
 
 
@@ -319,6 +321,9 @@ def test_a_difference_without_an_interval_allows_no_step() -> None:
 
 
 def test_advice_refuses_what_cannot_be() -> None:
+    # 2 is taken by who means percent, and would allow any loss.
+    with pytest.raises(ConfigError, match=r"budget of a ramp must be <= 1, got 2\.0"):
+        _advice(budget=2.0)
     with pytest.raises(ConfigError, match="share of units now"):
         _advice(now=1.5)
     with pytest.raises(ConfigError, match="share of units now"):

@@ -12,6 +12,7 @@ from matinee_platform.commands.ope_actions import (
     CampaignOption,
     ClustersOption,
     ColumnOption,
+    DistinctOption,
     FormatOption,
     PropensitiesOption,
     RewardsOption,
@@ -62,6 +63,7 @@ def ope(
     behaviour: BehaviourOption = None,
     campaign: CampaignOption = None,
     propensities: PropensitiesOption = None,
+    distinct: DistinctOption = False,
     rewards: RewardsOption = None,
     adaptive: AdaptiveOption = False,
     clusters: ClustersOption = None,
@@ -110,6 +112,7 @@ def ope(
         behaviour=behaviour,
         campaign=campaign,
         propensities=propensities,
+        distinct=distinct or None,
     )
     found = []
     if log is not None and config is None and is_action_log(log, said):

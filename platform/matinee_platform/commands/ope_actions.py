@@ -77,6 +77,15 @@ AdaptiveOption = Annotated[
     ),
 ]
 
+DistinctOption = Annotated[
+    bool,
+    typer.Option(
+        "--distinct",
+        help="Pages of a table or of obp show no item twice by design: an item above cannot be "
+        "drawn again.",
+        rich_help_panel=_PANEL,
+    ),
+]
 ClustersOption = Annotated[
     str | None,
     typer.Option(
@@ -97,6 +106,7 @@ class ActionOptions:
     behaviour: str | None = None
     campaign: str | None = None
     propensities: str | None = None
+    distinct: bool | None = None
 
     @property
     def any(self) -> bool:

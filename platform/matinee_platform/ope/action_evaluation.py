@@ -143,10 +143,15 @@ def action_law(policy: ActionPolicy, log: ActionLog) -> tuple[ActionLog, TargetL
         DataError: if a file cannot be read.
         ConfigError: if it is none of `FORMS`.
     """
-    if policy is None or policy == COLUMN:
+    if policy is None or (isinstance(policy, str) and policy == COLUMN):
         return log, None
-    if not isinstance(policy, str | Path):
+    if callable(policy):
         return log, policy
+    if not isinstance(policy, str | Path):
+        raise ConfigError(
+            f"policy must be {FORMS}; or a function of a part of the log, which "
+            f"obp_arrays.action_dist_law makes of an array, got {type(policy).__name__}"
+        )
     if policy == UNIFORM:
         return log, uniform_law(log)
     path = Path(policy)

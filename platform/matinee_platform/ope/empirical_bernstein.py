@@ -23,6 +23,7 @@ def empirical_bernstein(
     largest: float,
     rewards: RewardRange | None = None,
     confidence: float = 0.95,
+    design_effect: float = 1.0,
 ) -> Interval:
     """Interval of the expected reward under the target policy, from sums without further axes.
 
@@ -31,6 +32,8 @@ def empirical_bernstein(
         largest: weight that is possible, finite, >= 1 and never below one in the log.
         rewards: range that is possible, 0 to 1 by default.
         confidence: of both ends together; a lower bound alone holds at `1 - (1 - confidence) / 2`.
+        design_effect: variance of the value by clusters over that by rows, >= 1: rows of one unit
+            count as so many times fewer. With more than 1 the interval is an approximation.
 
     Raises:
         ContextError: on less than two rows, a weight above the largest or a reward out of range.
@@ -43,13 +46,22 @@ def empirical_bernstein(
         (0.398, 0.602)
     """
     low, high = empirical_bernstein_bounds(
-        sums, largest=largest, rewards=rewards or RewardRange(), confidence=confidence
+        sums,
+        largest=largest,
+        rewards=rewards or RewardRange(),
+        confidence=confidence,
+        design_effect=design_effect,
     )
     return Interval(float(low), float(high), confidence, "empirical Bernstein")
 
 
 def empirical_bernstein_bounds(
-    sums: WeightedSums, *, largest: float, rewards: RewardRange, confidence: float
+    sums: WeightedSums,
+    *,
+    largest: float,
+    rewards: RewardRange,
+    confidence: float,
+    design_effect: float = 1.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Both ends, elementwise over the axes of the sums; arguments as `empirical_bernstein`.
 
@@ -59,6 +71,7 @@ def empirical_bernstein_bounds(
     """
     check_confidence(confidence)
     check_range("largest weight", largest, low=1)
+    check_range("design effect", design_effect, low=1)
     sums.check(rewards, largest)
     n = sums.rows
     if not (n >= 2).all():
@@ -67,7 +80,8 @@ def empirical_bernstein_bounds(
     variance = np.maximum(sums.gain2 - n * value * value, 0.0) / (n - 1)
     width = largest * (max(rewards.high, 0.0) - min(rewards.low, 0.0))
     log = math.log(4 / (1 - confidence))
-    half = np.sqrt(2 * variance * log / n) + 7 * width * log / (3 * (n - 1))
+    half = np.sqrt(2 * variance * log / n * design_effect)
+    half = half + 7 * width * log / (3 * (n - 1)) * design_effect
     return (
         np.clip(value - half, rewards.low, rewards.high),
         np.clip(value + half, rewards.low, rewards.high),

@@ -21,8 +21,14 @@ from matinee_platform.ope.interval import Interval, RewardRange
 from matinee_platform.ope.interval_kinds import withheld
 from matinee_platform.ope.log_sums import FamilySums, LogSums
 from matinee_platform.ope.page_terms import TermSums, rest_range
-from matinee_platform.ope.row_columns import E, Weights
+from matinee_platform.ope.row_columns import E, Weights, X, Y
 from matinee_platform.ope.slot_sums import Totals
+from matinee_platform.ope.unit_effects import (
+    gain_influence,
+    rest_effect,
+    term_influences,
+    weight_influence,
+)
 from matinee_platform.ope.weighted_sums import WeightedSums
 from matinee_policies.arrays import FloatArray
 from matinee_policies.errors import ContextError
@@ -136,18 +142,14 @@ class Intervals:
         slots = figures.totals.slots
         weighted = weighted_sums(figures, residual=False, slot=None)
         rewards = self._rewards.times(slots)
-        if kind == "empirical_bernstein":
-            return Made(
-                empirical_bernstein(weighted, largest=1.0, rewards=rewards, confidence=confidence)
-            )
-        effect = _design_effect(figures.estimate("ips"))
+        method = empirical_bernstein if kind == "empirical_bernstein" else cressie_read
         return Made(
-            cressie_read(
+            method(
                 weighted,
                 largest=1.0,
                 rewards=rewards,
                 confidence=confidence,
-                design_effect=effect,
+                design_effect=_design_effect(figures.estimate("ips")),
             )
         )
 
@@ -176,7 +178,8 @@ class Intervals:
         if found is None or not estimator.interval:
             return Made(None, _NO_SUMS)
         largest = float(((self.largest(estimator.weights) + 1.0) / 2.0).mean())
-        return self._of_term(kind, found, confidence, largest=largest, error=error)
+        inner = self._rest_effect(found, estimator, paired=True)
+        return self._of_term(kind, found, confidence, largest=largest, error=error, inner=inner)
 
     def _of_term(
         self,
@@ -186,8 +189,9 @@ class Intervals:
         *,
         largest: float,
         error: float | None,
+        inner: float,
     ) -> Made:
-        """From the sums of a page's term, whose standard error by unit is given."""
+        """From the sums of a page's term, whose standard error and `rest_effect` are given."""
         sums = found.sums
         if sums is None:
             return Made(None, "there are no rows")
@@ -197,24 +201,31 @@ class Intervals:
             return Made(found.anytime.interval(confidence=confidence))
         if kind == "empirical_bernstein" and math.isinf(largest):
             return Made(None, _UNBOUNDED)
-        if kind == "empirical_bernstein":
-            return Made(
-                empirical_bernstein(
-                    sums, largest=largest, rewards=found.rewards, confidence=confidence
-                )
-            )
         n, gain = float(sums.rows), float(sums.gain)
         by_row = max(float(sums.gain2) - gain * gain / n, 0.0) / max(n - 1, 1) / n
-        effect = error**2 / by_row if error is not None and by_row > 0 else 1.0
+        effect = max(error**2 / by_row if error is not None and by_row > 0 else 1.0, 1.0)
+        bernstein = kind == "empirical_bernstein"
+        method = empirical_bernstein if bernstein else cressie_read
         return Made(
-            cressie_read(
+            method(
                 sums,
                 largest=largest,
                 rewards=found.rewards,
                 confidence=confidence,
-                design_effect=max(effect, 1.0),
+                design_effect=effect if bernstein else max(effect, inner),
             )
         )
+
+    def _rest_effect(self, found: TermSums, estimator: Estimator, *, paired: bool) -> float:
+        if found.sums is None:
+            return 1.0
+        gain, weight = term_influences(
+            self._figures[estimator.weights].units,
+            weights=estimator.weights,
+            model=estimator.model,
+            current=self._sums.current.units.totals() if paired else None,
+        )
+        return rest_effect(found.sums, gain=gain, weight=weight)
 
     def draws(self, estimator: Estimator, *, tuned: float | None = None) -> FloatArray | None:
         """The page's value in resamples of units; None without a bootstrap."""
@@ -268,7 +279,8 @@ class Intervals:
         base = "dr" if estimator.model else "ips"
         error = self._figures["cascade"].estimate(base).unit_error
         largest = max(float(self.largest("cascade").mean()), 1.0)
-        return self._of_term(kind, found, confidence, largest=largest, error=error)
+        inner = self._rest_effect(found, estimator, paired=False)
+        return self._of_term(kind, found, confidence, largest=largest, error=error, inner=inner)
 
     def _from_sums(
         self, kind: str, estimator: Estimator, confidence: float, slot: int | None
@@ -283,22 +295,25 @@ class Intervals:
         largest = float(possible.mean() if slot is None else possible[slot])
         own = rest_range(self._rewards) if estimator.residual else self._rewards
         rewards = own.times(figures.totals.slots) if slot is None else own
+        plain = "dr" if estimator.residual else estimator.base.removeprefix("sn")
+        base = {"ips": "ips", "dr": "dr", "mips": "mips"}[plain]
+        effect = _design_effect(figures.estimate(base, slot=slot))
+        method = empirical_bernstein
         if kind == "empirical_bernstein":
             if math.isinf(largest):
                 return Made(None, _UNBOUNDED)
-            made = empirical_bernstein(
-                weighted, largest=max(largest, 1.0), rewards=rewards, confidence=confidence
-            )
         else:
-            plain = "dr" if estimator.residual else estimator.base.removeprefix("sn")
-            base = {"ips": "ips", "dr": "dr", "mips": "mips"}[plain]
-            made = cressie_read(
-                weighted,
-                largest=max(largest, 1.0),
-                rewards=rewards,
-                confidence=confidence,
-                design_effect=_design_effect(figures.estimate(base, slot=slot)),
-            )
+            method, column = cressie_read, Y if estimator.residual else X
+            gains = gain_influence(figures.units, columns=(column,), slot=slot)
+            weights = weight_influence(figures.units, slot=slot)
+            effect = max(effect, rest_effect(weighted, gain=gains, weight=weights))
+        made = method(
+            weighted,
+            largest=max(largest, 1.0),
+            rewards=rewards,
+            confidence=confidence,
+            design_effect=effect,
+        )
         return Made(self._moved(made, estimator, slot) if estimator.residual else made)
 
     def _moved(self, made: Interval, estimator: Estimator, slot: int | None) -> Interval:

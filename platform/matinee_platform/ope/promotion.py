@@ -120,7 +120,7 @@ def advise(
         current_value: of what runs now, in the same unit.
         guardrails: by name, as the running experiment tells; none if there is no experiment.
         now: share of the units that the candidate has, within 0 and 1.
-        budget: largest loss of all traffic, as a share of `current_value`, >= 0.
+        budget: largest loss of all traffic, as a share of `current_value`, within 0 and 1.
         no_difference: why there is none.
         in_sample: whether the candidate learned from the very log.
 
@@ -139,7 +139,7 @@ def advise(
         (0.2, 0.01)
     """
     check_range("share of units now", now, low=0, high=1)
-    check_range("budget of a ramp", budget, low=0)
+    check_range("budget of a ramp", budget, low=0, high=1)
     check_range("value of what runs now", current_value)
     limits = (
         _overlap(verdict, effective_share, in_sample=in_sample),

@@ -23,6 +23,9 @@ CALIBRATION = "calibration"
 WARN_CALIBRATION = 1e-4
 """p-value below which propensities are not the law of the draws."""
 
+_ALL_ALIKE = 1e9
+"""Standard errors off 1 beyond which weights differ by their rounding alone."""
+
 ROUNDING = 1e-5
 """Off 1 by no more a mean weight is 1, and as a share of the value now no difference is one: equal
 policies differ in their last digits, logs keep propensities in six digits or single precision."""
@@ -187,8 +190,7 @@ def _law(found: Diagnostics, where: str) -> list[Reason]:
             not found.unreachable <= LARGEST_UNREACHABLE,
             found.unreachable,
             LARGEST_UNREACHABLE,
-            f"{_percent(found.unreachable)} of the policy's choices could not be logged, "
-            f"{_percent(LARGEST_UNREACHABLE)} is allowed",
+            _unreachable(found.unreachable),
         ),
         (
             "missing propensities",
@@ -201,10 +203,22 @@ def _law(found: Diagnostics, where: str) -> list[Reason]:
     )
 
 
+def _unreachable(share: float) -> str:
+    if math.isnan(share):
+        return (
+            "an unknown share of the policy's choices could not be logged; beside a column of its "
+            "probability (target) one of that share (unreachable) is needed, 0 where there is none"
+        )
+    return (
+        f"{_percent(share)} of the policy's choices could not be logged, "
+        f"{_percent(LARGEST_UNREACHABLE)} is allowed"
+    )
+
+
 def _off(mean: float, errors: float) -> str:
     if math.isnan(errors):
         return f"mean weight {mean:.4g} has no standard error: it needs two units"
-    if math.isinf(errors):
+    if errors > _ALL_ALIKE:
         return f"mean weight {mean:.6g} is off 1, and all weights are the same"
     return (
         f"mean weight {mean:.4g} is {errors:.1f} standard errors off 1, "

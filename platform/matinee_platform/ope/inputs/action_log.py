@@ -157,14 +157,17 @@ class ActionLog:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What every output says of the log: first where its propensities came from."""
-        if self.propensities == "logged":
-            return self.notes
-        return (
+        """What every output says of the log: where its propensities came from, whose rows are."""
+        estimated = (
             f"the log has no propensities: they are estimated ({self.propensities}), and values "
-            "hold only as far as that estimate does",
-            *self.notes,
+            "hold only as far as that estimate does"
         )
+        alone = (
+            "no units are named, so each row counts as one of its own: where several are of one "
+            "user, intervals are too narrow"
+        )
+        first = () if self.propensities == "logged" else (estimated,)
+        return (*first, *(() if self.has_units else (alone,)), *self.notes)
 
 
 def parts_within(log: ActionLog, cells: int) -> Iterator[ActionBatch]:

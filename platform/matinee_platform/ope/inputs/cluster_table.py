@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from matinee_platform.ope.inputs.action_log import ActionLog
+from matinee_platform.ope.inputs.item_genres import GENRE
 from matinee_policies.arrays import Int64Array
 from matinee_policies.datasets.table_columns import id_column
 from matinee_policies.datasets.table_file import open_tables, read_columns, require_columns
-from matinee_policies.errors import DataError
+from matinee_policies.errors import ConfigError, DataError
 
 ITEM, CLUSTER = "item", "cluster"
 
@@ -29,8 +30,14 @@ def read_clusters(path: Path | str, log: ActionLog) -> Int64Array:
         Numbers of clusters, `int64 [K]`.
 
     Raises:
+        ConfigError: on the clusters of runs and services.
         DataError: naming the item that has no row, or two.
     """
+    if str(path) == GENRE and not Path(path).exists():
+        raise ConfigError(
+            f"clusters of a log of others are a table of {ITEM} and {CLUSTER} (--clusters FILE), "
+            f"got {GENRE!r}, which the catalogue of runs and services has"
+        )
     (file,) = open_tables(Path(path))
     wanted = {name: name for name in (ITEM, CLUSTER)}
     require_columns(file, wanted)

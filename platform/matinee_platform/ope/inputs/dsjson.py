@@ -5,6 +5,7 @@ items, item `k` is the `k`-th action of its event. A reward is minus the cost. W
 is what could be shown, but for actions that a whole logged law gives no chance.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -53,12 +54,19 @@ def dsjson_log(path: Path | str) -> ActionLog:
 
 
 def is_dsjson(path: Path) -> bool:
-    """Whether a path holds dsjson, by the names of its files and the first event."""
+    """Whether a path is meant as dsjson: a file by its name, a folder by its first line too.
+
+    What is wrong in an event is for `dsjson_log` to say.
+    """
     try:
-        first = next(_events(_files(path)[:1]), None)
-    except DataError:
+        first = _files(path)[0]
+        if first == path:
+            return True
+        with first.open(encoding="utf-8", newline="\n") as file:
+            raw = json.loads(next((line for line in file if line.strip()), ""))
+    except (DataError, OSError, ValueError, RecursionError):
         return False
-    return first is not None
+    return isinstance(raw, dict) and "c" in raw
 
 
 def _files(path: Path) -> tuple[Path, ...]:
@@ -134,10 +142,6 @@ class _Seen:
         self.rows.update(event.items)
         if self.how == "row" and len(set(event.items)) < len(event.items):
             raise DataError(path, rule="actions of an event must be distinct", line=event.line)
-        ruled_out = [place for place, _, _ in event.outcomes if place in event.ruled_out]
-        if ruled_out:
-            rule = "the action chosen must have a chance in a and p"
-            raise DataError(path, rule=rule, line=event.line, value=ruled_out[0] + 1)
 
 
 def _how(event: DsjsonEvent) -> str:

@@ -76,6 +76,10 @@ def obp_log(
     names = _names(given, "items") if "items" in given else tuple(map(str, range(K)))
     if len(names) != K or len(set(names)) != K:
         raise ContextError(f"items must be {K} distinct names, got {len(set(names))}")
+    if "distinct" in given:
+        distinct = _flag(given, "distinct")
+    if distinct:
+        _check_distinct(whole.actions)
     source: Propensities = "logged"
     if "propensities" in given:
         source = str(given["propensities"])  # type: ignore[assignment]
@@ -87,7 +91,7 @@ def obp_log(
         slots=whole.slots,
         contexts=_context_names(given, whole),
         propensities=source,
-        distinct=_flag(given, "distinct") if "distinct" in given else distinct,
+        distinct=distinct,
         has_units="unit" in given,
         has_times="time" in given,
         rewards=(float(whole.rewards.min()), float(whole.rewards.max())),
@@ -303,6 +307,13 @@ def _check_actions(actions: Int64Array, count: int) -> None:
     low = 0 if actions.shape[1] == 1 else PAD
     good = (actions >= low) & (actions < count)
     _refuse("action", actions, good, f"must be within 0 and {count - 1}")
+
+
+def _check_distinct(actions: Int64Array) -> None:
+    ordered = np.sort(actions, axis=1)
+    again = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PAD)
+    rule = "must not show it twice, the log is said to be distinct"
+    _refuse("an item of a slate", ordered[:, 1:], ~again, rule)
 
 
 def _refuse(name: str, values: AnyArray, good: AnyArray, rule: str) -> None:

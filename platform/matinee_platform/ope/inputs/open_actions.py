@@ -3,7 +3,7 @@
 | form | path | options |
 |---|---|---|
 | `open-bandit` | CSV of the dataset, or a folder of them | behaviour, campaign, propensities |
-| `obp` | `.npz` of obp's `bandit_feedback` | propensities, distinct |
+| `obp` | `.npz` of obp's `bandit_feedback`, or a folder of parts | propensities, distinct |
 | `dsjson` | `.json` or `.dsjson`, or a folder of them | |
 | `exported` | `.parquet` that `write_parquet` wrote | |
 | `table` | any CSV or Parquet file, or a folder of parts | columns and those of `table_log` |
@@ -16,7 +16,7 @@ from typing import Any
 
 from matinee_platform.ope.inputs.action_log import ActionLog
 from matinee_platform.ope.inputs.dsjson import dsjson_log, is_dsjson
-from matinee_platform.ope.inputs.obp_arrays import obp_log
+from matinee_platform.ope.inputs.obp_parts import is_obp, obp_file_log
 from matinee_platform.ope.inputs.open_bandit import is_open_bandit, open_bandit_log
 from matinee_platform.ope.inputs.parquet_export import is_exported, parquet_log
 from matinee_platform.ope.inputs.table import table_log
@@ -49,7 +49,7 @@ LOG_FORMS: dict[str, LogForm] = {
     "open-bandit": LogForm(
         is_open_bandit, open_bandit_log, ("behaviour", "campaign", "propensities")
     ),
-    "obp": LogForm(lambda path: path.suffix == ".npz", obp_log, ("propensities", "distinct")),
+    "obp": LogForm(is_obp, obp_file_log, ("propensities", "distinct")),
     "dsjson": LogForm(is_dsjson, dsjson_log),
     "exported": LogForm(is_exported, parquet_log),
     "table": LogForm(

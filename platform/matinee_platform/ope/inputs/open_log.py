@@ -6,12 +6,13 @@ from pathlib import Path
 
 from matinee_platform.clock import SystemClock
 from matinee_platform.learning.service_arms import open_stores
+from matinee_platform.ope.inputs.open_actions import log_form
 from matinee_platform.ope.inputs.policy_log import PolicyLog
 from matinee_platform.ope.inputs.run_log import run_arms, run_log
 from matinee_platform.ope.inputs.service_log import service_experiment, service_log
 from matinee_platform.service.settings import ServiceSettings
 from matinee_platform.service.settings_file import is_service_folder, settings_of_folder
-from matinee_policies.errors import ConfigError
+from matinee_policies.errors import ConfigError, DataError
 
 
 @contextmanager
@@ -84,7 +85,21 @@ def _run_and_arms(text: str, arms: tuple[str, ...]) -> tuple[Path, tuple[str, ..
         if arms and arms != (arm,):
             raise ConfigError(f"log {text} names its arm, got {', '.join(arms)} besides")
         return Path(folder), (arm,)
+    inside = _log_inside(Path(text))
+    hint = f"; it holds folders of logs, name one, such as {inside}" if inside else ""
     raise ConfigError(
         "log must be a run, RUN:ARM or the data folder of a service (of matinee ope also a file or "
-        f"folder of a log of others), got {text!r}"
+        f"folder of a log of others), got {text!r}{hint}"
     )
+
+
+def _log_inside(folder: Path) -> Path | None:
+    """The first log of actions in a folder of several; `matinee export` writes one for each arm."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    for child in (child for child in inside if child.is_dir()):
+        try:
+            log_form(child)
+        except (DataError, OSError):
+            continue
+        return child
+    return None

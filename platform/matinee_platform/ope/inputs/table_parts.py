@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from matinee_policies.datasets.table_file import (
     require_columns,
 )
 from matinee_policies.datasets.table_stream import stream_columns
+from matinee_policies.errors import ConfigError, DataError
 
 ROWS = 16_384
 """Rows that are read together."""
@@ -50,9 +51,12 @@ class LogTable:
 def table_of(source: Path | str | pa.Table | pd.DataFrame, *, delimiter: str | None) -> LogTable:
     """A file or a folder of parts, an Arrow table or a data frame."""
     if isinstance(source, pd.DataFrame):
-        return _in_memory(pa.Table.from_pandas(source, preserve_index=False), "DataFrame")
+        return _of_frame(source)
     if isinstance(source, pa.Table):
         return _in_memory(source, "Table")
+    if not isinstance(source, Path | str):
+        got = f"{type(source).__module__}.{type(source).__qualname__}"
+        raise ConfigError(f"a table must be a path, an Arrow table or a pandas frame, got {got}")
     files = open_tables(Path(source), delimiter=delimiter)
 
     def parts(columns: LogColumns) -> Iterator[Part]:
@@ -63,10 +67,44 @@ def table_of(source: Path | str | pa.Table | pd.DataFrame, *, delimiter: str | N
     return LogTable(Path(source), parts, files[0].names)
 
 
+def _of_frame(frame: pd.DataFrame) -> LogTable:
+    """A frame, of which the columns that are named become an Arrow table, once."""
+    word, names = "DataFrame", tuple(str(name) for name in frame.columns)
+    made: dict[tuple[str, ...], LogTable] = {}
+
+    def parts(columns: LogColumns) -> Iterator[Part]:
+        wanted = tuple(columns.names())
+        if wanted not in made:
+            file = TableFile(Path(word), names, None)
+            _require_once(file, columns)
+            data = {name: _arrow(file, frame.iloc[:, names.index(name)]) for name in wanted}
+            made[wanted] = _in_memory(pa.table(data), word)
+        return made[wanted].parts(columns)
+
+    return LogTable(Path(word), parts, names)
+
+
+def _arrow(file: TableFile, column: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
+    try:
+        return pa.Array.from_pandas(column)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        # What could not be read stands in no message: it may be a person's name.
+        rule = f"column {column.name} must hold values of one type, numbers or texts"
+        raise DataError(file.path, rule=rule) from None
+
+
+def _require_once(file: TableFile, columns: LogColumns) -> None:
+    """Refuse a table that lacks a column that is named, or has it twice."""
+    require_columns(file, columns.uses())
+    for name in columns.names():
+        if (count := file.names.count(name)) > 1:
+            raise DataError(file.path, rule=f"must have one column {name}, has {count}")
+
+
 def _in_memory(table: pa.Table, word: str) -> LogTable:
     def parts(columns: LogColumns) -> Iterator[Part]:
         file = TableFile(Path(word), tuple(table.column_names), None)
-        require_columns(file, columns.uses())
+        _require_once(file, columns)
         if not table.num_rows:
             raise file.error(0, rule="must hold at least one row")
         for first in range(0, table.num_rows, ROWS):
