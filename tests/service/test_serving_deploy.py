@@ -178,10 +178,7 @@ def test_a_bundle_that_an_experiment_began_with_stays(
     for place, database in enumerate(["sqlite", new_postgres_database()]):
         data = tmp_path / str(place)
         assert _deploy(data, database).exit_code == 0
-        # Nothing tells yet who uses it.
-        alone = _deploy(data, database, "--replace")
-        assert alone.exit_code == 0
-        assert ("control.sqlite" in alone.stderr) == (database == "sqlite")
+        assert _deploy(data, database, "--replace").exit_code == 0
         url = control_url(data, database)
         upgrade(url)
         engine = open_engine(url)
@@ -201,6 +198,11 @@ def test_a_bundle_that_an_experiment_began_with_stays(
         assert load_bundle(data, "shop").digest == before
         assert _deploy(data, database, "--replace", name="other", alpha=0.9).exit_code == 0
         engine.dispose()
+    # Of a service that has run here with a database that was not named.
+    (data / "spool").mkdir()
+    refused = _deploy(data, "sqlite", "--replace", alpha=0.9)
+    assert isinstance(refused.exception, BundleError)
+    assert "give --database" in str(refused.exception)
 
 
 def _deploy(

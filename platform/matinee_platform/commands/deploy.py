@@ -90,7 +90,7 @@ def deploy(
 
 
 def _check_replacement(source: str | None, name: str | None, to: Path, database: str) -> None:
-    """Refuse it where experiments began with the bundle; say so where that is not known."""
+    """Refuse it where experiments began with the bundle."""
     from matinee_platform.maintenance.bundle_users import refuse_replacement
 
     if name is not None:
@@ -103,9 +103,7 @@ def _check_replacement(source: str | None, name: str | None, to: Path, database:
         names = [arm.name for arm in finished_run(Path(source))[1].arms]
     else:
         names = [source.rpartition(":")[2]]
-    unknown = refuse_replacement(to, names, database=database)
-    if unknown is not None:
-        typer.echo(f"warning: {unknown}", err=True)
+    refuse_replacement(to, names, database=database)
 
 
 def _tell(manifest: "Manifest", keys: "SigningKeys | None") -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import inspect
 
 from matinee_platform.clock import SystemClock
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
+from matinee_platform.learning.learner_status import STATUS_FILE
 from matinee_platform.serving.bundle import MANIFEST, bundle_folder
 from matinee_platform.serving.errors import BundleError
 from matinee_platform.storage.control_database import (
@@ -21,10 +22,11 @@ from matinee_platform.storage.control_database import (
     reading,
 )
 from matinee_platform.storage.control_store import ControlStore
+from matinee_platform.storage.event_log import SPOOL_FOLDER
 from matinee_platform.storage.schema_version import VERSION_TABLES
 
 
-def refuse_replacement(data_dir: Path, names: Sequence[str], *, database: str) -> str | None:
+def refuse_replacement(data_dir: Path, names: Sequence[str], *, database: str) -> None:
     """Refuse to replace bundles that experiments have decided with.
 
     Args:
@@ -32,22 +34,22 @@ def refuse_replacement(data_dir: Path, names: Sequence[str], *, database: str) -
         names: of the bundles that are to be replaced, where they are there.
         database: of the service.
 
-    Returns:
-        What could not be looked at, for people; None if nothing stands against it.
-
     Raises:
-        BundleError: naming the experiments and their arms.
+        BundleError: naming the experiments and their arms; or a service with another database has
+            run on this folder.
         ConfigError: the tables of the service are of another version.
         LogUnavailableError: its database is away.
     """
     there = {name for name in names if (bundle_folder(data_dir, name) / MANIFEST).is_file()}
     if not there:
-        return None
+        return
     if database == "sqlite" and not (data_dir / CONTROL_FILE).is_file():
-        return (
-            f"{data_dir} has no {CONTROL_FILE}: whether experiments have decided with "
-            f"{', '.join(sorted(there))} is not known; give --database if the service has one"
-        )
+        if (data_dir / SPOOL_FOLDER).exists() or (data_dir / STATUS_FILE).exists():
+            raise BundleError(
+                f"bundles of {data_dir} are replaced only if no experiment began with them: give "
+                "--database, as its service has it"
+            )
+        return
     found = _experiments(control_url(data_dir, database))
     for name in sorted(there):
         users = [
@@ -63,7 +65,6 @@ def refuse_replacement(data_dir: Path, names: Sequence[str], *, database: str) -
                 f"taken again: {', '.join(users)} began with it; deploy under another name "
                 "(--as) and create an experiment with that"
             )
-    return None
 
 
 def _experiments(url: str) -> list[StoredExperiment]:
