@@ -22,7 +22,11 @@ from matinee_platform.storage.ports import SnapshotStore
 from matinee_platform.storage.records import Barrier
 from matinee_platform.storage.schema_version import NEWEST, VERSION_TABLES
 from matinee_platform.storage.snapshot_store import FolderSnapshotStore, SqlSnapshotStore
-from matinee_platform.storage.testing_control import example_barrier, example_snapshot
+from matinee_platform.storage.testing_control import (
+    example_barrier,
+    example_experiment,
+    example_snapshot,
+)
 from matinee_platform.storage.testing_control_data import ControlContract
 from matinee_platform.storage.testing_snapshots import SnapshotStoreContract
 from matinee_policies.errors import ConfigError
@@ -223,6 +227,17 @@ def test_other_databases_are_refused(database: str) -> None:
     with pytest.raises(ConfigError, match="database must be") as caught:
         control_url(Path(), database)
     assert "secret" not in str(caught.value)
+
+
+def test_experiments_of_before_names_of_bundles_were_checked_are_read(sqlite: Engine) -> None:
+    store = ControlStore(sqlite, clock=FakeClock())
+    key = store.create(example_experiment(), who="ada").definition.key
+    with sqlite.begin() as connection:
+        connection.execute(
+            text("UPDATE experiments SET definition = replace(definition, :new, :odd)"),
+            {"new": '"bundle":"new"', "odd": '"bundle":"../../etc"'},
+        )
+    assert store.experiment(key).definition.arm("new").bundle == "../../etc"
 
 
 def test_a_database_that_is_away(tmp_path: Path) -> None:

@@ -47,6 +47,40 @@ def test_a_repeated_decision_gets_its_first_answer(bench: Bench, client: Any) ->
     assert len(bench.log.decisions) == 1
 
 
+def test_a_repeat_after_the_stop_gets_its_first_answer(bench: Bench, client: Any) -> None:
+    first = client.post(DECIDE, json=ASK).json()
+    bench.runtime.error = UnknownExperimentError("no experiment 'home' runs")
+    bench.clock.advance(seconds=5)
+    assert client.post(DECIDE, json=ASK).json() == first
+    assert client.post(DECIDE, json={**ASK, "unit": "bo"}).status_code == 409
+    new = {**ASK, "decision_id": "page 2"}
+    unnamed = {"experiment": "home", "unit": "ada"}
+    asks = [ASK, new, unnamed, {**ASK, "slots": 2}]
+    results = client.post(DECIDE + ":batch", json={"decisions": asks}).json()["results"]
+    assert [one["status"] for one in results] == [200, 404, 404, 409]
+    assert results[0]["decision"] == first
+    assert len(bench.log.decisions) == 1
+
+
+def test_an_id_that_is_any_text_can_be_read_again(client: Any) -> None:
+    for text in ("\ufffd", "a/\ufffd", "caf\u00e9 \U0001f3ac"):
+        assert client.post(DECIDE, json={**ASK, "decision_id": text}).status_code == 200
+        answer = client.get(f"{DECIDE}/{quote(text, safe='')}")
+        assert answer.status_code == 200, answer.text
+    for path in ("%ff", "%ef%bf%bd%ff", "%ed%a0%80"):
+        assert client.get(f"{DECIDE}/{path}").status_code == 422
+
+
+@pytest.mark.parametrize("name", ["../../etc", "Shop", "", "a/b", "x" * 81])
+def test_bundles_have_names_of_folders(name: str, client: Any) -> None:
+    arms = [{"name": "only", "bundle": name}]
+    answer = client.post("/v1/experiments", json={"key": "shop", "salt": "shop-1", "arms": arms})
+    assert answer.status_code == 422
+    assert answer.json()["faults"][0]["where"] == "arms.0.bundle"
+    assert "1-80 lower-case letters" in answer.json()["detail"]
+    assert f"got {name!r}" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from matinee_platform.clock import FakeClock
+from matinee_platform.commands.replay import service_line
 from matinee_platform.learning.learning_arm import LearningArm
 from matinee_platform.learning.live_contexts import CallerContexts
 from matinee_platform.learning.live_learner import LiveLearner
@@ -203,6 +204,23 @@ def test_a_lost_reward_is_found_out() -> None:
         found = service.replay()
     assert not found.passed
     assert found.first_unequal is not None
+
+
+def test_rows_that_were_removed_before_the_next_barrier_are_told_of() -> None:
+    service = Service(example_arm())
+    service.serve(400)
+    assert not service.replay().rows_removed
+    service.barriers.due.add(("home", "new"))
+    del service.log.decisions[:100]
+    found = service.replay()
+    assert not found.passed
+    assert found.rows_removed
+    assert "were removed since" in service_line(found)
+    service.clock.advance(seconds=60)
+    service.learner.advance()
+    found = service.replay()
+    assert found.passed
+    assert "removed" not in service_line(found)
 
 
 def test_replay_starts_at_the_last_genesis() -> None:

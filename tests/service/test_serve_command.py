@@ -241,6 +241,14 @@ def test_broken_files_are_refused_without_their_values(text: str, tmp_path: Path
     assert "secret-value" not in str(refused.value)
 
 
+def test_a_file_with_a_bundle_that_no_folder_can_be_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    arm = "{name: only, bundle: ../../etc}"
+    path.write_text(f"data_dir: x\nexperiments: [{{key: home, salt: a, arms: [{arm}]}}]\n")
+    with pytest.raises(ConfigError, match=r"arms\.0\.bundle: .* 1-80 .*, got '\.\./\.\./etc'"):
+        load_service_settings(path, environment={})
+
+
 def test_the_example_is_valid() -> None:
     path = Path(__file__).parents[2] / "examples" / "serve.yaml"
     assert load_service_settings(path, environment={}).experiments[0].key == "home"

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from matinee_platform.cli import app
 from matinee_platform.clock import FakeClock
 from matinee_platform.engine import Engine
+from matinee_platform.experiments.definition import LiveExperiment
 from matinee_platform.log_rows import unpack_state
 from matinee_platform.offline.testing_deployed import (
     POLICIES,
@@ -26,6 +28,8 @@ from matinee_platform.serving.deploy import deploy_arm
 from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.runtime import LiveRuntime, Running
 from matinee_platform.serving.unit_fold import DAY_MS
+from matinee_platform.storage.control_database import control_url, open_engine, upgrade
+from matinee_platform.storage.control_store import ControlStore
 from matinee_platform.storage.records import ServedBy
 from matinee_policies.errors import ConfigError, DataError
 
@@ -166,3 +170,44 @@ def test_deploy_command(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "lin_ucb over 4 features" in done.stdout
     assert runner.invoke(app, ["deploy", "--to", str(tmp_path)]).exit_code == 2
+
+
+def test_a_bundle_that_an_experiment_began_with_stays(
+    tmp_path: Path, new_postgres_database: Callable[[], str]
+) -> None:
+    for place, database in enumerate(["sqlite", new_postgres_database()]):
+        data = tmp_path / str(place)
+        assert _deploy(data, database).exit_code == 0
+        assert _deploy(data, database, "--replace").exit_code == 0
+        url = control_url(data, database)
+        upgrade(url)
+        engine = open_engine(url)
+        store = ControlStore(engine, clock=FakeClock())
+        arms = [{"name": "only", "bundle": "shop"}]
+        values = {"key": "home", "salt": "home-1", "slots": 2, "arms": arms}
+        store.create(LiveExperiment.model_validate(values), who="test")
+        assert _deploy(data, database, "--replace").exit_code == 0
+        before = load_bundle(data, "shop").digest
+        store.start("home", who="test")
+        for state in ("running", "stopped"):
+            refused = _deploy(data, database, "--replace", alpha=0.9)
+            assert isinstance(refused.exception, BundleError)
+            assert f"home/only ({state}) began with it" in str(refused.exception)
+            if state == "running":
+                store.stop("home", who="test")
+        assert load_bundle(data, "shop").digest == before
+        assert _deploy(data, database, "--replace", name="other", alpha=0.9).exit_code == 0
+        engine.dispose()
+    # Of a service that has run here with a database that was not named.
+    (data / "spool").mkdir()
+    refused = _deploy(data, "sqlite", "--replace", alpha=0.9)
+    assert isinstance(refused.exception, BundleError)
+    assert "give --database" in str(refused.exception)
+
+
+def _deploy(
+    data: Path, database: str, *more: str, name: str = "shop", alpha: float = 0.2
+) -> Result:
+    words = ["deploy", "--policy", "lin_ucb", "--set", f"alpha={alpha}", "--features", "2"]
+    words += ["--slots", "2", "--as", name, "--to", str(data), "--database", database]
+    return CliRunner().invoke(app, [*words, *more])

@@ -11,7 +11,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from matinee_platform.client.errors import CallError, error_of, kind_of
-from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.experiments.definition import STORED, LiveExperiment
 from matinee_platform.service.answers import (
     AuditAnswer,
     DecisionAnswer,
@@ -63,7 +63,7 @@ class Call(Generic[A]):
         """
         if response.status_code in self.fine:
             try:
-                return self.answer.model_validate_json(response.content)
+                return self.answer.model_validate_json(response.content, context=STORED)
             except ValidationError:
                 raise CallError(
                     f"{self.method} {self.path} was answered in a form that is not known",

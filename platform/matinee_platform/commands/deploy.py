@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from matinee_platform.commands.service_options import Database
+
 if TYPE_CHECKING:
     from matinee_platform.serving.bundle import Manifest
     from matinee_policies.snapshot_signature import SigningKeys
@@ -45,8 +47,12 @@ def deploy(
         int, typer.Option("--candidates", help="With --policy: most candidates of a decision.")
     ] = 100,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a bundle of the same name.")
+        bool,
+        typer.Option(
+            "--replace", help="Replace a bundle of the same name that no experiment began with."
+        ),
     ] = False,
+    database: Database = "sqlite",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Ship an arm of a finished run to the live service: policy, snapshot, candidates, catalogue.
@@ -62,6 +68,8 @@ def deploy(
     if (source is None) == (policy is None):
         raise typer.BadParameter("give either RUN:ARM or --policy KIND")
     keys = _keys(to)
+    if replace:
+        _check_replacement(source, name, to, database)
     if policy is not None:
         manifest = _deploy_policy(
             policy, settings, features, name, to, slots, candidates, replace, keys
@@ -79,6 +87,23 @@ def deploy(
         return
     for manifest in manifests:
         _tell(manifest, keys)
+
+
+def _check_replacement(source: str | None, name: str | None, to: Path, database: str) -> None:
+    """Refuse it where experiments began with the bundle."""
+    from matinee_platform.maintenance.bundle_users import refuse_replacement
+
+    if name is not None:
+        names = [name]
+    elif source is None:
+        names = []
+    elif Path(source).is_dir():
+        from matinee_platform.serving.deploy import finished_run
+
+        names = [arm.name for arm in finished_run(Path(source))[1].arms]
+    else:
+        names = [source.rpartition(":")[2]]
+    refuse_replacement(to, names, database=database)
 
 
 def _tell(manifest: "Manifest", keys: "SigningKeys | None") -> None:

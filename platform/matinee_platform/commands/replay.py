@@ -78,7 +78,7 @@ def _found(
 def _line(found: "ArmReplay | LiveReplay") -> str:
     from matinee_platform.replay import ArmReplay
 
-    return _run_line(found) if isinstance(found, ArmReplay) else _service_line(found)
+    return _run_line(found) if isinstance(found, ArmReplay) else service_line(found)
 
 
 def _run_line(found: "ArmReplay") -> str:
@@ -96,7 +96,8 @@ def _run_line(found: "ArmReplay") -> str:
     return "; ".join(words)
 
 
-def _service_line(found: "LiveReplay") -> str:
+def service_line(found: "LiveReplay") -> str:
+    """What replaying an arm of a service found, for people."""
     words = [
         f"{found.experiment}/{found.arm}: {'ok' if found.passed else 'FAILED'}: "
         f"{found.equal:,} of {found.barriers:,} barriers equal, from version {found.genesis} on",
@@ -114,4 +115,9 @@ def _service_line(found: "LiveReplay") -> str:
         words.append(f"first unequal: version {found.first_unequal} ({found.reason})")
     if found.first_unequal_decision is not None:
         words.append(f"first unequal decision: {found.first_unequal_decision}")
+    if found.rows_removed and not found.passed:
+        words.append(
+            "rows that it learned from were removed since (forget, retention), so this cannot be "
+            "told from damage: run it again after the arm's next barrier, from which replay begins"
+        )
     return "; ".join(words)

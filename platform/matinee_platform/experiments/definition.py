@@ -4,11 +4,13 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from matinee_platform.analysis_settings import AnalysisSettings
 from matinee_platform.arm_shares import check_arms, filled_in
 from matinee_platform.reward_settings import RewardSettings
+from matinee_platform.serving.bundle_name import NAME as BUNDLE_NAME
+from matinee_platform.serving.bundle_name import RULE as BUNDLE_RULE
 from matinee_platform.simulated_keys import draw_key
 from matinee_platform.strict_settings import Share, StrictSettings
 
@@ -17,6 +19,9 @@ _SALT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 HOLDOUT_ARM = "holdout"
 """Arm of units in the holdout, in the log and in answers."""
+
+STORED = "stored"
+"""Context of what is read back: experiments were kept before their bundles' names were checked."""
 
 Learning = Literal["online", "apprentice", "log_only"]
 
@@ -27,7 +32,7 @@ class LiveArm(StrictSettings):
     name: str
     weight: Share
     """Share of the experiment's units; if no arm gives one, all share equally."""
-    bundle: str
+    bundle: Annotated[str, Field(json_schema_extra={"pattern": f"^{BUNDLE_NAME.pattern}$"})]
     """Name of a deployed bundle (`matinee deploy RUN:ARM`): policy, snapshot, candidates."""
     learning: Learning = "online"
     """`online` learns and serves what it learned; `apprentice` shows the order of the candidates
@@ -42,6 +47,13 @@ class LiveArm(StrictSettings):
                 f"{HOLDOUT_ARM!r}, got {name!r}"
             )
         return name
+
+    @field_validator("bundle")
+    @classmethod
+    def _plain_bundle(cls, bundle: str, info: ValidationInfo) -> str:
+        if info.context != STORED and not BUNDLE_NAME.fullmatch(bundle):
+            raise ValueError(f"{BUNDLE_RULE}, got {bundle!r}")
+        return bundle
 
 
 class SimulatedUsers(StrictSettings):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from matinee_platform.learning.barrier_step import barrier_step
 from matinee_platform.learning.decide_again import decide_again
 from matinee_platform.learning.learning_arm import LearningArm
-from matinee_platform.learning.live_learner import day_count
+from matinee_platform.learning.live_learner import LearnerBarriers, day_count
 from matinee_platform.learning.live_rows import same_shape
 from matinee_platform.learning.matured import Place
-from matinee_platform.storage.ports import BarrierStore, EventReader, SnapshotStore
+from matinee_platform.storage.ports import EventReader, SnapshotStore
 from matinee_platform.storage.records import Barrier, LoggedDecision, ServedBy
 from matinee_policies.errors import SnapshotError
 from matinee_policies.policy import Policy
@@ -46,6 +46,8 @@ class LiveReplay:
         other_decisions: those that a fallback served, or the default order.
         features_compared: decisions whose full features are in the log.
         features_unequal: of these, those that come out otherwise.
+        rows_removed: whether rows of the arm were removed since, and its next barrier, from which
+            replay starts anew, is not made yet: what learned from them cannot come out again.
     """
 
     experiment: str
@@ -62,6 +64,7 @@ class LiveReplay:
     other_decisions: int = 0
     features_compared: int = 0
     features_unequal: int = 0
+    rows_removed: bool = False
 
     @property
     def passed(self) -> bool:
@@ -74,7 +77,7 @@ def replay_live_arm(
     arm: LearningArm,
     *,
     reader: EventReader,
-    barriers: BarrierStore,
+    barriers: LearnerBarriers,
     snapshots: SnapshotStore,
     upto: int | None = None,
 ) -> LiveReplay:
@@ -92,7 +95,10 @@ def replay_live_arm(
     """
     made = barriers.all(arm.experiment, arm.name)
     end = reader.last_seq() if upto is None else upto
-    return _Replay(arm, made, reader=reader, snapshots=snapshots).run(end)
+    found = _Replay(arm, made, reader=reader, snapshots=snapshots).run(end)
+    # Asked last: rows may go while the arm is replayed.
+    found.rows_removed = barriers.genesis_due(arm.experiment, arm.name)
+    return found
 
 
 class _Replay:

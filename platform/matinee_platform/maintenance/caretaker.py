@@ -35,7 +35,7 @@ _AT_WORK = "other maintenance of this data is at work: try again when it ends"
 
 
 def others_know(database: str) -> Callable[[], None]:
-    """Waits until every process of a service has looked for forgotten units.
+    """Waits until every process of a service has looked for forgotten units and experiments.
 
     Args:
         database: `ServiceSettings.database`; with SQLite there are no others.

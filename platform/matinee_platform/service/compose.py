@@ -234,7 +234,12 @@ async def open_parts(
         appender=events.appender,
         reader=lambda: event_reader(settings),
         runtime=runtime,
-        control=LiveControl(control, AuditLog(engine, clock=clock), bundles=bundles),
+        control=LiveControl(
+            control,
+            AuditLog(engine, clock=clock),
+            bundles=bundles,
+            known=others_know(settings.database),
+        ),
         counts=SqlArmCounter(events_engine),
         keys=keys,
         maintenance=caretaker,

@@ -1,7 +1,9 @@
 """The routes that decide: one slate, or several at once."""
 
 import asyncio
+from typing import NamedTuple
 
+from matinee_platform.experiments.errors import UnknownExperimentError
 from matinee_platform.service.answers import DecisionAnswer, DecisionResult, DecisionsAnswer
 from matinee_platform.service.decision_names import decision_number, decision_text, new_decision
 from matinee_platform.service.digests import decision_digest
@@ -21,6 +23,7 @@ from matinee_policies.errors import MatineeError
 TOKEN_LIFE_MS = 29 * 86_400_000
 """How long a decision's token lets rewards in: the longest window there can be, and a day."""
 
+_OTHER_REQUEST = "decision_id was used before, with another request"
 _PROBLEMS = ("not_found", "conflict", "gone", "log_busy", "log_unavailable")
 
 
@@ -30,8 +33,8 @@ def decision_routes(service: Service) -> list[Route]:
     async def decide(body: DecisionRequest) -> DecisionAnswer:
         """Choose a slate, log it, then answer.
 
-        A request that repeats an id with the same content is answered as the first time; one with
-        other content is a conflict.
+        A request that repeats an id with the same content is answered as the first time, also
+        after its experiment was stopped; one with other content is a conflict.
         """
         return await decide_one(service, body)
 
@@ -104,8 +107,16 @@ async def decide_one(service: Service, request: DecisionRequest) -> DecisionAnsw
     return await _logged(service, request, await _chosen(service, request))
 
 
-async def _chosen(service: Service, request: DecisionRequest) -> tuple[str, Decided]:
-    """The text of the decision's id, and its slate, not logged yet."""
+class _Chosen(NamedTuple):
+    """A slate under the text of its decision's id."""
+
+    text: str
+    decided: Decided
+    is_logged: bool = False
+
+
+async def _chosen(service: Service, request: DecisionRequest) -> _Chosen:
+    """Choose a slate; not logged yet, but for a repeat after its experiment was stopped."""
     check_decision(request, service.limits)
     parts = service.parts
     text = request.decision_id
@@ -114,29 +125,38 @@ async def _chosen(service: Service, request: DecisionRequest) -> tuple[str, Deci
         text = decision_text(number)
     else:
         number = decision_number(text, key=parts.secrets.decision_ids)
-    decided = await parts.runtime.decide(
-        Ask(
-            experiment=request.experiment,
-            unit=request.unit,
-            decision_id=number,
-            body_digest=decision_digest(request, key=parts.secrets.digests),
-            candidates=request.candidates,
-            scores=request.scores,
-            features=request.features,
-            slots=request.slots,
-            at=milliseconds(request.at),
-        )
+    ask = Ask(
+        experiment=request.experiment,
+        unit=request.unit,
+        decision_id=number,
+        body_digest=decision_digest(request, key=parts.secrets.digests),
+        candidates=request.candidates,
+        scores=request.scores,
+        features=request.features,
+        slots=request.slots,
+        at=milliseconds(request.at),
     )
-    return text, decided
+    try:
+        return _Chosen(text, await parts.runtime.decide(ask))
+    except UnknownExperimentError:
+        found = None
+        if request.decision_id is not None:
+            # Whoever repeats what was decided before the stop has the first answer coming.
+            found = await service.threads.read(lambda reader: reader.decision(number))
+        if found is None:
+            raise
+    if found.record.body_digest != ask.body_digest:
+        raise ConflictError(_OTHER_REQUEST)
+    return _Chosen(text, await parts.runtime.answer(found.record), is_logged=True)
 
 
 async def _logged(
-    service: Service, request: DecisionRequest, chosen: tuple[str, Decided] | BaseException
+    service: Service, request: DecisionRequest, chosen: _Chosen | BaseException
 ) -> DecisionAnswer:
     """Log a slate, then give the answer; raises what kept it from being chosen."""
     if isinstance(chosen, BaseException):
         raise chosen
-    text, decided = chosen
+    text, decided, is_logged = chosen
     parts = service.parts
     record = decided.record
     if record is None:
@@ -150,6 +170,9 @@ async def _logged(
             served_by="default",
             snapshot=None,
         )
+    if is_logged:
+        service.metrics.repeated(record.experiment)
+        return _answer(service, decided, text)
     receipt = await parts.appender.append_decision(record)
     if receipt.outcome is Outcome.STORED:
         service.metrics.served(
@@ -160,7 +183,7 @@ async def _logged(
         if receipt.stored is not None:
             decided = await parts.runtime.answer(receipt.stored)
     else:
-        raise ConflictError("decision_id was used before, with another request")
+        raise ConflictError(_OTHER_REQUEST)
     return _answer(service, decided, text)
 
 

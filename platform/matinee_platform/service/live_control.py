@@ -1,7 +1,7 @@
 """Experiments of a running service: changed in the control database, taken up by the runtime."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,12 +26,21 @@ class LiveControl:
         store: of the experiments.
         audit: of all changes.
         bundles: gives a deployed bundle by its name.
+        known: returns once every process of the service has looked for changes; called in a thread.
     """
 
-    def __init__(self, store: ControlStore, audit: AuditLog, *, bundles: BundleLoader) -> None:
+    def __init__(
+        self,
+        store: ControlStore,
+        audit: AuditLog,
+        *,
+        bundles: BundleLoader,
+        known: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._audit = audit
         self._bundles = bundles
+        self._known = known
 
     def experiments(self) -> Sequence[StoredExperiment]:
         """All of them, by key."""
@@ -59,9 +68,15 @@ class LiveControl:
 
         Raises:
             BundleError: an arm's bundle cannot be served, or not beside those of the others.
+            StaleVersionError: somebody else changed it in the meantime.
         """
-        check_bundles(self._store.experiment(key).definition, self._bundles)
-        return self._store.start(key, salt=salt, coverage=coverage, who=who)
+        found = self._store.experiment(key)
+        check_bundles(found.definition, self._bundles)
+        if found.state is State.STOPPED:
+            # A process that has not noticed the stop would go on to assign by the old salt, and
+            # what it logs after the new start would count for it.
+            self._known()
+        return self._store.start(key, salt=salt, coverage=coverage, who=who, version=found.version)
 
     def ramp(self, key: str, *, coverage: float, who: str) -> StoredExperiment:
         """Let more units in."""

@@ -3,7 +3,7 @@
 Servers hand a path over decoded, where both look the same, and no route would be found.
 """
 
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -26,3 +26,13 @@ def part_of_path(scope: Scope, name: str) -> str:
     """A part of the path as the caller meant it."""
     text: str = scope["path_params"][name]
     return text.replace(_SLASH, "/") if _KEPT in scope else text
+
+
+def is_utf8(scope: Scope) -> bool:
+    """Whether the path was sent as UTF-8; servers put U+FFFD, which an id may hold, for others."""
+    raw: bytes = scope.get("raw_path") or b""
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

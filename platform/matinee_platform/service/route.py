@@ -25,7 +25,7 @@ from matinee_platform.service.errors import (
     ServiceError,
 )
 from matinee_platform.service.parts import Scope
-from matinee_platform.service.path_slashes import part_of_path
+from matinee_platform.service.path_slashes import is_utf8, part_of_path
 from matinee_platform.service.problems import MEDIA_TYPE, problem_answer
 from matinee_platform.service.request_rules import check_depth, check_id
 from matinee_platform.service.running import Service
@@ -95,7 +95,7 @@ def route_app(route: Route, service: Service) -> ASGIApp:
             if wants_caller:
                 values["caller"] = caller
         for name in from_path:
-            values[name] = _from_path(part_of_path(scope, name), limits)
+            values[name] = _from_path(scope, name, limits)
         if query_model is not None:
             values["query"] = _query(query_model, scope["query_string"])
         if body is not None:
@@ -186,9 +186,10 @@ def _query(model: type[BaseModel], sent: bytes) -> BaseModel:
         raise InvalidError("query: there are too many parameters") from None
 
 
-def _from_path(text: str, limits: Limits) -> str:
+def _from_path(scope: AsgiScope, name: str, limits: Limits) -> str:
+    text = part_of_path(scope, name)
     check_id(text, limits)
-    if "�" in text:
+    if "\ufffd" in text and not is_utf8(scope):
         raise InvalidError("path: it must be UTF-8")
     return text
 

@@ -36,6 +36,7 @@ from matinee_platform.serving.bundle_files import (
     move_in,
     sync,
 )
+from matinee_platform.serving.bundle_name import NAME, RULE
 from matinee_platform.serving.errors import BundleError
 from matinee_platform.serving.past_units import PastUnits
 from matinee_platform.serving_model import ServingModel, load_serving_model
@@ -62,7 +63,6 @@ PAST = "past.npz"
 FORMAT = "matinee-bundle-1"
 _PURPOSE = b"matinee-bundle-1\n"
 _LARGEST_MANIFEST = 2**22
-NAME = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _FILE = re.compile(r"(model/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -183,10 +183,7 @@ def bundle_folder(data_dir: Path, name: str) -> Path:
         BundleError: on a name that no bundle may have.
     """
     if not NAME.fullmatch(name):
-        raise BundleError(
-            "the name of a bundle must be 1-80 lower-case letters, digits, '_', '.' and '-', a "
-            f"letter first, got {name!r}"
-        )
+        raise BundleError(f"{RULE}, got {name!r}")
     return data_dir / BUNDLES / name
 
 

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from matinee_platform.clock import Clock
 from matinee_platform.experiments import lifecycle
 from matinee_platform.experiments.audit import AuditEntry
-from matinee_platform.experiments.definition import LiveExperiment
+from matinee_platform.experiments.definition import STORED, LiveExperiment
 from matinee_platform.experiments.errors import LifecycleError, UnknownExperimentError
 from matinee_platform.experiments.lifecycle import State, StoredExperiment
 from matinee_platform.storage.audit_log import AuditLog, add_entry
@@ -220,7 +220,7 @@ def _salts(session: Session, salts: Sequence[str]) -> dict[str, str]:
 
 def _stored(row: ExperimentRow) -> StoredExperiment:
     return StoredExperiment(
-        definition=LiveExperiment.model_validate_json(row.definition),
+        definition=LiveExperiment.model_validate_json(row.definition, context=STORED),
         state=State(row.state),
         version=row.version,
         created_at=row.created_at,

@@ -220,12 +220,8 @@ class ControlContract:
         for entry, one in zip(entries, texts, strict=True):
             assert (entry.who, entry.action, entry.subject) == (one, one, one)
             assert entry.details == {one: one}
-        arms = [
-            {"name": f"arm{number}", "bundle": bundle, "weight": 0.01}
-            for number, bundle in enumerate(texts[:100])
-        ]
         for layer in texts[::50]:
-            definition = example_experiment(arms=arms, layer=layer)
+            definition = example_experiment(layer=layer)
             store.create(definition, who=layer)
             assert store.experiment(definition.key).definition == definition
         barriers = SqlBarrierStore(engine, clock=clock)
