@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ EXPERIMENT = "home"
 FLOOR = "bare + "
 """How names of bare endpoints with a log begin; a kind of database follows."""
 
+_LOOK_SECONDS, _IDLE_SHARE, _LONGEST_SECONDS = 2.0, 0.2, 180.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NO_LIMIT = {"requests_per_second": 1e9, "burst": 1_000_000_000, "in_flight": 100_000}
 _APART = {b"learn", COMMAND[-1].encode(), b"matinee_platform.kpis.kpi_process"}
@@ -50,6 +51,10 @@ class Served:
         """CPU that its answering processes used so far: without learner and analyses."""
         return _cpu_seconds(self._is_ours)
 
+    def all_seconds(self) -> float:
+        """CPU of all its processes so far."""
+        return _cpu_seconds(lambda folder, _: os.getpgid(int(folder.name)) == self.group)
+
     def database_seconds(self) -> float:
         """CPU that the processes of its database used so far, but for those that ended."""
         if self.database is None:
@@ -61,6 +66,23 @@ class Served:
         if os.getpgid(int(folder.name)) != self.group:
             return False
         return _APART.isdisjoint((folder / "cmdline").read_bytes().split(b"\0"))
+
+
+def wait_until_idle(servers: Collection[Served]) -> None:
+    """Wait until learners and key figures have worked through what was decided.
+
+    Raises:
+        RuntimeError: they have not in the longest time that is waited.
+    """
+    end = time.monotonic() + _LONGEST_SECONDS
+    before = sum(one.all_seconds() for one in servers)
+    while time.monotonic() < end:
+        time.sleep(_LOOK_SECONDS)
+        now = sum(one.all_seconds() for one in servers)
+        if now - before < _IDLE_SHARE * _LOOK_SECONDS:
+            return
+        before = now
+    raise RuntimeError(f"services are busy with nothing to answer after {_LONGEST_SECONDS:g} s")
 
 
 def _cpu_seconds(counts: Callable[[Path, int], bool]) -> float:
