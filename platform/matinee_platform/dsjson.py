@@ -9,8 +9,10 @@ Two forms of one JSON object per line:
 
 The log keeps the probability of what was shown, not the whole law, so the lists of actions and
 probabilities (`a` and `p`, or `_a` and `_p`) have that one entry. Features are numbers under names
-of ours in three namespaces: `unit` (shared), `item` (of an action) and `slot`. Catalogue rows stand
-under `_item`, which Vowpal Wabbit skips. No word of a user or an item can get into a line.
+of ours in three namespaces: `unit` (shared), `item` (of an action) and `slot`. What Vowpal Wabbit
+skips carries catalogue rows (`_item`), pseudonyms of units (`_unit`), whose rows belong together in
+every interval, and places on the page, from 1 (`_position`). No word of a user or an item can get
+into a line.
 """
 
 import json
@@ -39,6 +41,7 @@ class LoggedPages:
 
     Attributes:
         ids: decision ids, `uint64 [n]`.
+        units: pseudonyms, `uint64 [n]`.
         decided_at: UTC, milliseconds since 1970, `int64 [n]`.
         snapshot: version of the policy, `int32 [n]`.
         candidates: catalogue rows, `int32 [n, K]`.
@@ -46,10 +49,10 @@ class LoggedPages:
         positions: place among the candidates of the item at each slot, `int32 [n, L]`.
         propensities: as logged, `float64 [n, L]`.
         rewards: of each slot, finite, `float64 [n, L]`.
-        units: pseudonyms, `uint64 [n]`, which are not written; None where they are not known.
     """
 
     ids: UInt64Array
+    units: UInt64Array
     decided_at: AnyArray
     snapshot: IndexArray
     candidates: IndexArray
@@ -57,7 +60,6 @@ class LoggedPages:
     positions: IndexArray
     propensities: FloatArray
     rewards: FloatArray
-    units: UInt64Array | None = None
 
 
 def cb_lines(pages: LoggedPages) -> Iterator[str]:
@@ -80,7 +82,8 @@ def cb_lines(pages: LoggedPages) -> Iterator[str]:
                 "a": [chosen + 1],
                 "p": [chance],
             }
-            shared = f'"unit": {unit}, "slot": {_slot(slot)}'
+            whose = f'"_unit": {int(pages.units[n])}, "_position": {slot + 1}'
+            shared = f'{whose}, "unit": {unit}, "slot": {_slot(slot)}'
             among = ", ".join(actions[place] for place in left)
             yield (
                 f'{_dumps(head)[:-1]}, "c": {{{shared}, "_multi": [{among}]}}, '
@@ -109,11 +112,13 @@ def ccb_lines(pages: LoggedPages) -> Iterator[str]:
             }
             for slot, at in shown
         ]
-        slots = ", ".join(f'{{"slot": {_slot(slot)}}}' for slot, _ in shown)
+        slots = ", ".join(
+            f'{{"_position": {slot + 1}, "slot": {_slot(slot)}}}' for slot, _ in shown
+        )
         among = ", ".join(text for text in actions if text)
         yield (
-            f'{_dumps(head)[:-1]}, "c": {{"unit": {unit}, "_multi": [{among}], '
-            f'"_slots": [{slots}]}}, "_outcomes": {_dumps(outcomes)}, '
+            f'{_dumps(head)[:-1]}, "c": {{"_unit": {int(pages.units[n])}, "unit": {unit}, '
+            f'"_multi": [{among}], "_slots": [{slots}]}}, "_outcomes": {_dumps(outcomes)}, '
             f'"VWState": {_state(pages, n)}}}'
         )
 

@@ -29,6 +29,7 @@ _SUM_ROUNDING = 1e-3
 """Off 1 by no more the sum of a law is 1: hundreds of probabilities in six decimals."""
 
 _LARGEST_ITEM = 2**31 - 1
+_LARGEST_FEATURE = float(np.finfo(np.float32).max)
 _MOST_POSITIONS = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 4_102_444_800_000
@@ -273,19 +274,20 @@ def _features(raw: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         if name.startswith("_"):
             continue
         full = f"{prefix}{name}"
-        if isinstance(value, Mapping):
+        # Numbers first: nearly all values are.
+        if isinstance(value, (float, int)):
+            if not -_LARGEST_FEATURE <= value <= _LARGEST_FEATURE:
+                rule = "must be finite in single precision"
+                raise ValueError(f"feature {full} {rule}, got {float(value)}")
+            found[full] = float(value)
+        elif isinstance(value, dict):
             found |= _features(value, f"{full}.")
         elif isinstance(value, str):
             found[f"{full}={value}"] = 1.0
         elif isinstance(value, list):
             for place, entry in enumerate(value):
-                part = entry if isinstance(entry, Mapping) else {str(place): entry}
+                part = entry if isinstance(entry, dict) else {str(place): entry}
                 found |= _features(part, f"{full}.")
-        elif value is not None:
-            number = float(value)
-            if not abs(number) <= float(np.finfo(np.float32).max):
-                raise ValueError(f"feature {full} must be finite in single precision, got {number}")
-            found[full] = number
     return found
 
 

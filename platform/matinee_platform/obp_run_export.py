@@ -61,10 +61,9 @@ def _batch(pages: LoggedPages) -> ActionBatch:
     place = np.where(shown, pages.positions, 0)
     items = np.take_along_axis(pages.candidates, place, axis=1)
     first = np.argmax(pages.candidates != PAD, axis=1)
-    units = np.arange(n, dtype=np.uint64) if pages.units is None else pages.units
     return ActionBatch(
         first=0,
-        unit=units,
+        unit=pages.units,
         time=pages.decided_at,
         actions=np.where(shown, items, PAD).astype(np.int64),
         rewards=pages.rewards,

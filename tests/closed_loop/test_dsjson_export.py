@@ -33,6 +33,8 @@ def test_pages_and_slots_are_those_of_the_log(tiny_run: Path, tmp_path: Path) ->
     ids = np.concatenate([part["decision_id"] for part in logged])
     events = [read_dsjson(path) for path in files]
     assert [name for part in events for name in part.ids] == [f"{int(one):016x}" for one in ids]
+    units = np.concatenate([part["unit"] for part in logged])
+    np.testing.assert_array_equal(np.concatenate([part.units for part in events]), units)
     shown = np.concatenate(
         [np.take_along_axis(part.items, part.chosen.clip(0), axis=1) for part in events]
     )

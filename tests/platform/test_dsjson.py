@@ -35,6 +35,7 @@ def made_up_pages(seed: int = 0) -> LoggedPages:
     rewards = rng.random((PAGES, SLOTS)) * (rng.random((PAGES, SLOTS)) < 0.5)
     return LoggedPages(
         ids=rng.integers(0, 2**64, PAGES, dtype=np.uint64),
+        units=rng.integers(0, 2**64, PAGES, dtype=np.uint64),
         decided_at=np.arange(PAGES, dtype=np.int64) * 1_001 + 1_700_000_000_000,
         snapshot=np.arange(PAGES, dtype=np.int32) // 10,
         candidates=candidates,
@@ -68,6 +69,8 @@ def test_events_per_slot_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert events.names == tuple(sorted(f"item.{FEATURE_NAMES[j]}" for j in ITEM))
     assert events.shared_names == ("slot.slot", "unit.activity", "unit.days_since_visit")
     order = [FEATURE_NAMES.index(name.removeprefix("item.")) for name in events.names]
+    np.testing.assert_array_equal(events.units, pages.units[shown[:, 0]])
+    np.testing.assert_array_equal(events.positions[:, 0], shown[:, 1])
     for row, (n, slot) in enumerate(shown.tolist()):
         assert events.ids[row] == f"{int(pages.ids[n]):016x}-{slot}"
         gone = set(pages.positions[n, :slot].tolist())
@@ -91,7 +94,10 @@ def test_events_per_page_are_read_as_they_were_written(tmp_path: Path) -> None:
     events = read_dsjson(written(tmp_path, ccb_lines(pages)))
     np.testing.assert_array_equal(events.chosen, pages.positions)
     np.testing.assert_array_equal(events.items, pages.candidates)
+    np.testing.assert_array_equal(events.units, pages.units)
     shown = pages.positions != PAD
+    slots = np.broadcast_to(np.arange(SLOTS), shown.shape)
+    np.testing.assert_array_equal(events.positions, np.where(shown, slots, -1))
     np.testing.assert_array_equal(events.costs[shown], -pages.rewards[shown])
     np.testing.assert_array_equal(events.probabilities[shown], pages.propensities[shown])
     assert (events.probabilities[~shown] == 1.0).all()

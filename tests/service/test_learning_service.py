@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -151,6 +152,31 @@ def test_replay_says_what_is_wrong(settings: ServiceSettings) -> None:
     assert "arm must be one of home/new, got 'nobody'" in str(wrong.exception)
     neither = runner.invoke(app, ["replay"])
     assert "replay needs a folder" in str(neither.exception)
+
+
+def test_an_arm_that_cannot_be_replayed_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
+    settings = make_service(tmp_path)
+    _traffic(settings, decisions=20)
+    (experiment,) = settings.experiments
+    lost = tmp_path / "bundles" / "lost"
+    shutil.copytree(tmp_path / "bundles" / experiment.arms[0].bundle, lost)
+    arms = [experiment.arms[0].model_copy(update={"bundle": "lost"})]
+    with open_stores(settings, clock=SystemClock()) as stores:
+        # By name it comes first.
+        first = experiment.model_copy(
+            update={"key": "a_lost", "salt": "lost-1", "layer": "other", "arms": arms}
+        )
+        stores.control.ensure(first, who="test")
+    told = CliRunner().invoke(app, ["replay", str(tmp_path)])
+    assert told.exit_code == 1
+    bad, good = told.stdout.splitlines()
+    assert bad.startswith(f"a_lost/{ARM}: FAILED: ")
+    assert "bundle 'lost' must have its own name" in bad
+    assert good.startswith(f"{EXPERIMENT}/{ARM}: ok: ")
+    assert "of the policy came out again" in good
+    found = json.loads(CliRunner().invoke(app, ["replay", str(tmp_path), "--json"]).stdout)
+    assert [one["passed"] for one in found] == [False, True]
+    assert "'lost'" in found[0]["failure"]
 
 
 def test_learn_says_what_is_wrong(config: Path, tmp_path: Path) -> None:

@@ -147,6 +147,9 @@ def test_open_windows_are_kept(local: Place) -> None:
     latest = local.clock.now_ms() - days * DAY_MS
     with pytest.raises(ConfigError, match=f"{days} days, got"):
         local.caretaker().retain(before_ms=latest + 1, who="cron")
+    # Somebody asked for a day .9 seconds ago.
+    with pytest.raises(ConfigError, match=f"{days} days, got 1$"):
+        local.caretaker().retain(before_ms=local.clock.now_ms() - DAY_MS - 900, who="cron")
     assert local.caretaker().retain(before_ms=latest, who="cron") == Removed()
 
 

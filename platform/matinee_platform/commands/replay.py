@@ -39,7 +39,8 @@ def replay(
 
     Of a service, which may be running, every decision of a policy is taken again as well, from the
     last genesis of its arm on.
-    Exit status 1 if any snapshot or decision differs, or the log is not whole.
+    Exit status 1 if any snapshot or decision differs, an arm cannot be replayed, or the log is not
+    whole; all arms are told.
     Examples: matinee replay runs/demo; matinee replay --verify DATA_DIR
     """
     found = []
@@ -98,6 +99,8 @@ def _run_line(found: "ArmReplay") -> str:
 
 def service_line(found: "LiveReplay") -> str:
     """What replaying an arm of a service found, for people."""
+    if found.failure:
+        return f"{found.experiment}/{found.arm}: FAILED: {found.failure}"
     words = [
         f"{found.experiment}/{found.arm}: {'ok' if found.passed else 'FAILED'}: "
         f"{found.equal:,} of {found.barriers:,} barriers equal, from version {found.genesis} on",

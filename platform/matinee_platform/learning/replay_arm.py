@@ -48,6 +48,7 @@ class LiveReplay:
         features_unequal: of these, those that come out otherwise.
         rows_removed: whether rows of the arm were removed since, and its next barrier, from which
             replay starts anew, is not made yet: what learned from them cannot come out again.
+        failure: why the arm cannot be replayed at all; empty if it was.
     """
 
     experiment: str
@@ -65,11 +66,13 @@ class LiveReplay:
     features_compared: int = 0
     features_unequal: int = 0
     rows_removed: bool = False
+    failure: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether every state is the same, and every decision that could be taken again."""
         whole = self.equal == self.barriers and self.features_unequal == 0
+        whole = whole and not self.failure
         return whole and self.equal_decisions + self.unknown_states == self.decisions
 
 

@@ -7,7 +7,10 @@ from matinee_platform.learning.replay_arm import LiveReplay, replay_live_arm
 from matinee_platform.learning.service_arms import ServiceStores, open_stores
 from matinee_platform.offline.child_processes import one_blas_thread
 from matinee_platform.service.settings import ServiceSettings
-from matinee_policies.errors import ConfigError
+from matinee_platform.serving.errors import BundleError
+from matinee_policies.errors import ConfigError, ContextError, DataError, SnapshotError
+
+_OF_THE_ARM = (BundleError, ConfigError, ContextError, DataError, SnapshotError)
 
 
 def replay_service(settings: ServiceSettings, arms: Sequence[str] = ()) -> Iterator[LiveReplay]:
@@ -20,8 +23,12 @@ def replay_service(settings: ServiceSettings, arms: Sequence[str] = ()) -> Itera
         settings: of the service.
         arms: to replay, as `EXPERIMENT/ARM` or `ARM`; all if none is given.
 
+    Yields:
+        What was found of each arm. One whose bundle, policy or rows are bad fails for itself, with
+        the reason; the others are replayed.
+
     Raises:
-        MatineeError: if there is no such arm, or data of the service cannot be read.
+        MatineeError: if there is no such arm, or the databases of the service cannot be read.
     """
     with open_stores(settings, clock=SystemClock(), to_read=True) as stores, one_blas_thread():
         yield from _replayed(stores, arms)
@@ -37,10 +44,14 @@ def _replayed(stores: ServiceStores, arms: Sequence[str]) -> Iterator[LiveReplay
     end = stores.reader.last_seq()
     for (experiment, arm), label in zip(pairs, known, strict=True):
         if not arms or label in arms or arm.name in arms:
-            yield replay_live_arm(
-                stores.arm(experiment, arm),
-                reader=stores.reader,
-                barriers=stores.barriers,
-                snapshots=stores.snapshots,
-                upto=end,
-            )
+            try:
+                found = replay_live_arm(
+                    stores.arm(experiment, arm),
+                    reader=stores.reader,
+                    barriers=stores.barriers,
+                    snapshots=stores.snapshots,
+                    upto=end,
+                )
+            except _OF_THE_ARM as error:
+                found = LiveReplay(experiment.key, arm.name, failure=str(error))
+            yield found

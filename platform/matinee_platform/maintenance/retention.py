@@ -1,5 +1,6 @@
 """Keep raw events for so long and no longer."""
 
+import math
 from collections.abc import Collection
 
 from matinee_platform.clock import Clock
@@ -42,10 +43,11 @@ def retain_events(
     """
     latest = clock.now_ms() - longest_window_ms - _DAY_MS
     if before_ms > latest:
+        # The clock has gone on since somebody asked for a number of days.
+        asked = math.floor((clock.now_ms() - before_ms) / _DAY_MS * 100.0) / 100.0
         raise ConfigError(
             "raw events must be kept for the longest window and a day, "
-            f"{(longest_window_ms + _DAY_MS) / _DAY_MS:g} days, "
-            f"got {(clock.now_ms() - before_ms) / _DAY_MS:g}"
+            f"{(longest_window_ms + _DAY_MS) / _DAY_MS:g} days, got {asked:g}"
         )
     removed = remove_and_mark(
         [
