@@ -2,7 +2,11 @@
 
 import asyncio
 import functools
+import os
 import sqlite3
+import subprocess
+import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from matinee_platform.storage.ports import EventAppender, EventReader
 from matinee_platform.storage.records import Outcome
 from matinee_platform.storage.spool import Spool
 from matinee_platform.storage.sqlite_appender import SqliteStore
-from matinee_platform.storage.sqlite_checkpoints import Checkpoints
+from matinee_platform.storage.sqlite_checkpoints import Checkpoints, flush_open_file
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.sqlite_statements import known_of
 from matinee_platform.storage.testing_event_log import EventLogContract
@@ -141,6 +145,51 @@ def test_commits_while_the_journal_is_moved_do_not_make_it_grow(tmp_path: Path) 
     assert (tmp_path / "one.sqlite-wal").stat().st_size < 100_000
     checkpoints.close()
     writer.close()
+
+
+@asynchronous
+async def test_what_was_moved_is_flushed_before_the_writer_moves_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite alone flushes nothing while commits go on, and all of it in the writer's thread."""
+    path = tmp_path / "events.sqlite"
+    flushed: list[tuple[int, str]] = []
+    flush = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, threading.current_thread().name))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = await store_of(path, journal_rows=20)
+    await store.close()
+    moved = [name for inode, name in flushed if inode == path.stat().st_ino]
+    assert len(moved) >= 20
+    assert all(name.startswith("matinee-checkpoint") for name in moved)
+
+
+def test_flushing_a_file_leaves_the_locks_of_its_connections(tmp_path: Path) -> None:
+    path = tmp_path / "one.sqlite"
+    assert not flush_open_file(path), "there is no file yet"
+    path.touch()
+    assert not flush_open_file(path), "nobody has it open"
+    # SQLite's shared lock lies on these bytes; only another process is stopped by it.
+    take = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+b'); "
+        "fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)"
+    )
+
+    def others_can_lock() -> bool:
+        done = subprocess.run([sys.executable, "-c", take, str(path)], stderr=subprocess.DEVNULL)
+        return done.returncode == 0
+
+    assert others_can_lock()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE one (value BLOB)")
+        assert not others_can_lock()
+        assert flush_open_file(path)
+        assert not others_can_lock()
 
 
 @asynchronous
