@@ -171,9 +171,11 @@ def measure(run: Path, folder: Path, length: Length) -> list[Row]:
         for case in cases:
             measured(case, seconds=max(length.seconds, 0.2))
         tried: dict[int, dict[str, list[Measured]]] = {}
-        for connections in CONNECTIONS:
+        for place, connections in enumerate(CONNECTIONS):
             tried[connections] = {case.name: [] for case in cases}
-            for number in range(length.turns):
+            for turn in range(length.turns):
+                # After the first turns above: units that have asked before are not new.
+                number = 1 + place * length.turns + turn
                 for case in cases:
                     one = measured(
                         case, seconds=length.seconds, connections=connections, number=number
