@@ -16,7 +16,7 @@ from matinee_platform.serving.publishing import publish
 from matinee_platform.serving.testing_log import TestingLog
 from matinee_platform.serving.unit_fold import DAY_MS, Unit, UnitFold
 from matinee_platform.serving.unit_memory import EarlyRewards, UnitMemory
-from matinee_platform.serving.unit_reads import read_unit
+from matinee_platform.serving.unit_reads import UnitReads, read_unit
 from matinee_platform.storage.errors import LogBusyError
 from matinee_platform.storage.records import (
     DecisionRecord,
@@ -253,6 +253,42 @@ def test_any_order_gives_the_state_of_a_full_fold(
         return checked
 
     assert asyncio.run(scene()) > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_read_together_are_what_each_is_alone(
+    seed: int, new_fold: Callable[[int], UnitFold], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit_fold, "MOST_SLATES", 12)
+    world = World(seed, new_fold, back=20)
+    for _ in range(120):
+        world.grow()
+    made: list[int] = []
+
+    def counted(rows: int) -> UnitFold:
+        made.append(rows)
+        return new_fold(rows)
+
+    async def scene(arm: str) -> None:
+        reads = UnitReads("home", arm, reader=world.log, new_fold=counted)
+        found = await asyncio.gather(*(reads.read(one) for one in range(8)))
+        for number, (unit, fold) in enumerate(found):
+            alone, whole = read_unit(world.log, "home", arm, number, new_fold)
+            assert (unit.pseudonym, unit.upto, unit.pages) == (number, alone.upto, alone.pages)
+            assert (unit.last_decision, unit.visit_day) == (alone.last_decision, alone.visit_day)
+            assert list(unit.slates.items()) == list(alone.slates.items())
+            assert unit.counted == alone.counted
+            if number > 5:
+                assert (fold, whole) == (None, None), "they never came"
+            else:
+                assert fold is not None
+                assert whole is not None
+                assert fold.same(unit.row, whole, alone.row)
+                assert len(unit.slates) > 3
+
+    for arm in ARMS:
+        asyncio.run(scene(arm))
+    assert made == [6, 6]
 
 
 def test_rewards_count_for_the_latest_decisions_of_a_unit(

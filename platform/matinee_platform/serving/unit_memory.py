@@ -254,7 +254,7 @@ class UnitMemory:
         if fold is None:
             self.fold.begin(row, pseudonym)
         else:
-            self.fold.copy(row, fold, 0)
+            self.fold.copy(row, fold, unit.row)
         unit.row = row
         self._units[pseudonym] = unit
         for decision_id in unit.slates:

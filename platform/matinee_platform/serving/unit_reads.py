@@ -5,9 +5,10 @@ question for their decisions, and one for the rewards of these. Units that never
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol, TypeAlias
 
 from matinee_platform.experiments.beginning import rows_after
@@ -49,7 +50,7 @@ NewFold: TypeAlias = Callable[[int], UnitFold]
 
 
 ReadUnit: TypeAlias = tuple[Unit, UnitFold | None]
-"""A unit as the log has it, and what holds its state in row 0; None for one that never came."""
+"""A unit as the log has it, and what holds its state in its row; None for one that never came."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,10 +194,7 @@ class UnitReads:
         if unit_of:
             for reward in self._reader.rewards_of(list(unit_of), upto=upto):
                 got.setdefault(unit_of[reward.record.decision_id], []).append(reward)
-        return [
-            folded(one, made.get(one, ()), got.get(one, ()), self._new_fold, upto=upto)
-            for one, _ in wanted
-        ]
+        return list(folded([one for one, _ in wanted], made, got, self._new_fold, upto=upto))
 
 
 def _that_count(
@@ -229,7 +227,7 @@ def read_unit(
         earliest_ms: decisions from before this time do not count, UTC milliseconds.
 
     Returns:
-        The unit, and a fold that holds its state in row 0; None for one that never came.
+        The unit, and a fold that holds its state in its row; None for one that never came.
     """
     if upto is None:
         upto = reader.last_seq()
@@ -238,49 +236,60 @@ def read_unit(
     rewards: Sequence[LoggedReward] = ()
     if decisions:
         rewards = reader.rewards_of([one.record.decision_id for one in decisions], upto=upto)
-    return folded(pseudonym, decisions, rewards, new_fold, upto=upto)
+    rows = {pseudonym: decisions}, {pseudonym: rewards}
+    (read,) = folded([pseudonym], *rows, new_fold, upto=upto)
+    return read
 
 
 def folded(
-    pseudonym: int,
-    decisions: Sequence[LoggedDecision],
-    rewards: Sequence[LoggedReward],
+    pseudonyms: Sequence[int],
+    decisions: Mapping[int, Sequence[LoggedDecision]],
+    rewards: Mapping[int, Sequence[LoggedReward]],
     new_fold: NewFold,
     *,
     upto: int,
-) -> ReadUnit:
-    """A unit from its rows that count, all of them up to a place of the log.
+) -> list[ReadUnit]:
+    """Units from their rows that count, all of them up to a place of the log.
 
     Args:
-        pseudonym: of the unit.
-        decisions: of the unit, in log order.
+        pseudonyms: of the units, distinct.
+        decisions: of each unit that has any, in log order.
         rewards: of these decisions, in log order.
         new_fold: makes a fold for the arm.
         upto: that place.
 
     Returns:
-        As `read_unit`.
+        As `read_unit`, one fold for all units.
     """
-    unit = Unit(pseudonym, 0, upto=upto)
-    if not decisions:
-        return unit, None
-    fold = new_fold(1)
-    fold.begin(0, pseudonym)
-    fold_rows(fold, unit, decisions, rewards)
-    return unit, fold
+    units = [Unit(one, 0, upto=upto) for one in pseudonyms]
+    came = [unit for unit in units if decisions.get(unit.pseudonym)]
+    if not came:
+        return [(unit, None) for unit in units]
+    fold = new_fold(len(came))
+    order: list[tuple[int, Unit, LoggedDecision | LoggedReward]] = []
+    for row, unit in enumerate(came):
+        unit.row = row
+        fold.begin(row, unit.pseudonym)
+        own = in_order(decisions[unit.pseudonym], rewards.get(unit.pseudonym, ()))
+        order += [(turn, unit, one) for turn, one in own]
+    # Decisions of different units are folded together, those of one unit are not.
+    for _, unit, one in sorted(order, key=itemgetter(0)):
+        if isinstance(one, LoggedDecision):
+            fold.decision(unit, one.record)
+        else:
+            fold.reward(unit, one.record)
+    fold.flush()
+    return [(unit, fold if decisions.get(unit.pseudonym) else None) for unit in units]
 
 
-def fold_rows(
-    fold: UnitFold,
-    unit: Unit,
-    decisions: Sequence[LoggedDecision],
-    rewards: Sequence[LoggedReward],
-) -> None:
-    """Fold rows of one unit in the order in which they count.
+def in_order(
+    decisions: Sequence[LoggedDecision], rewards: Sequence[LoggedReward]
+) -> list[tuple[int, LoggedDecision | LoggedReward]]:
+    """Rows of one unit in the order in which they count, each with the number of its decision.
+
+    A reward has the number of the last decision before it.
 
     Args:
-        fold: which has a row for the unit.
-        unit: whose rows they are.
         decisions: in log order.
         rewards: of these decisions, in log order.
     """
@@ -290,9 +299,9 @@ def fold_rows(
         (one.seq, 0, one) for one in decisions
     ]
     order += [(max(one.seq, places[one.record.decision_id]), one.seq, one) for one in rewards]
-    for _, _, row in sorted(order, key=lambda entry: entry[:2]):
-        if isinstance(row, LoggedDecision):
-            fold.decision(unit, row.record)
-        else:
-            fold.reward(unit, row.record)
-    fold.flush()
+    found: list[tuple[int, LoggedDecision | LoggedReward]] = []
+    turn = 0
+    for _, _, row in sorted(order, key=itemgetter(0, 1)):
+        turn += isinstance(row, LoggedDecision)
+        found.append((turn, row))
+    return found
