@@ -20,7 +20,7 @@ from matinee_platform.storage.ports import EventAppender, EventReader
 from matinee_platform.storage.records import Outcome
 from matinee_platform.storage.spool import Spool
 from matinee_platform.storage.sqlite_appender import SqliteStore
-from matinee_platform.storage.sqlite_checkpoints import Checkpoints, flush_open_file
+from matinee_platform.storage.sqlite_checkpoints import Checkpoints, EarlyFlush
 from matinee_platform.storage.sqlite_reader import SqliteReader
 from matinee_platform.storage.sqlite_statements import known_of
 from matinee_platform.storage.testing_event_log import EventLogContract
@@ -165,14 +165,20 @@ async def test_what_was_moved_is_flushed_before_the_writer_moves_the_rest(
     await store.close()
     moved = [name for inode, name in flushed if inode == path.stat().st_ino]
     assert len(moved) >= 20
+    links = [one.resolve() for one in Path("/dev/fd").iterdir()]
+    assert path.resolve() not in links, "nothing stays open"
     assert all(name.startswith("matinee-checkpoint") for name in moved)
+
+
+def held_by(flush: EarlyFlush) -> int | None:
+    return flush._descriptor
 
 
 def test_flushing_a_file_leaves_the_locks_of_its_connections(tmp_path: Path) -> None:
     path = tmp_path / "one.sqlite"
-    assert not flush_open_file(path), "there is no file yet"
-    path.touch()
-    assert not flush_open_file(path), "nobody has it open"
+    flush = EarlyFlush()
+    flush.of(path)
+    assert held_by(flush) is None, "there is no file yet"
     # SQLite's shared lock lies on these bytes; only another process is stopped by it.
     take = (
         "import fcntl, sys; file = open(sys.argv[1], 'r+b'); "
@@ -183,13 +189,41 @@ def test_flushing_a_file_leaves_the_locks_of_its_connections(tmp_path: Path) -> 
         done = subprocess.run([sys.executable, "-c", take, str(path)], stderr=subprocess.DEVNULL)
         return done.returncode == 0
 
+    path.touch()
     assert others_can_lock()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE one (value BLOB)")
         assert not others_can_lock()
-        assert flush_open_file(path)
-        assert not others_can_lock()
+        flush.of(path)
+        flush.of(path)
+        kept = held_by(flush)
+        assert kept is not None
+        flush.close()
+        assert not others_can_lock(), "a connection is open, so the descriptor is too"
+        os.fstat(kept)
+    os.close(kept)
+    path.touch()
+    flush.of(path)
+    own = held_by(flush)
+    assert own is not None
+    flush.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(own)
+
+
+def test_a_file_that_was_replaced_is_flushed_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "one.sqlite", tmp_path / "other.sqlite"
+    path.touch()
+    other.touch()
+    flush = EarlyFlush()
+    flush.of(path)
+    other.replace(path)
+    flush.of(path)
+    own = held_by(flush)
+    assert own is not None
+    assert os.path.samestat(os.fstat(own), path.stat())
+    flush.close()
 
 
 @asynchronous

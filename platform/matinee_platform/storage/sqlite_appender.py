@@ -117,6 +117,7 @@ class SqliteStore:
         await asyncio.to_thread(self._checkpoints.close)
         await self._in_thread(self._disconnect)
         self._thread.shutdown()
+        self._checkpoints.let_go()
         if self._lock is not None:
             self._lock.close()
 

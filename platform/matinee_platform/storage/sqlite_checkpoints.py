@@ -38,6 +38,7 @@ class Checkpoints:
         self._limit = rows
         self._rows = 0
         self._moving: Future[None] | None = None
+        self._flush = EarlyFlush()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="matinee-checkpoint")
 
     @property
@@ -70,30 +71,56 @@ class Checkpoints:
         """Wait for what is being moved."""
         self._thread.shutdown()
 
+    def let_go(self) -> None:
+        """Let go of the file, once the writer has."""
+        self._flush.close()
+
     def _move(self) -> None:
         connection = self._connect()
         try:
             connection.execute(_MOVE).fetchone()
-            flush_open_file(Path(connection.execute("PRAGMA database_list").fetchone()[2]))
+            self._flush.of(Path(connection.execute("PRAGMA database_list").fetchone()[2]))
         finally:
             connection.close()
 
 
-def flush_open_file(path: Path) -> bool:
-    """Flush a file through a descriptor that this process has open; whether there was one.
+class EarlyFlush:
+    """Flushes a file that SQLite has open.
 
-    Never through one of its own: closing any descriptor of a file gives up all POSIX locks that the
-    process holds on it, those of SQLite's connections too.
+    Closing any descriptor of a file gives up all POSIX locks that the process holds on it, those of
+    SQLite's connections too, so this one stays open. It is not one of SQLite's: a failure is told
+    to a descriptor once, and SQLite must hear of it, which flushes again.
     """
-    try:
-        wanted = path.stat()
-        numbers = [int(one.name) for one in Path("/dev/fd").iterdir()]
-    except OSError:
-        return False
-    for number in numbers:
-        # It may have been closed since, and its number be that of something else, flushed in vain.
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+
+    def of(self, path: Path) -> None:
+        """Flush a file; SQLite tells of what fails here."""
         with suppress(OSError):
-            if os.path.samestat(os.fstat(number), wanted):
-                os.fsync(number)
-                return True
-    return False
+            wanted = path.stat()
+            if self._descriptor is not None and not _is(self._descriptor, wanted):
+                self.close()
+            if self._descriptor is None:
+                self._descriptor = os.open(path, os.O_RDWR)
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file, unless a connection of this process has it open, and maybe locked."""
+        own, self._descriptor = self._descriptor, None
+        if own is None:
+            return
+        try:
+            file = os.fstat(own)
+            numbers = [int(one.name) for one in Path("/dev/fd").iterdir()]
+        except OSError:
+            return
+        if not any(_is(number, file) for number in numbers if number != own):
+            os.close(own)
+
+
+def _is(descriptor: int, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file)
+    except OSError:  # it was closed since
+        return False
